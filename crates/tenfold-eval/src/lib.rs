@@ -1,0 +1,1 @@
+//! Metrics, fidelity, tasks and the texts that ship with the program.

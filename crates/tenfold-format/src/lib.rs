@@ -1,0 +1,1 @@
+//! Model sources, safetensors, tokenizers, configs and manifests.

@@ -1,0 +1,1 @@
+//! SVD, MPO decomposition and spectra of a matrix.

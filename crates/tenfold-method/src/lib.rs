@@ -1,0 +1,1 @@
+//! One file per method: a rewrite of weights and a schedule of what trains.

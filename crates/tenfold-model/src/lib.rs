@@ -1,0 +1,1 @@
+//! Blocks and architectures, written only against apply.

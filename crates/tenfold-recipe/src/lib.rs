@@ -1,0 +1,1 @@
+//! Recipes: TOML to plan to run to receipt to report.

@@ -1,0 +1,1 @@
+//! Arrays, fused differentiable ops and optimizer kernels.

@@ -1,0 +1,1 @@
+//! Laws, tolerances, tiny models and the gradient check, for tests.

@@ -1,0 +1,1 @@
+//! Paths, selectors, forms and the tree of named weights.
