@@ -1,0 +1,84 @@
+//! Libraries return errors: no panics and no printing outside tests.
+//!
+//! A documented shape precondition of a kernel is checked with `assert!` under `#[track_caller]`; that is not refused
+//! here. The program and this tool may print; nobody leaves debugging or unwritten code behind.
+
+use super::Finding;
+use crate::repository::Repository;
+use crate::source::has_word;
+
+/// Refused in library code.
+const LIBRARY: &[(&str, &str)] = &[
+    (".unwrap()", "return an error"),
+    (".unwrap_err()", "return an error"),
+    (".expect(", "return an error"),
+    (".expect_err(", "return an error"),
+    ("panic!", "return an error, or `assert!` a documented precondition"),
+    ("println!", "return the text; the program prints"),
+    ("print!", "return the text; the program prints"),
+    ("eprintln!", "emit an event; the program prints"),
+    ("eprint!", "emit an event; the program prints"),
+];
+
+/// Refused everywhere, tests included.
+const ANYWHERE: &[(&str, &str)] =
+    &[("dbg!", "remove it"), ("todo!", "write the code"), ("unimplemented!", "write the code")];
+
+pub(super) fn findings(repository: &Repository) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in repository.rust() {
+        let library = if file.is_library_source() { LIBRARY } else { &[] };
+        let shipped = file.source().shipped_lines().flat_map(|(number, line)| matches(library, number, line));
+        let any = file.source().lines().flat_map(|(number, line)| matches(ANYWHERE, number, line));
+        findings.extend(
+            shipped
+                .chain(any)
+                .map(|(line, what, advice)| Finding::of(file, line, format!("has `{what}`: {advice}"))),
+        );
+    }
+    findings
+}
+
+type Pattern = (&'static str, &'static str);
+
+fn matches(
+    patterns: &'static [Pattern],
+    number: usize,
+    line: &str,
+) -> Vec<(usize, &'static str, &'static str)> {
+    let present = |what: &str| if what.starts_with('.') { line.contains(what) } else { has_word(line, what) };
+    patterns.iter().filter(|(what, _)| present(what)).map(|&(what, advice)| (number, what, advice)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "//! Doc with panic!().\nfn f() { g().unwrap(); println!(); }\nfn h() { dbg!(1); }\n\
+                        #[cfg(test)]\nmod tests { fn t() { g().unwrap(); todo!() } }\n";
+
+    fn lines(path: &str) -> Vec<(usize, String)> {
+        let found = findings(&Repository::of(&[(path, TEXT)]));
+        found.into_iter().map(|found| (found.line, found.message)).collect()
+    }
+
+    #[test]
+    fn libraries_neither_panic_nor_print() {
+        let found = lines("crates/tenfold-weight/src/a.rs");
+        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 2, 3, 5]);
+        assert!(found[0].1.contains(".unwrap()") && found[1].1.contains("println!"), "{found:?}");
+    }
+
+    #[test]
+    fn programs_and_tests_may_but_leave_no_debris() {
+        for path in ["crates/tenfold/src/main.rs", "xtask/src/a.rs", "crates/tenfold-weight/tests/it.rs"] {
+            assert_eq!(lines(path).len(), 2, "{path}");
+        }
+    }
+
+    #[test]
+    fn neighbors_of_the_patterns_pass() {
+        let text = "//! Doc.\nx.unwrap_or(1); x.expected(); writeln!(f); assert!(a);\n";
+        assert_eq!(findings(&Repository::of(&[("crates/tenfold-weight/src/a.rs", text)])), []);
+    }
+}
