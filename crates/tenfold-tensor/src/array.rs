@@ -1,0 +1,194 @@
+//! The array: a contiguous row-major block of `f32` with a shape.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::kernel::elementwise;
+use crate::par;
+use crate::pool::Buffer;
+
+/// A contiguous row-major array of `f32`. Cloning and reshaping share the storage; writing copies it first when it
+/// is shared, so no two arrays ever see each other's writes.
+#[derive(Clone)]
+pub struct Array {
+    storage: Arc<Buffer>,
+    shape: Vec<usize>,
+}
+
+impl Array {
+    /// An array with unspecified contents, for kernels that overwrite every element.
+    pub(crate) fn stale(shape: &[usize]) -> Array {
+        let len = shape.iter().product();
+        Array { storage: Arc::new(Buffer::stale(len)), shape: shape.to_vec() }
+    }
+
+    /// An array of zeros.
+    pub fn zeros(shape: &[usize]) -> Array {
+        Array::full(shape, 0.0)
+    }
+
+    /// An array whose elements all equal `value`.
+    pub fn full(shape: &[usize], value: f32) -> Array {
+        let mut array = Array::stale(shape);
+        par::chunks_mut(array.data_mut(), par::GRAIN, |_, chunk| chunk.fill(value));
+        array
+    }
+
+    /// An array of one element, with the empty shape.
+    pub fn scalar(value: f32) -> Array {
+        Array::full(&[], value)
+    }
+
+    /// An array with the given elements in row-major order.
+    ///
+    /// # Panics
+    /// When the number of elements is not the product of the shape.
+    #[track_caller]
+    pub fn from_vec(values: Vec<f32>, shape: &[usize]) -> Array {
+        Array::from_slice(&values, shape)
+    }
+
+    /// An array with a copy of the given elements in row-major order.
+    ///
+    /// # Panics
+    /// When the number of elements is not the product of the shape.
+    #[track_caller]
+    pub fn from_slice(values: &[f32], shape: &[usize]) -> Array {
+        assert_eq!(
+            values.len(),
+            shape.iter().product::<usize>(),
+            "elements given against the shape {shape:?}"
+        );
+        let mut array = Array::stale(shape);
+        array.data_mut().copy_from_slice(values);
+        array
+    }
+
+    /// The length of every dimension, slowest first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.storage.len()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The last dimension; 1 for a scalar.
+    pub fn width(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The product of all dimensions but the last: the number of rows of the array seen as a matrix.
+    pub fn height(&self) -> usize {
+        self.shape.split_last().map_or(1, |(_, rest)| rest.iter().product())
+    }
+
+    /// The elements in row-major order.
+    pub fn data(&self) -> &[f32] {
+        &self.storage
+    }
+
+    /// The elements for writing; copies the storage first when another array shares it.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        if Arc::get_mut(&mut self.storage).is_none() {
+            let mut copy = Buffer::stale(self.storage.len());
+            par::chunks_mut(&mut copy, par::GRAIN, |start, chunk| {
+                chunk.copy_from_slice(&self.storage[start..start + chunk.len()]);
+            });
+            self.storage = Arc::new(copy);
+        }
+        match Arc::get_mut(&mut self.storage) {
+            Some(buffer) => buffer,
+            None => unreachable!("the storage was made unique above"),
+        }
+    }
+
+    /// Whether no other array shares the storage, so that writing copies nothing.
+    pub(crate) fn is_unique(&self) -> bool {
+        Arc::strong_count(&self.storage) == 1
+    }
+
+    /// The same elements under another shape; shares the storage.
+    ///
+    /// # Panics
+    /// When the number of elements differs.
+    #[track_caller]
+    pub fn reshape(&self, shape: &[usize]) -> Array {
+        assert_eq!(
+            self.len(),
+            shape.iter().product::<usize>(),
+            "cannot reshape {:?} to {shape:?}: the number of elements differs",
+            self.shape
+        );
+        Array { storage: Arc::clone(&self.storage), shape: shape.to_vec() }
+    }
+
+    /// The only element.
+    ///
+    /// # Panics
+    /// When there is not exactly one.
+    #[track_caller]
+    pub fn item(&self) -> f32 {
+        assert_eq!(self.len(), 1, "item of an array of shape {:?}", self.shape);
+        self.storage[0]
+    }
+
+    /// Whether no element is infinite or NaN.
+    pub fn is_finite(&self) -> bool {
+        par::all(self.data(), par::GRAIN, elementwise::all_finite)
+    }
+
+    /// Whether both arrays share one storage.
+    pub fn same_storage(&self, other: &Array) -> bool {
+        Arc::ptr_eq(&self.storage, &other.storage)
+    }
+}
+
+impl fmt::Debug for Array {
+    /// The shape and the first elements; whole arrays are too long to print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        let shown = &self.data()[..self.len().min(SHOWN)];
+        write!(f, "Array{:?}{:?}{}", self.shape, shown, if self.len() > SHOWN { ".." } else { "" })
+    }
+}
+
+impl PartialEq for Array {
+    /// Same shape and equal elements; NaN differs from itself.
+    fn eq(&self, other: &Array) -> bool {
+        self.shape == other.shape && self.data() == other.data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_copies_shared_storage() {
+        let a = Array::from_vec(vec![1.0, 2.0, 3.0, 4.0], &[2, 2]);
+        let mut b = a.reshape(&[4]);
+        assert!(a.same_storage(&b));
+        b.data_mut()[0] = 9.0;
+        assert!(!a.same_storage(&b));
+        assert_eq!((a.data()[0], b.data()[0]), (1.0, 9.0));
+    }
+
+    #[test]
+    fn dimensions() {
+        let a = Array::zeros(&[2, 3, 4]);
+        assert_eq!((a.len(), a.width(), a.height()), (24, 4, 6));
+        let s = Array::scalar(2.5);
+        assert_eq!((s.len(), s.width(), s.height(), s.item()), (1, 1, 1, 2.5));
+        let e = Array::zeros(&[0, 5]);
+        assert!(e.is_empty() && e.is_finite() && e.width() == 5 && e.height() == 0);
+        assert!(!Array::from_vec(vec![0.0, f32::NAN], &[2]).is_finite());
+        assert!(!Array::from_vec(vec![0.0, f32::NEG_INFINITY], &[2]).is_finite());
+    }
+}

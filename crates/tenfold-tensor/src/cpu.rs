@@ -1,0 +1,68 @@
+//! The instruction set that kernels use, found at run time.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Instruction-set levels, from the one every machine has to the widest. Each includes the ones before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// What the compiler's baseline target has: SSE2 on x86-64.
+    Portable,
+    /// AVX2 and fused multiply-add, 8 floats wide (x86-64-v3).
+    Avx2,
+    /// AVX-512 F, BW, DQ, VL, 16 floats wide (x86-64-v4).
+    Avx512,
+}
+
+impl Level {
+    /// Every level, lowest first.
+    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+
+    fn from_code(code: u8) -> Option<Level> {
+        Level::ALL.into_iter().find(|&level| level as u8 + 1 == code)
+    }
+}
+
+/// 0 when unset, otherwise the level + 1.
+static DETECTED: AtomicU8 = AtomicU8::new(0);
+static FORCED: AtomicU8 = AtomicU8::new(0);
+
+/// The highest level this machine supports.
+pub fn detected() -> Level {
+    if let Some(level) = Level::from_code(DETECTED.load(Ordering::Relaxed)) {
+        return level;
+    }
+    let level = detect();
+    DETECTED.store(level as u8 + 1, Ordering::Relaxed);
+    level
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (avx2, avx512) {
+        (true, true) => Level::Avx512,
+        (true, false) => Level::Avx2,
+        (false, _) => Level::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Portable
+}
+
+/// The level in use: the forced one when there is one, else the detected one.
+pub fn active() -> Level {
+    Level::from_code(FORCED.load(Ordering::Relaxed)).unwrap_or_else(detected)
+}
+
+/// Makes the whole process use a level, for tests; `None` returns to the detected one. A level above the detected
+/// one is lowered to it, so forcing is always safe.
+pub fn force(level: Option<Level>) {
+    let code = level.map_or(0, |level| level.min(detected()) as u8 + 1);
+    FORCED.store(code, Ordering::Relaxed);
+}

@@ -1,0 +1,95 @@
+//! The loops. Each is written once as branch-free scalar code and compiled for every [`Level`](crate::cpu::Level):
+//! the compiler vectorizes the copies for AVX-512 and AVX2, and the active level picks one at run time.
+
+pub(crate) mod activate;
+pub(crate) mod adam;
+pub(crate) mod elementwise;
+pub(crate) mod math;
+pub(crate) mod norm;
+pub(crate) mod permute;
+pub(crate) mod reduce;
+pub(crate) mod softmax;
+
+/// How a level multiplies and adds; a type, so that the choice is made at compile time.
+pub(crate) trait Fused: Copy {
+    /// a b + c.
+    fn mul_add(a: f32, b: f32, c: f32) -> f32;
+}
+
+/// One rounding, for levels with the instruction.
+#[derive(Clone, Copy)]
+pub(crate) struct Once;
+
+impl Fused for Once {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+/// Two roundings, for the portable level: there `f32::mul_add` would call a slow library function.
+#[derive(Clone, Copy)]
+pub(crate) struct Twice;
+
+impl Fused for Twice {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+}
+
+/// Defines a function that runs its body compiled for the active level. The body names the level's arithmetic by the
+/// given type parameter.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$fused:ident>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, clippy::extra_unused_type_parameters)]
+            fn body<$fused: $crate::kernel::Fused>($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512($($arg: $ty),*) $(-> $ret)? {
+                body::<$crate::kernel::Once>($($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx2($($arg: $ty),*) $(-> $ret)? {
+                body::<$crate::kernel::Once>($($arg),*)
+            }
+
+            match $crate::cpu::active() {
+                // SAFETY: this level is only active when the machine reported these features.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::Level::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::Level::Avx2 => unsafe { avx2($($arg),*) },
+                _ => body::<$crate::kernel::Twice>($($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use multiversion;
+
+/// Partial sums kept apart in a reduction: one AVX-512 register, so every level adds in the same order.
+pub(crate) const LANES: usize = 16;
+
+/// Sum of the partial sums, always in the same order.
+#[inline(always)]
+pub(crate) fn fold(lanes: &[f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    let mut lanes = *lanes;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}

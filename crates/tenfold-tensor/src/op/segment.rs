@@ -1,0 +1,84 @@
+//! One row per sequence of a packed batch: the mean of its tokens, or its first token.
+
+use crate::kernel::{elementwise, reduce};
+use crate::par;
+use crate::tape::record;
+use crate::{Array, Offsets, Var};
+
+/// The mean of the token rows of every sequence; zeros for an empty one.
+///
+/// # Shapes
+/// x N x D; the result is B x D.
+///
+/// # Panics
+/// When the offsets do not end at N.
+#[track_caller]
+pub fn segment_mean(x: &Var, offsets: &Offsets) -> Var {
+    let width = checked_width(x, offsets);
+    let mut y = Array::zeros(&[offsets.sequences(), width]);
+    let data = x.value().data();
+    if width > 0 {
+        par::chunks_mut(y.data_mut(), width, |start, y| {
+            let tokens = offsets.range(start / width);
+            reduce::add_rows(y, &data[tokens.start * width..tokens.end * width]);
+            let factor = 1.0 / tokens.len().max(1) as f32;
+            y.iter_mut().for_each(|y| *y *= factor);
+        });
+    }
+    let offsets = offsets.clone();
+    let shape = x.shape().to_vec();
+    record(&[x], y, move |gradient, sink| {
+        sink.accumulate(0, &shape, |dx, filled| {
+            for (tokens, dy) in offsets.ranges().zip(gradient.data().chunks_exact(width.max(1))) {
+                let factor = 1.0 / tokens.len() as f32;
+                for dx in dx[tokens.start * width..tokens.end * width].chunks_exact_mut(width) {
+                    if filled {
+                        elementwise::add_scaled(dx, dy, factor);
+                    } else {
+                        elementwise::scale(dx, dy, factor);
+                    }
+                }
+            }
+        });
+    })
+}
+
+/// The first token row of every sequence; zeros for an empty one.
+///
+/// # Shapes
+/// x N x D; the result is B x D.
+///
+/// # Panics
+/// When the offsets do not end at N.
+#[track_caller]
+pub fn segment_first(x: &Var, offsets: &Offsets) -> Var {
+    let width = checked_width(x, offsets);
+    let mut y = Array::zeros(&[offsets.sequences(), width]);
+    let data = x.value().data();
+    for (tokens, y) in offsets.ranges().zip(y.data_mut().chunks_exact_mut(width.max(1))) {
+        if !tokens.is_empty() {
+            y.copy_from_slice(&data[tokens.start * width..(tokens.start + 1) * width]);
+        }
+    }
+    let offsets = offsets.clone();
+    let shape = x.shape().to_vec();
+    record(&[x], y, move |gradient, sink| {
+        sink.accumulate(0, &shape, |dx, filled| {
+            if !filled {
+                dx.fill(0.0);
+            }
+            for (tokens, dy) in offsets.ranges().zip(gradient.data().chunks_exact(width.max(1))) {
+                if !tokens.is_empty() {
+                    elementwise::add_assign(&mut dx[tokens.start * width..(tokens.start + 1) * width], dy);
+                }
+            }
+        });
+    })
+}
+
+#[track_caller]
+fn checked_width(x: &Var, offsets: &Offsets) -> usize {
+    let &[tokens, width] = x.shape() else { panic!("packed tokens of shape {:?}", x.shape()) };
+    assert_eq!(tokens, offsets.tokens(), "token rows against the end of the offsets");
+    width
+}

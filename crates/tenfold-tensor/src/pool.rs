@@ -1,0 +1,162 @@
+//! Pool of buffers: freed memory is kept for the next array of the same size class, so a training step touches no
+//! new pages after its first run. Bytes of live buffers and their peak are counted.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Every buffer starts on a cache line, the widest vector register's natural alignment.
+const ALIGN: usize = 64;
+/// Idle memory is returned to the system when it exceeds both this and the peak of live bytes.
+const IDLE_FLOOR: usize = 256 << 20;
+
+struct Pool {
+    idle: BTreeMap<usize, Vec<Idle>>,
+    idle_bytes: usize,
+    live_bytes: usize,
+    peak_bytes: usize,
+}
+
+/// An unused block; its size is the key of the list that holds it.
+struct Idle(NonNull<f32>);
+
+// SAFETY: an idle block is owned by the pool alone, nothing else points into it.
+unsafe impl Send for Idle {}
+
+static POOL: Mutex<Pool> =
+    Mutex::new(Pool { idle: BTreeMap::new(), idle_bytes: 0, live_bytes: 0, peak_bytes: 0 });
+
+fn pool() -> MutexGuard<'static, Pool> {
+    // The counters and lists are consistent after every statement, so a panic elsewhere cannot have broken them.
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of buffers now held by arrays, rounded up to their size classes.
+pub fn live_bytes() -> usize {
+    pool().live_bytes
+}
+
+/// Largest value of [`live_bytes`] since the start or the last [`reset_peak`].
+pub fn peak_bytes() -> usize {
+    pool().peak_bytes
+}
+
+/// Sets the peak to what is live now.
+pub fn reset_peak() {
+    let mut pool = pool();
+    pool.peak_bytes = pool.live_bytes;
+}
+
+/// Bytes kept for reuse.
+pub fn idle_bytes() -> usize {
+    pool().idle_bytes
+}
+
+/// Returns all idle memory to the allocator.
+pub fn trim() {
+    let mut pool = pool();
+    pool.idle_bytes = 0;
+    for (bytes, blocks) in std::mem::take(&mut pool.idle) {
+        for block in blocks {
+            release(block, bytes);
+        }
+    }
+}
+
+/// Size class of a request: a quarter of an octave, so at most a quarter is wasted and sizes that differ little
+/// from batch to batch share blocks.
+fn class(bytes: usize) -> usize {
+    let bytes = bytes.max(ALIGN);
+    let step = (bytes.next_power_of_two() / 8).max(ALIGN);
+    bytes.next_multiple_of(step)
+}
+
+fn layout(bytes: usize) -> Layout {
+    match Layout::from_size_align(bytes, ALIGN) {
+        Ok(layout) => layout,
+        Err(_) => handle_alloc_error(Layout::new::<f32>()),
+    }
+}
+
+fn release(block: Idle, bytes: usize) {
+    // SAFETY: the block was allocated by `Buffer::stale` with this layout and is owned here.
+    unsafe { dealloc(block.0.as_ptr().cast(), layout(bytes)) };
+}
+
+/// An owned block of `len` floats, always initialized. Dropping it gives it back to the pool.
+pub(crate) struct Buffer {
+    start: NonNull<f32>,
+    len: usize,
+    bytes: usize,
+}
+
+// SAFETY: a buffer owns its block like a `Box<[f32]>` does.
+unsafe impl Send for Buffer {}
+// SAFETY: shared access only reads plain floats.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    /// A buffer with unspecified (but initialized) contents: what an earlier owner left there, or zeros.
+    pub(crate) fn stale(len: usize) -> Buffer {
+        let bytes = class(len.saturating_mul(size_of::<f32>()));
+        let mut pool = pool();
+        pool.live_bytes += bytes;
+        pool.peak_bytes = pool.peak_bytes.max(pool.live_bytes);
+        if let Some(Idle(start)) = pool.idle.get_mut(&bytes).and_then(Vec::pop) {
+            pool.idle_bytes -= bytes;
+            return Buffer { start, len, bytes };
+        }
+        let surplus = pool.idle_bytes > IDLE_FLOOR.max(pool.peak_bytes);
+        drop(pool);
+        if surplus {
+            trim();
+        }
+        // SAFETY: the layout has a non-zero size, `class` never returns less than one cache line.
+        let start = unsafe { alloc_zeroed(layout(bytes)) };
+        match NonNull::new(start.cast()) {
+            Some(start) => Buffer { start, len, bytes },
+            None => handle_alloc_error(layout(bytes)),
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut pool = pool();
+        pool.live_bytes -= self.bytes;
+        pool.idle_bytes += self.bytes;
+        pool.idle.entry(self.bytes).or_default().push(Idle(self.start));
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: the block holds at least `len` initialized floats and lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_waste_at_most_a_quarter() {
+        for bytes in [1, 63, 64, 65, 1000, 4097, 1 << 20, (1 << 20) + 1, 47_000_001] {
+            let rounded = class(bytes);
+            assert!(rounded >= bytes && rounded.is_multiple_of(ALIGN), "{bytes} -> {rounded}");
+            assert!(bytes < 256 || rounded * 4 <= bytes * 5 + 4 * ALIGN, "{bytes} -> {rounded}");
+            assert_eq!(class(rounded), rounded);
+        }
+    }
+}
