@@ -1,0 +1,192 @@
+//! Every op against finite differences, at odd sizes and at every instruction-set level.
+//!
+//! The table of cases is compared with the list of public ops, so an op without a case fails the test.
+
+use tenfold_tensor::{Activation, Array, Offsets, Var, cpu, op};
+
+// The same file as in the testkit; depending on that crate would tie this one to everything above it.
+#[path = "../../tenfold-testkit/src/gradient.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod gradient;
+
+use gradient::{Options, array, check};
+
+const SIZES: [usize; 4] = [1, 7, 31, 33];
+
+/// One function to check: what it is, its leaves, and how they become its output.
+struct Check {
+    label: String,
+    leaves: Vec<Array>,
+    run: Box<dyn Fn(&[Var]) -> Var>,
+}
+
+fn case(label: impl Into<String>, leaves: Vec<Array>, run: impl Fn(&[Var]) -> Var + 'static) -> Vec<Check> {
+    vec![Check { label: label.into(), leaves, run: Box::new(run) }]
+}
+
+/// Entries of magnitude 0.4 to 1.4, so that small moves cross no kink and no zero.
+fn away_from_zero(seed: u64, shape: &[usize]) -> Array {
+    let mut array = array(seed, shape);
+    array.data_mut().iter_mut().for_each(|x| *x += 0.4f32.copysign(*x));
+    array
+}
+
+fn ids(seed: u64, count: usize, below: usize) -> Vec<u32> {
+    gradient::values(seed, count)
+        .iter()
+        .map(|x| ((x.abs() * below as f32) as u32).min(below as u32 - 1))
+        .collect()
+}
+
+/// Sequences of unequal length, among them an empty one and one of a single token.
+fn offsets(n: usize) -> Offsets {
+    Offsets::from_lengths(&[n, 0, 1, n / 2])
+}
+
+type Cases = fn(usize) -> Vec<Check>;
+
+const TABLE: [(&str, Cases); 21] = [
+    ("linear", linear),
+    ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
+    ("bias_act", bias_act),
+    ("add", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::add(&v[0], &v[1]))),
+    ("sub", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::sub(&v[0], &v[1]))),
+    ("mul", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::mul(&v[0], &v[1]))),
+    ("scale", |n| case("", vec![array(1, &[n, 3])], |v| op::scale(&v[0], -1.7))),
+    ("attention", attention),
+    ("layer_norm", layer_norm),
+    ("embedding", |n| {
+        case("", vec![array(1, &[9, n])], move |v| op::embedding(&v[0], &ids(3, 20, 9)).unwrap())
+    }),
+    ("segment_mean", |n| {
+        case("", vec![array(1, &[offsets(n).tokens(), 5])], move |v| op::segment_mean(&v[0], &offsets(n)))
+    }),
+    ("segment_first", |n| {
+        case("", vec![array(1, &[offsets(n).tokens(), 5])], move |v| op::segment_first(&v[0], &offsets(n)))
+    }),
+    ("l2_normalize", |n| case("", vec![away_from_zero(1, &[3, n])], |v| op::l2_normalize(&v[0], 1e-12))),
+    ("cross_entropy", |n| {
+        case("", vec![array(1, &[5, n])], move |v| op::cross_entropy(&v[0], &ids(2, 5, n)).unwrap())
+    }),
+    ("mse", |n| case("", vec![array(1, &[n, 3])], move |v| op::mse(&v[0], &array(2, &[n, 3])))),
+    ("cosine_loss", |n| {
+        case("", vec![away_from_zero(1, &[3, n])], move |v| op::cosine_loss(&v[0], &array(2, &[3, n])))
+    }),
+    ("permute", |n| case("", vec![array(1, &[2, n, 3, 2])], |v| op::permute(&v[0], &[2, 0, 3, 1]))),
+    ("reshape", |n| case("", vec![array(1, &[2, n, 3])], move |v| op::reshape(&v[0], &[n, 6]))),
+    ("crop", |n| case("", vec![array(1, &[n + 2, n + 1])], move |v| op::crop(&v[0], n, n))),
+    ("sum", |n| case("", vec![array(1, &[n, n])], |v| op::sum(&v[0]))),
+    ("dropout", |n| case("", vec![array(1, &[n, n])], |v| op::dropout(&v[0], 0.3, 42))),
+];
+
+fn linear(n: usize) -> Vec<Check> {
+    let mut all = Vec::new();
+    for act in Activation::ALL {
+        // Positive sums keep the kink of ReLU out of reach of the steps.
+        let positive = |seed, shape: &[usize]| {
+            let mut a = away_from_zero(seed, shape);
+            if act == Activation::Relu {
+                a.data_mut().iter_mut().for_each(|x| *x = x.abs());
+            }
+            a
+        };
+        all.extend(case(
+            format!("{act:?} with bias"),
+            vec![positive(1, &[n, 5]), positive(2, &[n + 1, 5]), positive(3, &[n + 1])],
+            move |v| op::linear(&v[0], &v[1], Some(&v[2]), act),
+        ));
+        all.extend(case(format!("{act:?}"), vec![positive(1, &[3, n]), positive(2, &[4, n])], move |v| {
+            op::linear(&v[0], &v[1], None, act)
+        }));
+    }
+    all
+}
+
+fn bias_act(n: usize) -> Vec<Check> {
+    let mut all = Vec::new();
+    for act in Activation::ALL {
+        let mut bias = array(2, &[n]);
+        bias.data_mut().iter_mut().for_each(|b| *b *= 0.1);
+        all.extend(case(format!("{act:?} with bias"), vec![away_from_zero(1, &[5, n]), bias], move |v| {
+            op::bias_act(&v[0], Some(&v[1]), act)
+        }));
+        all.extend(case(format!("{act:?}"), vec![away_from_zero(1, &[5, n])], move |v| {
+            op::bias_act(&v[0], None, act)
+        }));
+    }
+    all
+}
+
+fn attention(n: usize) -> Vec<Check> {
+    let mut all = Vec::new();
+    for (heads, size, causal) in [(1, 4, false), (2, 7, true), (3, 2, false)] {
+        let shape = [offsets(n).tokens(), heads * size];
+        let leaves = (1..4).map(|seed| array(seed, &shape)).collect();
+        all.extend(case(format!("{heads} heads of {size}, causal {causal}"), leaves, move |v| {
+            op::attention(&v[0], &v[1], &v[2], &offsets(n), heads, causal)
+        }));
+    }
+    let long = Offsets::from_lengths(&[n * 20]);
+    let leaves = (1..4).map(|seed| array(seed, &[n * 20, 4])).collect();
+    all.extend(case("long", leaves, move |v| op::attention(&v[0], &v[1], &v[2], &long, 1, n == 7)));
+    all
+}
+
+fn layer_norm(n: usize) -> Vec<Check> {
+    let leaves = |width: usize| {
+        vec![array(1, &[5, width]), array(2, &[5, width]), array(3, &[width]), array(4, &[width])]
+    };
+    let mut all =
+        case("with residual", leaves(n), |v| op::layer_norm(&v[0], Some(&v[1]), &v[2], &v[3], 1e-2));
+    let mut plain = leaves(n);
+    plain.remove(1);
+    all.extend(case("plain", plain, |v| op::layer_norm(&v[0], None, &v[1], &v[2], 1e-2)));
+    all
+}
+
+fn mpo_rebuild(n: usize) -> Vec<Check> {
+    let shapes: &[[usize; 4]] = match n {
+        1 => &[[1, 3, 2, 1]],
+        7 => &[[1, 2, 3, 4], [4, 3, 2, 1]],
+        31 => &[[1, 2, 2, 3], [3, 3, 1, 5], [5, 2, 4, 1]],
+        _ => &[[1, 2, 2, 4], [4, 2, 3, 6], [6, 3, 2, 5], [5, 2, 2, 3], [3, 1, 2, 1]],
+    };
+    let leaves = shapes.iter().enumerate().map(|(i, shape)| array(i as u64, shape)).collect();
+    case(format!("{} cores", shapes.len()), leaves, op::mpo_rebuild)
+}
+
+/// The names that `op.rs` exports.
+fn exported() -> Vec<String> {
+    include_str!("../src/op.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub use ")?.strip_suffix(';')?.split_once("::"))
+        .flat_map(|(_, names)| names.trim_matches(['{', '}']).split(',').map(|name| name.trim().to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_op_agrees_with_finite_differences_at_every_level() {
+    let table: Vec<(&str, Cases)> =
+        TABLE.iter().copied().chain([("mpo_rebuild", mpo_rebuild as Cases)]).collect();
+    let mut covered: Vec<String> = table.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut exported = exported();
+    covered.sort();
+    exported.sort();
+    assert_eq!(covered, exported, "ops with a case against ops exported");
+
+    let mut failures = Vec::new();
+    for level in cpu::Level::ALL.into_iter().filter(|&level| level <= cpu::detected()) {
+        cpu::force(Some(level));
+        for (name, cases) in &table {
+            for n in SIZES {
+                for Check { label, leaves, run } in cases(n) {
+                    if let Err(mismatch) = check(&leaves, &run, Options::default()) {
+                        failures.push(format!("{name} {label} at size {n}, {level:?}: {mismatch:?}"));
+                    }
+                }
+            }
+        }
+    }
+    cpu::force(None);
+    assert!(failures.is_empty(), "{} disagreements:\n{}", failures.len(), failures.join("\n"));
+}
