@@ -6,24 +6,22 @@
 
 use std::ops::Range;
 
-/// Rust source with comments and literals blanked out, and its test lines marked.
+/// Rust source with comments and literals blanked out, and the lines of some items marked.
 pub(crate) struct Source {
     code: String,
+    /// Lines that are there only for tests.
     test: Vec<bool>,
+    /// Lines of functions that blame their caller, `#[track_caller]`.
+    blaming: Vec<bool>,
 }
 
 impl Source {
     /// Scans a file's text.
     pub(crate) fn scan(text: &str) -> Source {
         let code = blank(text);
-        let mut test = vec![false; code.lines().count()];
-        for region in test_regions(&code) {
-            let first = line_of(&code, region.start);
-            let last = line_of(&code, region.end);
-            let end = (last + 1).min(test.len());
-            test[first..end].fill(true);
-        }
-        Source { code, test }
+        let test = marked(&code, &test_regions(&code));
+        let blaming = marked(&code, &items_under(&code, |attribute| attribute.trim() == "track_caller"));
+        Source { code, test, blaming }
     }
 
     /// Every line of code with its number, from 1.
@@ -34,6 +32,11 @@ impl Source {
     /// The lines outside tests.
     pub(crate) fn shipped_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.lines().filter(|(number, _)| !self.test[number - 1])
+    }
+
+    /// Whether a line belongs to a function under `#[track_caller]`: one whose panics are its caller's fault.
+    pub(crate) fn blames_caller(&self, number: usize) -> bool {
+        self.blaming.get(number - 1).copied().unwrap_or(false)
     }
 }
 
@@ -156,21 +159,33 @@ fn character(bytes: &[u8], at: usize) -> usize {
     }
 }
 
+/// Which lines the byte ranges touch.
+fn marked(code: &str, regions: &[Range<usize>]) -> Vec<bool> {
+    let mut marks = vec![false; code.lines().count()];
+    for region in regions {
+        let end = (line_of(code, region.end) + 1).min(marks.len());
+        marks[line_of(code, region.start)..end].fill(true);
+    }
+    marks
+}
+
 /// Byte ranges of items under `#[cfg(test)]` or `#[test]`; the whole file under `#![cfg(test)]`.
 fn test_regions(code: &str) -> Vec<Range<usize>> {
-    let mut regions = Vec::new();
-    for (at, _) in code.match_indices("#[") {
-        let Some(end) = matching(code, at + 1) else { continue };
-        if is_test_attribute(&code[at + 2..end - 1]) {
-            regions.push(at..item_end(code, end));
-        }
-    }
+    let mut regions = items_under(code, is_test_attribute);
     for (at, _) in code.match_indices("#![") {
         if matching(code, at + 2).is_some_and(|end| is_test_attribute(&code[at + 3..end - 1])) {
             regions.push(0..code.len());
         }
     }
     regions
+}
+
+/// Byte ranges of items under an attribute, from the attribute to the item's end.
+fn items_under(code: &str, wanted: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
+    let ends = code.match_indices("#[").filter_map(|(at, _)| Some((at, matching(code, at + 1)?)));
+    ends.filter(|&(at, end)| wanted(&code[at + 2..end - 1]))
+        .map(|(at, end)| at..item_end(code, end))
+        .collect()
 }
 
 fn is_test_attribute(attribute: &str) -> bool {
@@ -250,6 +265,14 @@ mod tests {
         assert_eq!(shipped("#[cfg(all(test, unix))] mod tests;\nhit"), [2]);
         assert_eq!(shipped("#[cfg(not(test))]\nfn f() { hit }"), [2]);
         assert_eq!(shipped("#![cfg(test)]\nhit"), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn functions_that_blame_their_caller_are_marked() {
+        let source =
+            Source::scan("fn f() {}\n#[track_caller]\nfn g(x: [u8; 2]) -> u8 {\n  0\n}\nfn h() {}\n");
+        let marked: Vec<usize> = (1..=6).filter(|&number| source.blames_caller(number)).collect();
+        assert_eq!(marked, [2, 3, 4, 5]);
     }
 
     #[test]
