@@ -1,0 +1,279 @@
+//! Whether a manifest and a checkpoint belong together.
+//!
+//! Two passes: every tensor is claimed by exactly one leaf, and every form has the shape of its weight, where shared
+//! forms are followed to their owners.
+
+use std::collections::BTreeMap;
+
+use super::{FormRecord, Manifest};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+/// The deepest nesting of forms and owners; methods make three or four.
+pub const DEPTH_LIMIT: usize = 32;
+
+/// What a manifest may get wrong about one weight.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavedFault {
+    /// A leaf whose tensor is not in the checkpoint.
+    #[error("names the tensor {leaf}, which is not in the checkpoint")]
+    MissingLeaf {
+        /// The tensor.
+        leaf: String,
+    },
+    /// A tensor that two leaves claim.
+    #[error("names the tensor {leaf}, which {first} names too")]
+    LeafTwice {
+        /// The tensor.
+        leaf: String,
+        /// The weight that names it first.
+        first: String,
+    },
+    /// A form whose leaves do not fit.
+    #[error("expected the shape {expected:?}, the form gives {got:?}")]
+    Shape {
+        /// The shape it should have.
+        expected: Vec<usize>,
+        /// The shape it has.
+        got: Vec<usize>,
+    },
+    /// Row factors, column factors and cores of an MPO are not equally many, or none.
+    #[error(
+        "{rows} row factors, {columns} column factors and {cores} cores, expected one or more, equally many"
+    )]
+    Factors {
+        /// Row factors.
+        rows: usize,
+        /// Column factors.
+        columns: usize,
+        /// Cores.
+        cores: usize,
+    },
+    /// A shared form whose owner does not exist.
+    #[error("shares {owner}, which does not exist")]
+    MissingOwner {
+        /// The address of the owner.
+        owner: String,
+    },
+    /// A shared form that leads back to itself.
+    #[error("shares {owner}, which leads back to itself")]
+    SharedCycle {
+        /// The address of the owner.
+        owner: String,
+    },
+    /// Forms nested, or owners chained, deeper than any method makes them.
+    #[error("nests deeper than {limit} forms")]
+    TooDeep {
+        /// The deepest nesting that is accepted.
+        limit: usize,
+    },
+}
+
+impl Manifest {
+    /// Checks that the manifest describes `checkpoint`: every leaf is there with a fitting shape, no tensor is left
+    /// over or claimed twice, and every shared form leads to an owner without a cycle.
+    ///
+    /// # Errors
+    /// [`Error::Saved`] with the first weight at fault, [`Error::ExtraTensor`].
+    pub fn check(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let mut claims = Claims { checkpoint, claimed: BTreeMap::new() };
+        for (path, record) in &self.weights {
+            claims.claim(path, &record.form, 0)?;
+        }
+        if let Some(extra) =
+            checkpoint.tensors().find(|tensor| !claims.claimed.contains_key(tensor.name.as_str()))
+        {
+            return Err(Error::ExtraTensor {
+                path: checkpoint.path().to_owned(),
+                tensor: extra.name.clone(),
+            });
+        }
+        let mut shapes = Shapes { manifest: self, checkpoint, known: BTreeMap::new() };
+        for path in self.weights.keys() {
+            shapes.owner(path, path, 0)?;
+        }
+        Ok(())
+    }
+}
+
+fn saved(checkpoint: &Checkpoint, weight: &str, fault: SavedFault) -> Error {
+    Error::Saved { path: checkpoint.path().to_owned(), weight: weight.to_owned(), fault }
+}
+
+/// First pass: which weight claims which tensor.
+struct Claims<'a> {
+    checkpoint: &'a Checkpoint,
+    claimed: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Claims<'a> {
+    fn claim(&mut self, path: &'a str, form: &'a FormRecord, depth: usize) -> Result<()> {
+        let fault = |fault| Err(saved(self.checkpoint, path, fault));
+        if depth > DEPTH_LIMIT {
+            return fault(SavedFault::TooDeep { limit: DEPTH_LIMIT });
+        }
+        match form {
+            FormRecord::Dense { leaf } => {
+                if self.checkpoint.tensor(leaf).is_none() {
+                    return fault(SavedFault::MissingLeaf { leaf: leaf.clone() });
+                }
+                if let Some(first) = self.claimed.insert(leaf, path) {
+                    return fault(SavedFault::LeafTwice { leaf: leaf.clone(), first: first.to_owned() });
+                }
+                Ok(())
+            }
+            FormRecord::Mpo { cores, .. } => {
+                cores.iter().try_for_each(|core| self.claim(path, core, depth + 1))
+            }
+            FormRecord::Lowrank { down: a, up: b } | FormRecord::Sum { left: a, right: b } => {
+                self.claim(path, a, depth + 1)?;
+                self.claim(path, b, depth + 1)
+            }
+            FormRecord::Shared { .. } => Ok(()),
+        }
+    }
+}
+
+/// Second pass: the shape at every address; `None` while it is being worked out.
+struct Shapes<'a> {
+    manifest: &'a Manifest,
+    checkpoint: &'a Checkpoint,
+    known: BTreeMap<String, Option<Vec<usize>>>,
+}
+
+impl Shapes<'_> {
+    /// The shape at the address `owner`, which `weight` shares (or is).
+    fn owner(&mut self, weight: &str, owner: &str, depth: usize) -> Result<Vec<usize>> {
+        match self.known.get(owner) {
+            Some(Some(shape)) => return Ok(shape.clone()),
+            Some(None) => return self.fault(weight, SavedFault::SharedCycle { owner: owner.to_owned() }),
+            None => {}
+        }
+        let manifest = self.manifest;
+        let (path, inner) = owner.split_once('#').map_or((owner, None), |(path, inner)| (path, Some(inner)));
+        let missing = || SavedFault::MissingOwner { owner: owner.to_owned() };
+        let Some(record) = manifest.weights.get(path) else {
+            return self.fault(weight, missing());
+        };
+        self.known.insert(owner.to_owned(), None);
+        let shape = match inner {
+            None => {
+                let got = self.shape(path, &record.form, Some(&record.shape), depth + 1)?;
+                self.expect(path, &record.shape, &got)?;
+                got
+            }
+            Some(inner) => match part(&record.form, inner) {
+                Some(form) => self.shape(owner, form, None, depth + 1)?,
+                None => return self.fault(weight, missing()),
+            },
+        };
+        self.known.insert(owner.to_owned(), Some(shape.clone()));
+        Ok(shape)
+    }
+
+    /// The shape of `form` at the address `at`. An MPO is padded, so it takes on the `wanted` shape when it can.
+    fn shape(
+        &mut self,
+        at: &str,
+        form: &FormRecord,
+        wanted: Option<&[usize]>,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        if depth > DEPTH_LIMIT {
+            return self.fault(at, SavedFault::TooDeep { limit: DEPTH_LIMIT });
+        }
+        match form {
+            FormRecord::Dense { leaf } => match self.checkpoint.tensor(leaf) {
+                Some(tensor) => Ok(tensor.shape.clone()),
+                None => self.fault(at, SavedFault::MissingLeaf { leaf: leaf.clone() }),
+            },
+            FormRecord::Shared { owner } => self.owner(at, owner, depth + 1),
+            FormRecord::Sum { left, right } => {
+                let left = self.shape(at, left, wanted, depth + 1)?;
+                let right = self.shape(at, right, Some(&left), depth + 1)?;
+                self.expect(at, &left, &right)?;
+                Ok(left)
+            }
+            FormRecord::Lowrank { down, up } => {
+                let down = self.shape(at, down, None, depth + 1)?;
+                let up = self.shape(at, up, None, depth + 1)?;
+                match (&down[..], &up[..]) {
+                    (&[rank, columns], &[rows, same]) if rank == same => Ok(vec![rows, columns]),
+                    (&[rank, _], &[rows, _]) => {
+                        self.fault(at, SavedFault::Shape { expected: vec![rows, rank], got: up })
+                    }
+                    (&[_, _], _) => self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: up }),
+                    _ => self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: down }),
+                }
+            }
+            FormRecord::Mpo { rows, cols, cores } => self.mpo(at, (rows, cols, cores), wanted, depth),
+        }
+    }
+
+    fn mpo(
+        &mut self,
+        at: &str,
+        (rows, cols, cores): (&[usize], &[usize], &[FormRecord]),
+        wanted: Option<&[usize]>,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        let counts = (rows.len(), cols.len(), cores.len());
+        if cores.is_empty() || counts.0 != counts.2 || counts.1 != counts.2 {
+            let fault = SavedFault::Factors { rows: counts.0, columns: counts.1, cores: counts.2 };
+            return self.fault(at, fault);
+        }
+        let mut bond = 1;
+        for (index, core) in cores.iter().enumerate() {
+            let got = self.shape(at, core, None, depth + 1)?;
+            // The right bond is free, except at the end.
+            let last = index + 1 == cores.len();
+            let right = if last { 1 } else { got.last().copied().unwrap_or(1) };
+            self.expect(&format!("{at}#core.{}", index + 1), &[bond, rows[index], cols[index], right], &got)?;
+            bond = right;
+        }
+        let product = |factors: &[usize]| {
+            factors.iter().fold(1usize, |product, &factor| product.saturating_mul(factor))
+        };
+        let padded = vec![product(rows), product(cols)];
+        match wanted {
+            Some(&[o, i]) if o <= padded[0] && i <= padded[1] => Ok(vec![o, i]),
+            _ => Ok(padded),
+        }
+    }
+
+    fn expect(&self, at: &str, expected: &[usize], got: &[usize]) -> Result<()> {
+        if expected == got {
+            return Ok(());
+        }
+        self.fault(at, SavedFault::Shape { expected: expected.to_vec(), got: got.to_vec() })
+    }
+
+    fn fault<T>(&self, weight: &str, fault: SavedFault) -> Result<T> {
+        Err(saved(self.checkpoint, weight, fault))
+    }
+}
+
+/// The part of `form` that `inner` names: `value`, `core.N`, `down`, `up`, `left.PART`, `right.PART`.
+fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
+    let (head, rest) = inner.split_once('.').map_or((inner, None), |(head, rest)| (head, Some(rest)));
+    let deeper = |form: &'a FormRecord, rest: Option<&str>| match rest {
+        Some(rest) => part(form, rest),
+        None => Some(form),
+    };
+    match (form, head) {
+        (FormRecord::Dense { .. }, "value") if rest.is_none() => Some(form),
+        (FormRecord::Lowrank { down, .. }, "down") => deeper(down, rest),
+        (FormRecord::Lowrank { up, .. }, "up") => deeper(up, rest),
+        (FormRecord::Sum { left, .. }, "left") => deeper(left, rest),
+        (FormRecord::Sum { right, .. }, "right") => deeper(right, rest),
+        (FormRecord::Mpo { cores, .. }, "core") => {
+            let rest = rest?;
+            let (number, rest) =
+                rest.split_once('.').map_or((rest, None), |(number, rest)| (number, Some(rest)));
+            let index = number.parse::<usize>().ok()?.checked_sub(1)?;
+            deeper(cores.get(index)?, rest)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! Text to token ids, by the model's own tokenizer file.
+//!
+//! `tokenizer.json` is read by Hugging Face's library; where there is only a `vocab.txt`, BERT's word pieces are put
+//! together from it and `tokenizer_config.json`. Truncation and padding written into the file are ignored: the caller
+//! says how many tokens a text may have, and batches here are never padded.
+
+mod vocabulary;
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::utils::truncation::{TruncationParams, truncate_encodings};
+use tokenizers::{Encoding, PostProcessor, TruncationDirection, TruncationStrategy};
+
+use crate::error::{Error, Result};
+use crate::map;
+
+/// The file of Hugging Face's library.
+pub const FILE: &str = "tokenizer.json";
+/// The word pieces of a BERT model, one a line.
+pub const VOCABULARY: &str = "vocab.txt";
+/// Settings beside either.
+pub const SETTINGS: &str = "tokenizer_config.json";
+
+/// The longest tokenizer file that is read, in bytes.
+pub const TOKENIZER_LIMIT: u64 = 256 << 20;
+
+/// A model's tokenizer.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    path: PathBuf,
+}
+
+impl Tokenizer {
+    /// Opens the tokenizer of the model folder `dir`: `tokenizer.json`, else `vocab.txt`.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`]; [`Error::BadTokenizer`], [`Error::MissingToken`] and so on for unusable files.
+    pub fn open(dir: &Path) -> Result<Tokenizer> {
+        let (file, vocabulary) = (dir.join(FILE), dir.join(VOCABULARY));
+        if file.is_file() {
+            let bytes = map::read(&file, "the tokenizer", TOKENIZER_LIMIT)?;
+            return Tokenizer::from_json(&file, &bytes);
+        }
+        if vocabulary.is_file() {
+            let inner = vocabulary::open(&vocabulary, &dir.join(SETTINGS))?;
+            return Ok(Tokenizer { inner, path: vocabulary });
+        }
+        Err(Error::NoTokenizer { path: dir.to_owned() })
+    }
+
+    /// Reads the content of a `tokenizer.json`; `path` stands for the file in errors.
+    ///
+    /// # Errors
+    /// [`Error::BadTokenizer`].
+    pub fn from_json(path: &Path, bytes: &[u8]) -> Result<Tokenizer> {
+        let bad = |source| Error::BadTokenizer { path: path.to_owned(), source };
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(bad)?;
+        inner.with_truncation(None).map_err(bad)?;
+        inner.with_padding(None);
+        Ok(Tokenizer { inner, path: path.to_owned() })
+    }
+
+    /// Splits `text` into at most `max_tokens` ids, special tokens included; the end of a text that is too long is cut
+    /// off, and the final special token kept.
+    ///
+    /// # Errors
+    /// [`Error::TooFewTokens`] when the special tokens alone are more; [`Error::Tokenize`].
+    pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Vec<u32>> {
+        let room = self.room(max_tokens, false)?;
+        let mut encoding = self.split(text)?;
+        encoding.truncate(room, 0, TruncationDirection::Right);
+        Ok(self.finish(encoding, None, text.len())?.get_ids().to_vec())
+    }
+
+    /// Splits two texts into one sequence of at most `max_tokens` ids, special tokens included, and the type of each
+    /// (0 in the first text, 1 in the second); the longer text is cut first.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_pair(&self, first: &str, second: &str, max_tokens: usize) -> Result<(Vec<u32>, Vec<u32>)> {
+        let params = TruncationParams {
+            max_length: self.room(max_tokens, true)?,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+            direction: TruncationDirection::Right,
+        };
+        let bytes = first.len() + second.len();
+        let (first, second) = truncate_encodings(self.split(first)?, Some(self.split(second)?), &params)
+            .map_err(|source| self.failed(bytes, source))?;
+        let encoding = self.finish(first, second, bytes)?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
+    }
+
+    /// The number of ids, added tokens included.
+    pub fn vocabulary_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The token with this id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The id of this token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The file it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's content as Hugging Face's library writes it, for saving beside a model.
+    ///
+    /// # Errors
+    /// [`Error::BadTokenizer`].
+    pub fn json(&self) -> Result<String> {
+        self.inner.to_string(true).map_err(|source| Error::BadTokenizer { path: self.path.clone(), source })
+    }
+
+    /// Tokens of text among `max_tokens`.
+    fn room(&self, max_tokens: usize, pair: bool) -> Result<usize> {
+        let special = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(pair));
+        max_tokens.checked_sub(special).ok_or(Error::TooFewTokens { max_tokens, special })
+    }
+
+    fn split(&self, text: &str) -> Result<Encoding> {
+        self.inner.encode_fast(text, false).map_err(|source| self.failed(text.len(), source))
+    }
+
+    /// Adds the special tokens.
+    fn finish(&self, mut first: Encoding, mut second: Option<Encoding>, bytes: usize) -> Result<Encoding> {
+        // What was cut off would otherwise get special tokens too, only to be thrown away.
+        first.take_overflowing();
+        second.as_mut().map(Encoding::take_overflowing);
+        self.inner.post_process(first, second, true).map_err(|source| self.failed(bytes, source))
+    }
+
+    fn failed(&self, bytes: usize, source: tokenizers::Error) -> Error {
+        Error::Tokenize { path: self.path.clone(), bytes, source }
+    }
+}
