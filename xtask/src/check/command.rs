@@ -9,12 +9,16 @@ use anyhow::{Context, Result};
 use super::Outcome;
 use crate::metadata::cargo;
 
-/// `cargo fmt --all --check`.
+/// `cargo fmt --all`, only checking.
 pub(super) fn format(root: &Path) -> Result<Outcome> {
     if let Some(skipped) = missing_component(root, "fmt", "rustfmt")? {
         return Ok(skipped);
     }
-    outcome(cargo(root).args(["fmt", "--all", "--check"]), "run `cargo fmt --all`")
+    // Names of files are enough here: the command that shows the differences also mends them.
+    outcome(
+        cargo(root).args(["fmt", "--all", "--", "--check", "-l"]),
+        "the files above differ; run `cargo fmt --all`",
+    )
 }
 
 /// `cargo clippy` over every target, with warnings denied.
