@@ -58,6 +58,9 @@ pub(super) fn tests(root: &Path) -> Result<Outcome> {
     Ok(match (status.success(), totals.ignored) {
         (true, 0) => Outcome::Passed(totals.to_string()),
         (true, _) => Outcome::Failed(format!("{totals}; a test or example that never runs proves nothing")),
+        (false, _) if totals.failed == 0 => {
+            Outcome::Failed(format!("a test did not build or was killed ({totals})"))
+        }
         (false, _) => Outcome::Failed(totals.to_string()),
     })
 }
