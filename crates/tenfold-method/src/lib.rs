@@ -1,1 +1,38 @@
-//! One file per method: a rewrite of weights and a schedule of what trains.
+//! Methods: named rewrites of weights. A [`Method`] says what a weight becomes, which evidence it needs to
+//! decide that, and which leaves train afterwards. Each is one file and one line of [`registry`].
+//!
+//! ```
+//! use tenfold_method::{Evidence, Options, Value, registry};
+//! use tenfold_tensor::Array;
+//! use tenfold_weight::{Form, Path};
+//!
+//! let path = Path::new("head.weight");
+//! let weight = Form::dense(Array::from_vec((0..16).map(|n| n as f32).collect(), &[4, 4]));
+//! let svd = (registry::find("svd")?.build)(&Options::from([("rank", Value::Integer(2))]))?;
+//! assert_eq!(svd.plan(&path, &weight)?.parameters, 16);
+//! let rewritten = svd.rewrite(&path, &weight, &Evidence::none())?;
+//! assert_eq!(rewritten.describe(), "low rank 2");
+//! # Ok::<(), tenfold_method::Error>(())
+//! ```
+//!
+//! It knows no model code, no file, no device and no training loop: a rewrite is a pure function of path,
+//! weight and evidence.
+//!
+//! Start reading at [`Method`], then `svd.rs`, the shortest complete method.
+
+pub mod auto;
+mod error;
+mod evidence;
+mod keep;
+mod method;
+pub mod mpo;
+mod option;
+pub mod registry;
+mod size;
+pub mod svd;
+
+pub use error::Error;
+pub use evidence::{Collector, Evidence};
+pub use method::{Info, Method, Planned, Training};
+pub use option::{Kind, OptionInfo, Options, Value, nearest};
+pub use size::Size;

@@ -1,1 +1,31 @@
-//! Blocks and architectures, written only against apply.
+//! Models: blocks and architectures, written only against a scope that applies weights in any form, and sentence
+//! encoders with their tokenizer.
+//!
+//! ```no_run
+//! use tenfold_model::{Batch, Model};
+//! use tenfold_weight::Scope;
+//!
+//! let model = Model::load("models/minilm".as_ref())?;
+//! let batch = Batch::from_sequences(&[model.tokenize("A cat sat on a mat.")?]);
+//! let vector = model.encoder.embed(&Scope::evaluate(&model.tree), &batch)?;
+//! assert_eq!(vector.shape(), [1, model.encoder.width()]);
+//! # Ok::<(), tenfold_model::Error>(())
+//! ```
+//!
+//! It knows no form, no method, no optimizer and no task. There is one forward pass per architecture, whatever its
+//! weights are made of.
+//!
+//! Start reading at [`arch::bert`], then [`Model`].
+
+pub mod arch;
+mod batch;
+mod block;
+mod encoder;
+mod error;
+mod model;
+mod save;
+
+pub use batch::Batch;
+pub use encoder::Encoder;
+pub use error::Error;
+pub use model::Model;

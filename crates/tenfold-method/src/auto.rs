@@ -1,0 +1,93 @@
+//! Method `auto`: for each matrix the form that loses least output, all matrices under one budget.
+
+mod curve;
+mod solver;
+
+use crate::error::Error;
+use crate::evidence::Evidence;
+use crate::method::{Info, Method, Planned, matrix_shape};
+use crate::option::{Kind, OptionInfo, Options};
+use curve::Curve;
+use std::sync::Arc;
+use tenfold_linalg::parallel;
+use tenfold_weight::{Form, Path};
+
+/// What the method is.
+pub static INFO: Info = Info {
+    name: "auto",
+    summary: "chooses for each matrix between dense, low rank and MPO, and its size, by measured output error under \
+              one budget",
+    equation: "minimize sum_m e_m(form_m, size_m)^2 subject to sum_m parameters_m <= share * total, \
+               e_m^2 = E|Wx - W'x|^2 / E|Wx|^2 over calibration text",
+    when: "one size is asked for and nothing says which matrices can spare it",
+    when_not: "every matrix must have the same form, as light fine-tuning and shared cores require",
+    trains: "all leaves",
+    sources: &[
+        "Wang et al. 2025, SVD-LLM (metric)",
+        "Shoham and Gersho 1988, Efficient bit allocation for an arbitrary set of quantizers",
+    ],
+    options: &[OptionInfo {
+        name: "share",
+        kind: Kind::Share,
+        default: "0.7",
+        doc: "stored parameters of all selected matrices together, as a share of their dense count",
+    }],
+};
+
+/// The share kept when a recipe does not say.
+const SHARE_DEFAULT: f64 = 0.7;
+
+/// Choice of form and size per matrix under one budget.
+#[derive(Clone, Debug)]
+pub struct Auto {
+    share: f64,
+}
+
+/// Builds the method from a step's options.
+///
+/// # Errors
+/// Faulty options.
+pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
+    options.check(&INFO)?;
+    Ok(Arc::new(Auto { share: options.number("share").unwrap_or(SHARE_DEFAULT) }))
+}
+
+impl Method for Auto {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn needs_inputs(&self) -> bool {
+        true
+    }
+
+    fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
+        let (rows, cols) = matrix_shape(path, form)?;
+        let parameters = (self.share * (rows * cols) as f64) as usize;
+        Ok(Planned { form: "dense, low rank or mpo".to_owned(), parameters, exact: false })
+    }
+
+    fn settle(
+        &self,
+        weights: &[(Path, &Form)],
+        evidence: &Evidence,
+    ) -> Result<Option<Vec<Arc<dyn Method>>>, Error> {
+        let work = |(_, form): &(Path, &Form)| match form.shape().as_slice() {
+            &[rows, cols] => (rows * cols * rows.min(cols)) as u64,
+            _ => 0,
+        };
+        let curves = parallel::map(weights, work, |(path, form)| Curve::measure(path, form, evidence));
+        let curves = curves.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let dense: usize = curves.iter().map(Curve::dense_parameters).sum();
+        let chosen = solver::choose(&curves, (self.share * dense as f64) as usize)?;
+        Ok(Some(curves.iter().zip(chosen).map(|(curve, at)| curve.method(at)).collect()))
+    }
+
+    /// Rewrites a single weight under the same share.
+    fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error> {
+        match self.settle(&[(path.clone(), form)], evidence)?.as_deref() {
+            Some([method]) => method.rewrite(path, form, evidence),
+            _ => Ok(form.clone()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What can go wrong in choosing and applying a method.
+
+use tenfold_weight::Path;
+use thiserror::Error as Derive;
+
+/// A fault in a method's options, its evidence or its arithmetic.
+#[derive(Debug, Derive)]
+#[non_exhaustive]
+pub enum Error {
+    /// No method has this name.
+    #[error("unknown method {name:?}{}; known methods: {}", nearest.as_ref().map(|n| format!(", did you mean {n:?}?")).unwrap_or_default(), known.join(", "))]
+    UnknownMethod {
+        /// The name asked for.
+        name: String,
+        /// The known name that looks most like it.
+        nearest: Option<String>,
+        /// Every known name.
+        known: Vec<String>,
+    },
+    /// The method has no such option.
+    #[error("method {method} has no option {option:?}{}", nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+    UnknownOption {
+        /// The method's name.
+        method: &'static str,
+        /// The option given.
+        option: String,
+        /// The known option that looks most like it.
+        nearest: Option<String>,
+    },
+    /// An option's value has the wrong type or lies outside its range.
+    #[error("option {option} of method {method} is {got}; expected {expected}")]
+    OptionValue {
+        /// The method's name.
+        method: &'static str,
+        /// The option.
+        option: &'static str,
+        /// What is allowed, in words.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// Two options that exclude each other.
+    #[error("method {method} takes {first} or {second}, not both")]
+    Exclusive {
+        /// The method's name.
+        method: &'static str,
+        /// One option.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// A selected weight is no matrix.
+    #[error("{path} has shape {got:?}; only matrices can be rewritten, narrow the selector")]
+    NotAMatrix {
+        /// The weight's path.
+        path: Path,
+        /// Its shape.
+        got: Vec<usize>,
+    },
+    /// A selected weight is already in a form this method does not read.
+    #[error("{path} is {got}; this method rewrites dense weights, put its step first")]
+    NotDense {
+        /// The weight's path.
+        path: Path,
+        /// The form found.
+        got: String,
+    },
+    /// The factor lists of an MPO do not cover the weight.
+    #[error("{path} is {rows} x {cols}, but the factors make {padded_rows} x {padded_cols}")]
+    Factors {
+        /// The weight's path.
+        path: Path,
+        /// Rows of the weight.
+        rows: usize,
+        /// Columns of the weight.
+        cols: usize,
+        /// Product of the row factors.
+        padded_rows: usize,
+        /// Product of the column factors.
+        padded_cols: usize,
+    },
+    /// Activation statistics that a method needs were not collected for a weight.
+    #[error(
+        "{path}: no activation statistics were collected; the model never used this weight on the calibration text"
+    )]
+    NoEvidence {
+        /// The weight's path.
+        path: Path,
+    },
+    /// The budget is below the smallest size that the candidates reach.
+    #[error("a budget of {budget} parameters cannot be met; the least possible is {least}")]
+    Budget {
+        /// Parameters allowed.
+        budget: usize,
+        /// Parameters of the smallest choice of every weight.
+        least: usize,
+    },
+    /// A decomposition failed.
+    #[error("{path}: {source}")]
+    Linalg {
+        /// The weight's path.
+        path: Path,
+        /// What failed.
+        source: tenfold_linalg::Error,
+    },
+    /// A form could not be built.
+    #[error(transparent)]
+    Weight(#[from] tenfold_weight::Error),
+}
+
+/// Names the path of a failed decomposition.
+pub(crate) trait At<T> {
+    /// Adds the path to the error.
+    fn at(self, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> At<T> for Result<T, tenfold_linalg::Error> {
+    fn at(self, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::Linalg { path: path.clone(), source })
+    }
+}

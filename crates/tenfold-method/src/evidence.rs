@@ -1,0 +1,133 @@
+//! Evidence: what was seen of the model at work, per weight.
+
+use crate::error::Error;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tenfold_linalg::{Matrix, Metric};
+use tenfold_tensor::Array;
+use tenfold_tensor::product::{self, Threads, View, ViewMut};
+use tenfold_weight::{Observer, Path};
+
+/// Added to every row's count of an embedding table, so that rows the calibration text never used still weigh
+/// something: about one occurrence in ten passes over the text.
+const UNSEEN_COUNT: f64 = 0.1;
+
+/// Second moments of inputs and counts of looked-up rows.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    inputs: BTreeMap<Path, Arc<Matrix>>,
+    rows: BTreeMap<Path, Vec<f64>>,
+}
+
+impl Evidence {
+    /// No evidence at all.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Sets the second moment (I x I) of a weight's inputs.
+    pub fn with_inputs(mut self, path: Path, second_moment: Matrix) -> Self {
+        self.inputs.insert(path, Arc::new(second_moment));
+        self
+    }
+
+    /// The metric in which the weight's output error is measured: the second moment of its inputs, or the
+    /// frequency of its rows where it is a table.
+    ///
+    /// # Errors
+    /// [`Error::NoEvidence`] when the weight was never used.
+    pub fn metric(&self, path: &Path) -> Result<Metric<'_>, Error> {
+        let inputs = self.inputs.get(path).map(|moment| Metric::Inputs(moment));
+        inputs
+            .or_else(|| self.rows.get(path).map(|weights| Metric::Rows(weights)))
+            .ok_or_else(|| Error::NoEvidence { path: path.clone() })
+    }
+}
+
+/// Collects evidence while a model runs.
+#[derive(Default)]
+pub struct Collector {
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    moments: Vec<Moment>,
+    index: BTreeMap<Path, usize>,
+    counts: BTreeMap<Path, Vec<f64>>,
+    last: Option<(Array, usize)>,
+}
+
+struct Moment {
+    sum: Matrix,
+    tokens: usize,
+    owner: Path,
+}
+
+impl Collector {
+    /// A collector that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was seen: second moments per token, row weights per token with unseen rows floored. `heights`
+    /// gives the number of rows of a table.
+    pub fn finish(self, heights: impl Fn(&Path) -> usize) -> Evidence {
+        let state = self.state.into_inner();
+        let mean = |mut moment: Moment| {
+            let tokens = moment.tokens.max(1) as f64;
+            moment.sum.data_mut().iter_mut().for_each(|value| *value /= tokens);
+            Arc::new(moment.sum)
+        };
+        let moments: Vec<Arc<Matrix>> = state.moments.into_iter().map(mean).collect();
+        let inputs = state.index.into_iter().map(|(path, at)| (path, Arc::clone(&moments[at]))).collect();
+        let weigh = |(path, mut counts): (Path, Vec<f64>)| {
+            counts.resize(heights(&path).max(counts.len()), 0.0);
+            let total: f64 = counts.iter().map(|count| count + UNSEEN_COUNT).sum();
+            (path, counts.into_iter().map(|count| (count + UNSEEN_COUNT) / total).collect())
+        };
+        Evidence { inputs, rows: state.counts.into_iter().map(weigh).collect() }
+    }
+}
+
+impl Observer for Collector {
+    fn inputs(&self, path: &Path, x: &Array) {
+        let mut state = self.state.borrow_mut();
+        let width = x.width();
+        // Weights that read the same activations (query, key and value) share one second moment.
+        let shared = state.last.as_ref().filter(|(last, _)| last.same_storage(x)).map(|(_, at)| *at);
+        if let Some(at) = shared {
+            state.index.insert(path.clone(), at);
+            return;
+        }
+        let at = state.index.get(path).copied().unwrap_or_else(|| {
+            let sum = Matrix::zeros(width, width);
+            state.moments.push(Moment { sum, tokens: 0, owner: path.clone() });
+            state.moments.len() - 1
+        });
+        state.index.insert(path.clone(), at);
+        state.last = Some((x.clone(), at));
+        let moment = &mut state.moments[at];
+        debug_assert_eq!(&moment.owner, path, "weights share inputs in every pass or in none");
+        moment.tokens += x.height();
+        let mut gram = vec![0.0f32; width * width];
+        let rows = View::new(x.data(), x.height(), width);
+        product::gemm(ViewMut::new(&mut gram, width, width), 0.0, 1.0, rows.t(), rows, Threads::All);
+        for (sum, fresh) in moment.sum.data_mut().iter_mut().zip(gram) {
+            *sum += f64::from(fresh);
+        }
+    }
+
+    fn ids(&self, path: &Path, ids: &[u32]) {
+        let mut state = self.state.borrow_mut();
+        let counts = state.counts.entry(path.clone()).or_default();
+        for id in ids {
+            let at = *id as usize;
+            if counts.len() <= at {
+                counts.resize(at + 1, 0.0);
+            }
+            counts[at] += 1.0;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a method is: a rewrite of weights, the evidence it needs, and a schedule of what trains.
+
+use crate::error::Error;
+use crate::evidence::Evidence;
+use crate::option::OptionInfo;
+use std::sync::Arc;
+use tenfold_weight::{Form, Path, Role};
+
+/// What `explain` says about a method.
+#[derive(Debug)]
+pub struct Info {
+    /// The word that recipes use.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The equation, in plain text.
+    pub equation: &'static str,
+    /// When the method is a good choice.
+    pub when: &'static str,
+    /// When it is not.
+    pub when_not: &'static str,
+    /// What trains after the rewrite unless a phase says otherwise.
+    pub trains: &'static str,
+    /// Papers and equations.
+    pub sources: &'static [&'static str],
+    /// Every option, with kind and default.
+    pub options: &'static [OptionInfo],
+}
+
+/// What a rewrite will make of one weight, known before any arithmetic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// The form, in a few words.
+    pub form: String,
+    /// Stored parameters; an upper bound unless `exact`.
+    pub parameters: usize,
+    /// Whether the form and the count are certain before evidence is seen.
+    pub exact: bool,
+}
+
+/// Whether a leaf trains, and with which factor on the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Training {
+    /// The leaf keeps its bits.
+    Frozen,
+    /// The leaf trains at this multiple of the phase's rate.
+    Trains(f32),
+}
+
+/// A rewrite of weights plus a schedule of what trains when. It sees no model code, file, device or loop.
+pub trait Method: Send + Sync {
+    /// Name, options, equation, sources.
+    fn info(&self) -> &'static Info;
+
+    /// Whether [`rewrite`](Self::rewrite) or [`settle`](Self::settle) reads activation statistics.
+    fn needs_inputs(&self) -> bool {
+        false
+    }
+
+    /// What the rewrite will make of a weight.
+    ///
+    /// # Errors
+    /// [`Error::NotAMatrix`] and options that do not fit the weight.
+    fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error>;
+
+    /// Spends one budget over many weights: the method that rewrites each of them, in order. `None` where every
+    /// weight is rewritten by this method itself.
+    ///
+    /// # Errors
+    /// Missing evidence, numerical failure, a budget below what any choice can reach.
+    fn settle(
+        &self,
+        _weights: &[(Path, &Form)],
+        _evidence: &Evidence,
+    ) -> Result<Option<Vec<Arc<dyn Method>>>, Error> {
+        Ok(None)
+    }
+
+    /// The new form of a weight. Pure: the same arguments give the same bytes.
+    ///
+    /// # Errors
+    /// Missing evidence and numerical failure, naming the path.
+    fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error>;
+
+    /// What trains at a step, for a leaf of a weight that this method rewrote.
+    fn schedule(&self, _step: u64, _path: &Path, _role: Role) -> Training {
+        Training::Trains(1.0)
+    }
+}
+
+/// The sizes O and I of a weight that must be a matrix.
+pub(crate) fn matrix_shape(path: &Path, form: &Form) -> Result<(usize, usize), Error> {
+    match form.shape().as_slice() {
+        &[rows, cols] if rows > 0 && cols > 0 => Ok((rows, cols)),
+        got => Err(Error::NotAMatrix { path: path.clone(), got: got.to_vec() }),
+    }
+}

@@ -1,0 +1,34 @@
+//! Every method by name: one line each.
+
+use crate::error::Error;
+use crate::method::{Info, Method};
+use crate::option::{Options, nearest};
+use std::sync::Arc;
+
+/// A method's description and how it is built from options.
+pub struct Entry {
+    /// Name, options, equation, sources.
+    pub info: &'static Info,
+    /// Builds the method from a step's options.
+    pub build: fn(&Options) -> Result<Arc<dyn Method>, Error>,
+}
+
+/// Every method.
+pub static REGISTRY: &[Entry] = &[
+    Entry { info: &crate::auto::INFO, build: crate::auto::build },
+    Entry { info: &crate::mpo::INFO, build: crate::mpo::build },
+    Entry { info: &crate::svd::INFO, build: crate::svd::build },
+];
+
+/// Finds a method by name.
+///
+/// # Errors
+/// [`Error::UnknownMethod`] with a suggestion.
+pub fn find(name: &str) -> Result<&'static Entry, Error> {
+    let names = || REGISTRY.iter().map(|entry| entry.info.name);
+    REGISTRY.iter().find(|entry| entry.info.name == name).ok_or_else(|| Error::UnknownMethod {
+        name: name.to_owned(),
+        nearest: nearest(name, names()),
+        known: names().map(str::to_owned).collect(),
+    })
+}

@@ -1,0 +1,3 @@
+//! Architectures: dimensions, block order and checkpoint names; no mathematics.
+
+pub mod bert;

@@ -1,0 +1,56 @@
+//! A packed batch of token sequences.
+
+use tenfold_tensor::Offsets;
+
+/// Sequences laid end to end: N tokens in B sequences, no padding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Token ids, N.
+    pub ids: Vec<u32>,
+    /// Segment ids, N: 0 for the first text, 1 for the second of a pair.
+    pub types: Vec<u32>,
+    /// Where each sequence begins, B + 1.
+    pub offsets: Offsets,
+}
+
+impl Batch {
+    /// Packs single texts; every segment id is 0.
+    pub fn from_sequences<S: AsRef<[u32]>>(sequences: &[S]) -> Self {
+        let lengths: Vec<usize> = sequences.iter().map(|one| one.as_ref().len()).collect();
+        let ids: Vec<u32> = sequences.iter().flat_map(|one| one.as_ref()).copied().collect();
+        Self { types: vec![0; ids.len()], ids, offsets: Offsets::from_lengths(&lengths) }
+    }
+
+    /// Packs pairs of texts given as (ids, segment ids).
+    pub fn from_pairs(pairs: &[(Vec<u32>, Vec<u32>)]) -> Self {
+        let lengths: Vec<usize> = pairs.iter().map(|(ids, _)| ids.len()).collect();
+        Self {
+            ids: pairs.iter().flat_map(|(ids, _)| ids).copied().collect(),
+            types: pairs.iter().flat_map(|(_, types)| types).copied().collect(),
+            offsets: Offsets::from_lengths(&lengths),
+        }
+    }
+
+    /// N.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The position of every token in its own sequence, N.
+    pub fn positions(&self) -> Vec<u32> {
+        self.offsets.ranges().flat_map(|range| 0..range.len() as u32).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_restart_with_each_sequence() {
+        let batch = Batch::from_sequences(&[vec![5, 6, 7], vec![8], vec![]]);
+        assert_eq!(batch.ids, [5, 6, 7, 8]);
+        assert_eq!(batch.positions(), [0, 1, 2, 0]);
+        assert_eq!(batch.offsets.sequences(), 3);
+    }
+}

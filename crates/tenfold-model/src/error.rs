@@ -1,0 +1,90 @@
+//! What can go wrong in loading and running a model.
+
+use std::path::PathBuf;
+use thiserror::Error as Derive;
+
+/// A fault in a model's weights, its input or its files.
+#[derive(Debug, Derive)]
+#[non_exhaustive]
+pub enum Error {
+    /// The config names an architecture that is read but cannot be run.
+    #[error("{dir}: architecture {architecture} cannot be run; known: bert")]
+    Architecture {
+        /// The model folder.
+        dir: PathBuf,
+        /// The architecture found.
+        architecture: &'static str,
+    },
+    /// Weights that the architecture needs are not in the checkpoint.
+    #[error("{dir}: the checkpoint lacks {}", list(.paths))]
+    MissingWeights {
+        /// The model folder.
+        dir: PathBuf,
+        /// Paths that were expected.
+        paths: Vec<String>,
+    },
+    /// Weights in the checkpoint that the architecture does not know.
+    #[error("{dir}: the checkpoint holds {} that this architecture does not know; is config.json the right one?", list(.paths))]
+    ExtraWeights {
+        /// The model folder.
+        dir: PathBuf,
+        /// Paths that were not expected.
+        paths: Vec<String>,
+    },
+    /// A weight's shape is not what the config says.
+    #[error("{dir}: {path} has shape {got:?}, config.json says {expected:?}")]
+    WeightShape {
+        /// The model folder.
+        dir: PathBuf,
+        /// The weight's path.
+        path: String,
+        /// The shape that the config implies.
+        expected: Vec<usize>,
+        /// The shape found.
+        got: Vec<usize>,
+    },
+    /// A weight holds a NaN or an infinity.
+    #[error("{dir}: {path} is not finite at index {index}; the checkpoint is damaged")]
+    NonFinite {
+        /// The model folder.
+        dir: PathBuf,
+        /// The weight's path.
+        path: String,
+        /// The first such entry, row-major.
+        index: usize,
+    },
+    /// A text has more tokens than the model has positions.
+    #[error("a sequence of {got} tokens is longer than the model's {most} positions; truncate it")]
+    TooLong {
+        /// Tokens given.
+        got: usize,
+        /// The model's positions.
+        most: usize,
+    },
+    /// The tokenizer knows more tokens than the embedding table has rows.
+    #[error("{dir}: the tokenizer has {tokens} tokens, the embedding table {rows} rows")]
+    Vocabulary {
+        /// The model folder.
+        dir: PathBuf,
+        /// Tokens of the tokenizer.
+        tokens: usize,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// A tree, a form or a selector.
+    #[error(transparent)]
+    Weight(#[from] tenfold_weight::Error),
+    /// A file.
+    #[error(transparent)]
+    Format(#[from] tenfold_format::Error),
+}
+
+/// The first few names of a list.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,161 @@
+//! Writing models: the saved form of a rewritten tree, and a plain dense checkpoint for other programs.
+
+use crate::error::Error;
+use crate::model::Model;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
+use tenfold_format::manifest::{self, Manifest, ModelSection};
+use tenfold_format::{atomic, checkpoint};
+use tenfold_tensor::Array;
+use tenfold_weight::{Form, Path, Tree, dense_values, record};
+
+/// The small files that travel with a model, where the folder has them.
+const SIDE_FILES: [&str; 10] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+    "README.md",
+];
+
+/// The longest side file, in bytes.
+const SIDE_FILE_LIMIT: u64 = 64 << 20;
+
+impl Model {
+    /// Writes the model into a new folder or over an old one: configs and vocabulary, then `model.safetensors` with
+    /// the leaves, then the manifest. The old folder is replaced only when the new one is complete. Returns the
+    /// bytes of the weights file.
+    ///
+    /// # Errors
+    /// Faults in writing; the target is then as it was.
+    pub fn save(&self, dir: &FilePath, receipt: Option<serde_json::Value>) -> Result<u64, Error> {
+        let manifest = Manifest {
+            version: manifest::VERSION,
+            model: ModelSection { architecture: "bert".to_owned(), origin: self.origin.clone() },
+            weights: record::describe(&self.tree),
+            receipt,
+        };
+        self.replace(
+            dir,
+            &self.tree.values().into_iter().map(|(id, value)| (id.to_string(), value)).collect(),
+            Some(&manifest),
+        )
+    }
+
+    /// Writes a plain checkpoint in which every form is multiplied out: loadable by any program that reads the
+    /// original. Returns the bytes of the weights file.
+    ///
+    /// # Errors
+    /// As [`Model::save`].
+    pub fn save_dense(&self, dir: &FilePath) -> Result<u64, Error> {
+        let dense = |(path, _): (&Path, &Form)| Ok((path.to_string(), dense_values(&self.tree, path)?));
+        let leaves = self.tree.iter().map(dense).collect::<Result<BTreeMap<_, _>, Error>>()?;
+        self.replace(dir, &leaves, None)
+    }
+
+    fn replace(
+        &self,
+        dir: &FilePath,
+        leaves: &BTreeMap<String, Array>,
+        manifest: Option<&Manifest>,
+    ) -> Result<u64, Error> {
+        let fresh = beside(dir, "new");
+        let bytes = self.fill(&fresh, leaves, manifest).and_then(|bytes| {
+            swap(&fresh, dir)?;
+            Ok(bytes)
+        });
+        if bytes.is_err() {
+            // The folder is ours and incomplete; if it cannot be removed either, the first error says why.
+            let _ = fs::remove_dir_all(&fresh);
+        }
+        bytes
+    }
+
+    fn fill(
+        &self,
+        fresh: &FilePath,
+        leaves: &BTreeMap<String, Array>,
+        manifest: Option<&Manifest>,
+    ) -> Result<u64, Error> {
+        if fresh.exists() {
+            fs::remove_dir_all(fresh).map_err(written(fresh))?;
+        }
+        fs::create_dir_all(fresh).map_err(written(fresh))?;
+        for (name, bytes) in &self.files {
+            let path = fresh.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(written(parent))?;
+            }
+            atomic::write(&path, bytes)?;
+        }
+        let tensors: Vec<_> =
+            leaves.iter().map(|(name, value)| (name.clone(), value.shape().to_vec(), value.data())).collect();
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let bytes = checkpoint::write(&fresh.join(checkpoint::FILE), &tensors, &metadata)?;
+        if let Some(manifest) = manifest {
+            manifest.write(fresh)?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// Reads the side files of a model folder.
+pub(crate) fn side_files(dir: &FilePath) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    let mut files = BTreeMap::new();
+    for name in SIDE_FILES {
+        let path = dir.join(name);
+        let Ok(info) = fs::metadata(&path) else { continue };
+        if info.is_file() && info.len() <= SIDE_FILE_LIMIT {
+            let bytes = fs::read(&path)
+                .map_err(|source| tenfold_format::Error::Read { path: path.clone(), source })?;
+            files.insert(name.to_owned(), bytes);
+        }
+    }
+    Ok(files)
+}
+
+/// Puts a finished folder in the place of another; the old one is complete until the new one stands.
+fn swap(fresh: &FilePath, dir: &FilePath) -> Result<(), Error> {
+    let old = beside(dir, "old");
+    if old.exists() {
+        fs::remove_dir_all(&old).map_err(written(&old))?;
+    }
+    if dir.exists() {
+        fs::rename(dir, &old).map_err(written(dir))?;
+    }
+    fs::rename(fresh, dir).map_err(written(dir))?;
+    if old.exists() {
+        fs::remove_dir_all(&old).map_err(written(&old))?;
+    }
+    Ok(())
+}
+
+/// A hidden sibling of a folder.
+fn beside(dir: &FilePath, word: &str) -> PathBuf {
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    dir.with_file_name(format!(".{name}.{word}"))
+}
+
+fn written(path: &FilePath) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| tenfold_format::Error::Write { path, source }.into()
+}
+
+impl Model {
+    /// The tree as it would be with every form multiplied out.
+    ///
+    /// # Errors
+    /// Faults of the tree.
+    pub fn dense_tree(&self) -> Result<Tree, Error> {
+        let dense =
+            |(path, _): (&Path, &Form)| Ok((path.clone(), Form::dense(dense_values(&self.tree, path)?)));
+        self.tree.iter().map(dense).collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! What a form costs: stored parameters and bytes, multiply-adds, and which way of applying an MPO is cheapest.
+
+use std::ops::Add;
+use tenfold_linalg::MpoShape;
+
+/// Multiply-adds that take as long as moving one byte through a permuted copy: the chain's small products
+/// and copies run far below a dense product's rate.
+const MACS_PER_BYTE: usize = 8;
+
+/// Parameters, bytes and multiply-adds of a form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Stored numbers.
+    pub parameters: usize,
+    /// Stored bytes, without file headers.
+    pub bytes: usize,
+    /// Multiply-adds to apply the weight to one row of activations.
+    pub macs_per_row: usize,
+    /// Multiply-adds to build the dense matrix once; 0 where it is never built.
+    pub rebuild_macs: usize,
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            parameters: self.parameters + other.parameters,
+            bytes: self.bytes + other.bytes,
+            macs_per_row: self.macs_per_row + other.macs_per_row,
+            rebuild_macs: self.rebuild_macs + other.rebuild_macs,
+        }
+    }
+}
+
+/// Multiply-adds to contract one row of activations through the chain, core by core.
+pub fn chain_macs(shape: &MpoShape, bonds: &[usize]) -> usize {
+    sites(shape, bonds).map(|site| site.macs).sum()
+}
+
+/// Multiply-adds to contract all cores into the matrix in the cheapest order of pairwise merges.
+pub fn rebuild_macs(shape: &MpoShape, bonds: &[usize]) -> usize {
+    let sizes: Vec<usize> = shape.row_factors().iter().zip(shape.col_factors()).map(|(i, j)| i * j).collect();
+    let cores = sizes.len();
+    let span = |from: usize, to: usize| sizes[from..to].iter().product::<usize>();
+    let mut best = vec![vec![0usize; cores + 1]; cores];
+    for width in 2..=cores {
+        for from in 0..=cores - width {
+            let to = from + width;
+            let merge = |cut: usize| bonds[from] * span(from, to) * bonds[cut] * bonds[to];
+            best[from][to] =
+                (from + 1..to).map(|cut| best[from][cut] + best[cut][to] + merge(cut)).min().unwrap_or(0);
+        }
+    }
+    best[0][cores]
+}
+
+/// Whether contracting `rows` rows of activations through the chain beats one dense product with the rebuilt
+/// matrix. In evaluation the rebuilt matrix is cached and costs nothing per call.
+pub fn chain_pays(shape: &MpoShape, bonds: &[usize], rows: usize, training: bool) -> bool {
+    let chain: usize = sites(shape, bonds).map(|site| site.macs + MACS_PER_BYTE * site.bytes).sum();
+    let dense = shape.padded_rows() * shape.padded_cols();
+    let once = if training { rebuild_macs(shape, bonds) } else { 0 };
+    rows.saturating_mul(chain) < rows.saturating_mul(dense).saturating_add(once)
+}
+
+struct Site {
+    macs: usize,
+    bytes: usize,
+}
+
+/// Each site of the chain for one row of activations: the product's multiply-adds and the bytes that its two
+/// permutations read and write.
+fn sites<'a>(shape: &'a MpoShape, bonds: &'a [usize]) -> impl Iterator<Item = Site> + 'a {
+    let (mut done, mut left) = (1, shape.padded_cols());
+    (0..shape.cores()).map(move |k| {
+        let (i, j) = (shape.row_factors()[k], shape.col_factors()[k]);
+        let before = done * left * bonds[k];
+        left /= j;
+        let macs = done * left * j * bonds[k] * i * bonds[k + 1];
+        done *= i;
+        Site { macs, bytes: 8 * (before + done * left * bonds[k + 1]) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Multiply-adds in millions as tabulated for the published shapes.
+    #[test]
+    fn costs_of_the_published_shapes() {
+        let shape = MpoShape::new(vec![3, 4, 4, 4, 4], vec![4, 4, 4, 4, 3]).unwrap();
+        let million = |n: usize| n as f64 / 1e6;
+        for (cap, rebuild, chain) in [(usize::MAX, 234.0, 170.0), (64, 57.6, 23.1), (16, 17.3, 2.70)] {
+            let bonds = shape.capped(cap);
+            assert!(million(rebuild_macs(&shape, &bonds)) <= rebuild * 1.01, "rebuild at {cap}");
+            assert!((million(chain_macs(&shape, &bonds)) / chain - 1.0).abs() < 0.01, "chain at {cap}");
+        }
+    }
+
+    #[test]
+    fn the_chain_pays_only_at_tiny_bonds() {
+        let shape = MpoShape::new(vec![3, 4, 4, 4, 4], vec![4, 4, 8, 6, 4]).unwrap();
+        assert!(chain_pays(&shape, &shape.capped(1), 1, true));
+        assert!(!chain_pays(&shape, &shape.capped(32), 512, true));
+        assert!(!chain_pays(&shape, &shape.capped(16), 1, false));
+    }
+}

@@ -1,0 +1,216 @@
+//! Forms: the ways a weight can be represented. A closed set; this file is the only one that dispatches.
+//!
+//! Every operation is total over the set: a new form implements [`Operations`] in its own file and gets one
+//! arm in [`Form::operations`] and one in [`Form::operations_mut`].
+
+mod dense;
+mod lowrank;
+mod mpo;
+mod shared;
+mod sum;
+
+pub use dense::Dense;
+pub use lowrank::Lowrank;
+pub use mpo::Mpo;
+pub use shared::Shared;
+pub use sum::Sum;
+
+use crate::cost::Cost;
+use crate::error::Error;
+use crate::path::Address;
+use crate::role::Role;
+use crate::scope::Scope;
+use tenfold_format::manifest::FormRecord;
+use tenfold_linalg::MpoShape;
+use tenfold_tensor::{Activation, Array, Var};
+
+/// A stored array and what it is for.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// What the leaf is for.
+    pub role: Role,
+    /// The stored values.
+    pub value: Array,
+}
+
+/// How a weight is represented.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Form {
+    /// The values themselves.
+    Dense(Dense),
+    /// A matrix product operator: a chain of cores joined by bonds.
+    Mpo(Mpo),
+    /// The product of two thin factors.
+    Lowrank(Lowrank),
+    /// The sum of two forms of the same shape.
+    Sum(Sum),
+    /// Another form, stored elsewhere in the tree.
+    Shared(Shared),
+}
+
+/// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
+pub(crate) trait Operations {
+    /// O x I for a matrix, the array's own shape otherwise.
+    fn shape(&self) -> Vec<usize>;
+    /// `act(x W^T + bias)`; x is N x I, the result N x O.
+    fn apply(&self, cx: &Scope<'_>, at: &Address, call: &Call<'_>) -> Result<Var, Error>;
+    /// The rows `ids` of W, N x I.
+    fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error>;
+    /// W itself.
+    fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error>;
+    /// Calls `see` for every stored leaf.
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf));
+    /// The part that `name` leads to and the rest of the way.
+    fn part<'f>(&'f self, inner: &str) -> Option<(&'f Form, String)>;
+    /// Calls `see` for every form directly inside.
+    fn parts(&self, see: &mut dyn FnMut(&Form));
+    /// Parameters, bytes and multiply-adds.
+    fn cost(&self) -> Cost;
+    /// How it is written down beside its leaves.
+    fn record(&self, at: &Address) -> FormRecord;
+    /// A few words for tables: `mpo 5 cores, bonds 16-64-64-12`.
+    fn describe(&self) -> String;
+}
+
+/// Mutable access to leaves, separate so that the read-only trait stays object-safe to share.
+pub(crate) trait OperationsMut {
+    /// Calls `see` for every stored leaf.
+    fn visit_mut(&mut self, at: &Address, see: &mut dyn FnMut(Address, &mut Leaf));
+}
+
+/// One application of a weight.
+pub(crate) struct Call<'a> {
+    pub(crate) x: &'a Var,
+    pub(crate) bias: Option<&'a Var>,
+    pub(crate) activation: Activation,
+}
+
+impl<'a> Call<'a> {
+    /// The product alone.
+    pub(crate) fn plain(x: &'a Var) -> Self {
+        Self { x, bias: None, activation: Activation::Identity }
+    }
+}
+
+impl Form {
+    /// A dense form; a matrix is O x I, a vector is n.
+    pub fn dense(value: Array) -> Self {
+        Self::Dense(Dense::new(Role::Value, value))
+    }
+
+    /// An MPO of a `rows` x `cols` matrix. Core k has shape d_{k-1} x i_k x j_k x d_k.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] when the cores do not chain or do not match the factors.
+    pub fn mpo(shape: MpoShape, rows: usize, cols: usize, cores: Vec<Array>) -> Result<Self, Error> {
+        Mpo::new(shape, rows, cols, cores).map(Self::Mpo)
+    }
+
+    /// A low-rank form `up * down`: down is r x I, up is O x r.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] when the inner sizes differ.
+    pub fn lowrank(down: Array, up: Array) -> Result<Self, Error> {
+        let down = Self::Dense(Dense::new(Role::Down, down));
+        let up = Self::Dense(Dense::new(Role::Up, up));
+        Lowrank::new(down, up).map(Self::Lowrank)
+    }
+
+    /// The sum of two forms of one shape.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] when the shapes differ.
+    pub fn sum(left: Self, right: Self) -> Result<Self, Error> {
+        Sum::new(left, right).map(Self::Sum)
+    }
+
+    /// A form stored at `owner`, of the shape given.
+    pub fn shared(owner: Address, shape: Vec<usize>) -> Self {
+        Self::Shared(Shared::new(owner, shape))
+    }
+
+    pub(crate) fn operations(&self) -> &dyn Operations {
+        match self {
+            Self::Dense(form) => form,
+            Self::Mpo(form) => form,
+            Self::Lowrank(form) => form,
+            Self::Sum(form) => form,
+            Self::Shared(form) => form,
+        }
+    }
+
+    pub(crate) fn operations_mut(&mut self) -> &mut dyn OperationsMut {
+        match self {
+            Self::Dense(form) => form,
+            Self::Mpo(form) => form,
+            Self::Lowrank(form) => form,
+            Self::Sum(form) => form,
+            Self::Shared(form) => form,
+        }
+    }
+
+    /// The shape of what it represents: O x I for a matrix.
+    pub fn shape(&self) -> Vec<usize> {
+        self.operations().shape()
+    }
+
+    /// Parameters, bytes and multiply-adds of this form; what it shares is counted at the owner.
+    pub fn cost(&self) -> Cost {
+        self.operations().cost()
+    }
+
+    /// Stored parameters; what it shares is counted at the owner.
+    pub fn parameters(&self) -> usize {
+        self.cost().parameters
+    }
+
+    /// A few words for tables.
+    pub fn describe(&self) -> String {
+        self.operations().describe()
+    }
+
+    /// How the form is written in a manifest, given its address.
+    pub fn record(&self, at: &Address) -> FormRecord {
+        self.operations().record(at)
+    }
+
+    /// Calls `see` for every leaf stored in this form.
+    pub fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf)) {
+        self.operations().visit(at, see);
+    }
+
+    /// Calls `see` for every leaf stored in this form, for change in place.
+    pub fn visit_mut(&mut self, at: &Address, see: &mut dyn FnMut(Address, &mut Leaf)) {
+        self.operations_mut().visit_mut(at, see);
+    }
+
+    /// The part that a dotted way leads to; the form itself for an empty one.
+    pub fn part(&self, inner: &str) -> Option<&Self> {
+        if inner.is_empty() {
+            return Some(self);
+        }
+        let (part, rest) = self.operations().part(inner)?;
+        part.part(&rest)
+    }
+
+    /// Calls `see` for this form and every form inside it.
+    pub fn each(&self, see: &mut dyn FnMut(&Self)) {
+        see(self);
+        self.operations().parts(&mut |part| part.each(see));
+    }
+
+    /// The values when the form is dense: no computation.
+    pub fn as_array(&self) -> Option<&Array> {
+        match self {
+            Self::Dense(form) => Some(&form.leaf.value),
+            _ => None,
+        }
+    }
+}
+
+/// Cuts `name` off the front of a dotted way.
+fn rest_after(inner: &str, name: &str) -> Option<String> {
+    let rest = inner.strip_prefix(name)?;
+    if rest.is_empty() { Some(String::new()) } else { rest.strip_prefix('.').map(str::to_owned) }
+}

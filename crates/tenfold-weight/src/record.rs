@@ -1,0 +1,111 @@
+//! Trees and their written description: records name each weight's form, leaves are stored arrays.
+//!
+//! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
+
+use crate::error::Error;
+use crate::form::{Dense, Form, Lowrank, Mpo, Sum};
+use crate::path::{Address, Path};
+use crate::role::Role;
+use crate::tree::Tree;
+use std::collections::BTreeMap;
+use tenfold_format::manifest::{FormRecord, WeightRecord};
+use tenfold_linalg::MpoShape;
+use tenfold_tensor::Array;
+
+/// The record of every weight, by path.
+pub fn describe(tree: &Tree) -> BTreeMap<String, WeightRecord> {
+    let record = |(path, form): (&Path, &Form)| {
+        let form_record = form.record(&Address::root(path.clone()));
+        (path.to_string(), WeightRecord { shape: form.shape(), form: form_record })
+    };
+    tree.iter().map(record).collect()
+}
+
+/// Builds the tree that records describe; `read` gives the stored array of a name.
+///
+/// # Errors
+/// Whatever `read` returns, [`Error::Parts`] where arrays do not fit their form, [`Error::Owner`] for faulty
+/// sharing, [`Error::Shape`] where a form and its record disagree.
+pub fn restore(
+    records: &BTreeMap<String, WeightRecord>,
+    read: &mut dyn FnMut(&str) -> Result<Array, Error>,
+) -> Result<Tree, Error> {
+    let mut tree = Tree::new();
+    let mut reader = Reader { records, read };
+    for (path, record) in records {
+        let form = reader.form(&record.form, Role::Value, &record.shape)?;
+        if form.shape() != record.shape {
+            let expected = format!("{:?} as its record says", record.shape);
+            return Err(Error::Shape { path: Path::new(path), expected, got: form.shape() });
+        }
+        tree.insert(Path::new(path), form);
+    }
+    tree.check_owners()?;
+    Ok(tree)
+}
+
+struct Reader<'a> {
+    records: &'a BTreeMap<String, WeightRecord>,
+    read: &'a mut dyn FnMut(&str) -> Result<Array, Error>,
+}
+
+impl Reader<'_> {
+    /// `shape` is the expected shape where the record's surroundings tell it, else empty.
+    fn form(&mut self, record: &FormRecord, role: Role, shape: &[usize]) -> Result<Form, Error> {
+        Ok(match record {
+            FormRecord::Dense { leaf } => Form::Dense(Dense::new(role, (self.read)(leaf)?)),
+            FormRecord::Mpo { rows, cols, cores } => {
+                let factors = MpoShape::new(rows.clone(), cols.clone())?;
+                let central = factors.central();
+                let role = |k: usize| if k == central { Role::Central } else { Role::Auxiliary };
+                let cores = cores.iter().enumerate().map(|(k, core)| self.form(core, role(k), &[]));
+                let cores = cores.collect::<Result<Vec<_>, _>>()?;
+                let (height, width) = match shape {
+                    &[height, width] => (height, width),
+                    _ => (factors.padded_rows(), factors.padded_cols()),
+                };
+                Form::Mpo(Mpo::from_forms(factors, height, width, cores)?)
+            }
+            FormRecord::Lowrank { down, up } => {
+                let down = self.form(down, Role::Down, &[])?;
+                Form::Lowrank(Lowrank::new(down, self.form(up, Role::Up, &[])?)?)
+            }
+            FormRecord::Sum { left, right } => {
+                let left = self.form(left, role, shape)?;
+                Form::Sum(Sum::new(left, self.form(right, role, shape)?)?)
+            }
+            FormRecord::Shared { owner } => {
+                let owner = Address::parse(owner);
+                let shape = if shape.is_empty() { self.stored_shape(&owner)? } else { shape.to_vec() };
+                Form::shared(owner, shape)
+            }
+            other => return Err(Error::UnknownRecord { record: format!("{other:?}") }),
+        })
+    }
+
+    /// The shape of the array stored at an address; empty where there is none, which the owner check reports.
+    fn stored_shape(&mut self, owner: &Address) -> Result<Vec<usize>, Error> {
+        let part = self.records.get(owner.path.as_str()).and_then(|root| part(&root.form, &owner.inner));
+        match part {
+            Some(FormRecord::Dense { leaf }) => Ok((self.read)(leaf)?.shape().to_vec()),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The part of a record that a dotted way leads to.
+fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
+    let (name, rest) = inner.split_once('.').unwrap_or((inner, ""));
+    match record {
+        record if inner.is_empty() => Some(record),
+        FormRecord::Mpo { cores, .. } if name == "core" => {
+            let (number, rest) = rest.split_once('.').unwrap_or((rest, ""));
+            part(cores.get(number.parse::<usize>().ok()?.checked_sub(1)?)?, rest)
+        }
+        FormRecord::Lowrank { down, .. } if name == "down" => part(down, rest),
+        FormRecord::Lowrank { up, .. } if name == "up" => part(up, rest),
+        FormRecord::Sum { left, .. } if name == "left" => part(left, rest),
+        FormRecord::Sum { right, .. } if name == "right" => part(right, rest),
+        _ => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! What a leaf is for.
+
+use std::fmt;
+
+/// The role of a leaf inside its form; selectors name it as `#role`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// The values of a dense matrix or vector.
+    Value,
+    /// The central core of an MPO: core n/2 + 1 of n.
+    Central,
+    /// Any other core of an MPO.
+    Auxiliary,
+    /// The factor of a low-rank product that is applied first, r x I.
+    Down,
+    /// The factor of a low-rank product that is applied last, O x r.
+    Up,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 5] = [Self::Value, Self::Central, Self::Auxiliary, Self::Down, Self::Up];
+
+    /// The word used in selectors, recipes and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Central => "central",
+            Self::Auxiliary => "auxiliary",
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+
+    /// The role of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.word())
+    }
+}

@@ -1,0 +1,203 @@
+//! A scope: one use of a tree, for evaluation or for one training step.
+//!
+//! A scope borrows the tree, so no leaf can change while rebuilt matrices are cached: the cache cannot be stale.
+
+use crate::error::Error;
+use crate::form::{Call, Form, Leaf};
+use crate::path::{Address, LeafId, Path};
+use crate::tree::Tree;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use tenfold_tensor::{Activation, Array, Tape, Var, op};
+
+/// Sees what goes into weights: the source of activation evidence.
+pub trait Observer {
+    /// The activations (N x I) that the weight at `path` is about to be applied to.
+    fn inputs(&self, path: &Path, x: &Array);
+    /// The rows that are about to be looked up in the weight at `path`.
+    fn ids(&self, path: &Path, ids: &[u32]);
+}
+
+/// How MPOs are applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contraction {
+    /// What the cost model finds cheaper.
+    Auto,
+    /// Always the rebuilt matrix.
+    Rebuild,
+    /// Always core by core, where sizes are not padded.
+    Chain,
+}
+
+/// One use of a tree: evaluation (rebuilt matrices are kept as long as the scope lives) or one training step
+/// (rebuilt once per step, recorded on a tape).
+pub struct Scope<'t> {
+    tree: &'t Tree,
+    training: Option<Training<'t>>,
+    observer: Option<&'t dyn Observer>,
+    contraction: Contraction,
+    built: RefCell<BTreeMap<Address, Var>>,
+}
+
+struct Training<'t> {
+    tape: Tape,
+    trains: &'t BTreeSet<LeafId>,
+    leaves: RefCell<BTreeMap<LeafId, Var>>,
+}
+
+impl<'t> Scope<'t> {
+    /// A scope without gradients.
+    pub fn evaluate(tree: &'t Tree) -> Self {
+        Self {
+            tree,
+            training: None,
+            observer: None,
+            contraction: Contraction::Auto,
+            built: RefCell::default(),
+        }
+    }
+
+    /// A scope for one training step in which the leaves of `trains` get gradients.
+    pub fn train(tree: &'t Tree, trains: &'t BTreeSet<LeafId>) -> Self {
+        let training = Training { tape: Tape::new(), trains, leaves: RefCell::default() };
+        Self { training: Some(training), ..Self::evaluate(tree) }
+    }
+
+    /// The same scope, with every input shown to `observer`.
+    pub fn observed(self, observer: &'t dyn Observer) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// The same scope, with MPOs applied in the way given.
+    pub fn contracting(self, contraction: Contraction) -> Self {
+        Self { contraction, ..self }
+    }
+
+    /// The tree in use.
+    pub fn tree(&self) -> &'t Tree {
+        self.tree
+    }
+
+    /// Whether gradients are recorded.
+    pub fn is_training(&self) -> bool {
+        self.training.is_some()
+    }
+
+    /// `act(x W^T + b)` with `W = path.weight` (O x I) and, where the tree has it, `b = path.bias` (O).
+    ///
+    /// # Shapes
+    /// x is N x I, the result N x O.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] or [`Error::Shape`] naming the weight.
+    pub fn linear(&self, path: &str, x: &Var, activation: Activation) -> Result<Var, Error> {
+        let weight = Path::new(format!("{path}.weight"));
+        let form = self.tree.get(&weight)?;
+        let shape = form.shape();
+        if shape.len() != 2 || shape[1] != x.value().width() {
+            let expected = format!("O x {} to fit its input", x.value().width());
+            return Err(Error::Shape { path: weight, expected, got: shape });
+        }
+        if let Some(observer) = self.observer {
+            observer.inputs(&weight, x.value());
+        }
+        let bias = Path::new(format!("{path}.bias"));
+        let bias = if self.tree.contains(&bias) { Some(self.vector(&bias, shape[0])?) } else { None };
+        let call = Call { x, bias: bias.as_ref(), activation };
+        form.operations().apply(self, &Address::root(weight), &call)
+    }
+
+    /// The rows `ids` of `path.weight` (V x D): N x D.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], or the tensor error for an id of V or more.
+    pub fn rows(&self, path: &str, ids: &[u32]) -> Result<Var, Error> {
+        let weight = Path::new(format!("{path}.weight"));
+        let form = self.tree.get(&weight)?;
+        if let Some(observer) = self.observer {
+            observer.ids(&weight, ids);
+        }
+        form.operations().rows(self, &Address::root(weight), ids)
+    }
+
+    /// Layer normalization of `x + residual` with `path.weight` as gain and `path.bias` as bias.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] or [`Error::Shape`].
+    pub fn norm(&self, path: &str, x: &Var, residual: Option<&Var>, eps: f32) -> Result<Var, Error> {
+        let width = x.value().width();
+        let gain = self.vector(&Path::new(format!("{path}.weight")), width)?;
+        let bias = self.vector(&Path::new(format!("{path}.bias")), width)?;
+        Ok(op::layer_norm(x, residual, &gain, &bias, eps))
+    }
+
+    /// Runs the backward pass and returns the gradient of every training leaf that took part.
+    ///
+    /// # Errors
+    /// As [`Tape::backward`].
+    pub fn backward(self, loss: &Var) -> Result<BTreeMap<LeafId, Array>, Error> {
+        let Some(training) = self.training else { return Ok(BTreeMap::new()) };
+        drop(self.built);
+        let mut gradients = training.tape.backward(loss)?;
+        let leaves = training.leaves.into_inner();
+        Ok(leaves.into_iter().filter_map(|(id, var)| Some((id, gradients.take(&var)?))).collect())
+    }
+
+    /// A stored vector of `len` numbers.
+    fn vector(&self, path: &Path, len: usize) -> Result<Var, Error> {
+        let form = self.tree.get(path)?;
+        if form.shape() == [len] {
+            form.operations().dense(self, &Address::root(path.clone()))
+        } else {
+            Err(Error::Shape { path: path.clone(), expected: format!("{len} numbers"), got: form.shape() })
+        }
+    }
+
+    /// The form at an address of the tree.
+    pub(crate) fn form(&self, address: &Address) -> Result<&'t Form, Error> {
+        self.tree.form(address)
+    }
+
+    /// A leaf's values, tracked when it trains. Every use of one leaf is the same variable, so gradients of
+    /// shared leaves add up.
+    pub(crate) fn leaf(&self, at: &Address, leaf: &Leaf) -> Var {
+        let Some(training) = self.training.as_ref().filter(|training| training.trains.contains(at)) else {
+            return Var::constant(leaf.value.clone());
+        };
+        let mut leaves = training.leaves.borrow_mut();
+        leaves.entry(at.clone()).or_insert_with(|| training.tape.leaf(leaf.value.clone())).clone()
+    }
+
+    /// A matrix built from leaves, built once per scope.
+    pub(crate) fn built(
+        &self,
+        at: &Address,
+        build: impl FnOnce() -> Result<Var, Error>,
+    ) -> Result<Var, Error> {
+        if let Some(known) = self.built.borrow().get(at) {
+            return Ok(known.clone());
+        }
+        let fresh = build()?;
+        self.built.borrow_mut().insert(at.clone(), fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Whether to contract through the chain; `pays` answers for this form, given whether gradients are recorded.
+    pub(crate) fn prefers_chain(&self, pays: impl FnOnce(bool) -> bool) -> bool {
+        match self.contraction {
+            Contraction::Auto => pays(self.is_training()),
+            Contraction::Rebuild => false,
+            Contraction::Chain => true,
+        }
+    }
+}
+
+/// The dense values of any form in a tree.
+///
+/// # Errors
+/// [`Error::Missing`] and whatever building the matrix meets.
+pub fn dense_values(tree: &Tree, path: &Path) -> Result<Array, Error> {
+    let scope = Scope::evaluate(tree);
+    let form = tree.get(path)?;
+    Ok(form.operations().dense(&scope, &Address::root(path.clone()))?.value().clone())
+}
