@@ -25,9 +25,7 @@ pub enum Error {
         got: usize,
     },
     /// Two matrices that must agree in shape do not.
-    #[error(
-        "expected a {expected_rows} x {expected_cols} matrix, got {got_rows} x {got_cols}; check the orientation"
-    )]
+    #[error("expected a {expected_rows} x {expected_cols} matrix, got {got_rows} x {got_cols}; transpose?")]
     ShapeMismatch {
         /// Rows expected.
         expected_rows: usize,
@@ -67,9 +65,7 @@ pub enum Error {
         limit: usize,
     },
     /// A factor list that multiplies to less than the matrix it must hold.
-    #[error(
-        "factors multiply to {padded_rows} x {padded_cols}, less than the matrix {rows} x {cols}; enlarge them"
-    )]
+    #[error("factors make {padded_rows} x {padded_cols}, less than the matrix {rows} x {cols}; enlarge them")]
     ShapeTooSmall {
         /// Product of the row factors.
         padded_rows: usize,
@@ -81,9 +77,7 @@ pub enum Error {
         cols: usize,
     },
     /// A list of bonds of the wrong length.
-    #[error(
-        "{expected} bonds expected (one per boundary, both ends included), got {got}; start from the full list"
-    )]
+    #[error("{expected} bonds expected (one per boundary, both ends too), got {got}; see the full list")]
     BondCount {
         /// Cores plus one.
         expected: usize,

@@ -1,4 +1,5 @@
-//! The few dense factorizations everything rests on, over faer: f64, row-major views in, column-major factors out.
+//! The few dense factorizations everything rests on, over faer: f64, row-major views in, column-major factors
+//! out.
 
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -53,8 +54,8 @@ pub(crate) fn gram(x: MatRef<'_, f64>) -> Mat<f64> {
     out
 }
 
-/// Eigenvalues in falling order and, when asked for, eigenvectors as columns, of the symmetric matrix whose lower
-/// triangle is given. The vectors are orthonormal to rounding whatever the spectrum.
+/// Eigenvalues in falling order and, when asked for, eigenvectors as columns, of the symmetric matrix whose
+/// lower triangle is given. The vectors are orthonormal to rounding whatever the spectrum.
 pub(crate) fn eigen(lower: MatRef<'_, f64>, vectors: bool) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = lower.nrows();
     let par = threads_for(n * n * n);
@@ -113,8 +114,8 @@ fn svd(x: MatRef<'_, f64>, u: Option<MatMut<'_, f64>>) -> Result<Vec<f64>> {
     Ok(values)
 }
 
-/// A square `f` with `f * f^T = x * x^T` for a wide `x`, by an orthogonal factorization of `x^T`: singular values
-/// and left vectors of `f` are those of `x`, without squaring its condition.
+/// A square `f` with `f * f^T = x * x^T` for a wide `x`, by an orthogonal factorization of `x^T`: singular
+/// values and left vectors of `f` are those of `x`, without squaring its condition.
 pub(crate) fn left_factor(x: MatRef<'_, f64>) -> Mat<f64> {
     let (m, k) = (x.nrows(), x.ncols());
     if k <= m {

@@ -1,9 +1,10 @@
 //! SVD, MPO decomposition and spectra of a matrix.
 //!
-//! A weight matrix becomes a chain of cores (a matrix product operator, MPO) or a pair of low-rank factors, with the
-//! singular values that say what truncation will cost. [`decompose`] cuts a matrix along the factor lists of an
-//! [`MpoShape`]; [`svd_in_metric`] gives low-rank factors that are best for weights, for layer outputs or for frequent
-//! rows; [`parallel::map`] spreads many matrices over threads.
+//! A weight matrix becomes a chain of cores (a matrix product operator, MPO) or a pair of low-rank factors,
+//! with the singular values that say what truncation will cost. [`decompose`] cuts a matrix along the factor
+//! lists of an
+//! [`MpoShape`]; [`svd_in_metric`] gives low-rank factors that are best for weights, for layer outputs or for
+//! frequent rows; [`parallel::map`] spreads many matrices over threads.
 //!
 //! ```
 //! use tenfold_linalg::{Bonds, Gauge, Matrix, MpoShape, decompose};
@@ -21,12 +22,12 @@
 //! # Ok::<(), tenfold_linalg::Error>(())
 //! ```
 //!
-//! It deliberately does not know models, weights by name, forms, files or f32 arrays of the tensor crate: matrices of
-//! f64 in, factors of f64 out. It also does not choose: which bonds, which metric and which gauge are the caller's
-//! decision.
+//! It deliberately does not know models, weights by name, forms, files or f32 arrays of the tensor crate:
+//! matrices of f64 in, factors of f64 out. It also does not choose: which bonds, which metric and which gauge
+//! are the caller's decision.
 //!
-//! Start reading at `shape.rs` (how a matrix is cut), then `mpo.rs` and `mpo/symmetric.rs` (the decomposition in one
-//! page of equations), then `mpo/basis.rs` (why it is fast); `metric.rs` stands alone.
+//! Start reading at `shape.rs` (how a matrix is cut), then `mpo.rs` and `mpo/symmetric.rs` (the decomposition
+//! in one page of equations), then `mpo/basis.rs` (why it is fast); `metric.rs` stands alone.
 
 mod error;
 mod kernel;

@@ -1,10 +1,10 @@
 //! Low-rank factors of a matrix that are best in a metric, and errors measured in it.
 //!
-//! The best rank-r approximation in a metric is a projection of the matrix itself: onto the leading left singular
-//! vectors U of W C^{1/2} when columns are weighted (W' = U U^T W), onto the leading right singular vectors V of
-//! D^{1/2} W when rows are (W' = W V V^T). So no root or inverse of the metric enters the factors, and directions that
-//! the metric does not see are still represented: where it leaves the choice of a vector open, the plain SVD of what
-//! remains of W makes it.
+//! The best rank-r approximation in a metric is a projection of the matrix itself: onto the leading left
+//! singular vectors U of W C^{1/2} when columns are weighted (W' = U U^T W), onto the leading right singular
+//! vectors V of D^{1/2} W when rows are (W' = W V V^T). So no root or inverse of the metric enters the
+//! factors, and directions that the metric does not see are still represented: where it leaves the choice of
+//! a vector open, the plain SVD of what remains of W makes it.
 
 use faer::Mat;
 
@@ -21,12 +21,12 @@ const SEEN: f64 = 1e-13;
 pub enum Metric<'a> {
     /// Every entry alike: the Frobenius norm.
     Weights,
-    /// Output error for inputs with this I x I second moment C: |E|^2 = tr(E C E^T). Any positive multiple of C gives
-    /// the same factors.
+    /// Output error for inputs with this I x I second moment C: |E|^2 = tr(E C E^T). Any positive multiple of
+    /// C gives the same factors.
     Inputs(&'a Matrix),
     /// Rows weighted by these O non-negative numbers, for instance token frequencies of an embedding table:
-    /// |E|^2 = sum_r w_r |E_r|^2. Rows of weight zero do not count in the error; they are represented by their
-    /// projection on the subspace that the others choose.
+    /// |E|^2 = sum_r w_r |E_r|^2. Rows of weight zero do not count in the error; they are represented by
+    /// their projection on the subspace that the others choose.
     Rows(&'a [f64]),
 }
 
@@ -80,11 +80,12 @@ impl SvdFactors {
 /// f64; [`SvdFactors::error`] agrees with [`output_error`] to 1e-8 of the norm.
 ///
 /// # Errors
-/// [`Error::EmptyMatrix`] and [`Error::NonFinite`] for the matrix or the metric, [`Error::ShapeMismatch`] for a metric
-/// of the wrong size, [`Error::NegativeWeight`], [`Error::NoConvergence`].
+/// [`Error::EmptyMatrix`] and [`Error::NonFinite`] for the matrix or the metric, [`Error::ShapeMismatch`] for
+/// a metric of the wrong size, [`Error::NegativeWeight`], [`Error::NoConvergence`].
 ///
 /// # Source
-/// Eckart-Young in a weighted norm; for inputs as in SVD-LLM (Wang et al. 2024), without its Cholesky inverse.
+/// Eckart-Young in a weighted norm; for inputs as in SVD-LLM (Wang et al. 2024), without its Cholesky
+/// inverse.
 pub fn svd_in_metric(w: &Matrix, metric: &Metric<'_>) -> Result<SvdFactors> {
     w.check()?;
     check(w, metric)?;
@@ -153,8 +154,8 @@ fn check(w: &Matrix, metric: &Metric<'_>) -> Result<()> {
     }
 }
 
-/// A square root of the second moment: eigenvectors as columns, each times the root of its eigenvalue (negative ones,
-/// which only rounding makes, count as zero).
+/// A square root of the second moment: eigenvectors as columns, each times the root of its eigenvalue
+/// (negative ones, which only rounding makes, count as zero).
 fn root(c: &Matrix) -> Result<Matrix> {
     let n = c.rows();
     let symmetric = Mat::from_fn(n, n, |i, j| 0.5 * (c.get(i, j) + c.get(j, i)));

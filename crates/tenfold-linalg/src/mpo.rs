@@ -17,11 +17,11 @@ use basis::Side;
 /// How truncation proceeds, and with it how the scale of the matrix is spread over the cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
-    /// TT-SVD from the left, truncating at every step what the steps before left over. All cores but the last have
-    /// orthonormal columns. A little more accurate at equal bonds (by 2 % on average).
+    /// TT-SVD from the left, truncating at every step what the steps before left over. All cores but the last
+    /// have orthonormal columns. A little more accurate at equal bonds (by 2 % on average).
     Sequential,
-    /// Each bond carries the square root of its singular values on either side; truncation slices. Lowering a bond
-    /// further needs no new decomposition ([`Mpo::sliced`]), and all cores have comparable scale.
+    /// Each bond carries the square root of its singular values on either side; truncation slices. Lowering a
+    /// bond further needs no new decomposition ([`Mpo::sliced`]), and all cores have comparable scale.
     Symmetric,
 }
 
@@ -47,7 +47,8 @@ impl Core {
     }
 }
 
-/// A matrix product operator: the contraction of its cores, de-interleaved and cut to `rows x cols`, is the matrix.
+/// A matrix product operator: the contraction of its cores, de-interleaved and cut to `rows x cols`, is the
+/// matrix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mpo {
     /// Factor lists.
@@ -60,24 +61,26 @@ pub struct Mpo {
     pub bonds: Vec<usize>,
     /// n cores.
     pub cores: Vec<Core>,
-    /// Singular values, falling, of the n - 1 unfoldings of the matrix that was decomposed, before any truncation.
+    /// Singular values, falling, of the n - 1 unfoldings of the matrix that was decomposed, before any
+    /// truncation.
     pub spectra: Vec<Vec<f64>>,
-    /// Frobenius norm cut away at each bond by [`Gauge::Sequential`]; the steps are orthogonal, so the root of the sum
-    /// of their squares is the exact error. Empty in other gauges.
+    /// Frobenius norm cut away at each bond by [`Gauge::Sequential`]; the steps are orthogonal, so the root
+    /// of the sum of their squares is the exact error. Empty in other gauges.
     pub steps: Vec<f64>,
 }
 
 /// Decomposes a matrix.
 ///
-/// With [`Bonds::Full`] the result is exact to rounding, also for rank-deficient, zero and padded matrices: bonds
-/// always have the size that [`Bonds::resolve`] predicts, and directions without weight are carried with a floored
-/// scale ([`Gauge::Symmetric`] never divides by a small singular value).
+/// With [`Bonds::Full`] the result is exact to rounding, also for rank-deficient, zero and padded matrices:
+/// bonds always have the size that [`Bonds::resolve`] predicts, and directions without weight are carried
+/// with a floored scale ([`Gauge::Symmetric`] never divides by a small singular value).
 ///
 /// # Accuracy
 /// f64 throughout; spectra to 1e-10 of the largest value, reconstruction to 1e-13 of the norm.
 ///
 /// # Errors
-/// [`Error::EmptyMatrix`], [`Error::NonFinite`], [`Error::ShapeTooSmall`], the errors of [`Bonds::resolve`], and
+/// [`Error::EmptyMatrix`], [`Error::NonFinite`], [`Error::ShapeTooSmall`], the errors of [`Bonds::resolve`],
+/// and
 /// [`Error::NoConvergence`].
 ///
 /// # Source
@@ -101,12 +104,14 @@ pub fn decompose(w: &Matrix, shape: &MpoShape, bonds: &Bonds, gauge: Gauge) -> R
     })
 }
 
-/// Decomposes many matrices, one per thread (a matrix that outweighs the others gets all threads). Results in order.
+/// Decomposes many matrices, one per thread (a matrix that outweighs the others gets all threads). Results in
+/// order.
 pub fn decompose_many(jobs: &[(Matrix, MpoShape)], bonds: &Bonds, gauge: Gauge) -> Vec<Result<Mpo>> {
     crate::parallel::map(jobs, |(_, shape)| cost(shape), |(w, shape)| decompose(w, shape, bonds, gauge))
 }
 
-/// Multiply-adds of a full decomposition, roughly: for weighing jobs against each other in [`crate::parallel::map`].
+/// Multiply-adds of a full decomposition, roughly: for weighing jobs against each other in
+/// [`crate::parallel::map`].
 pub fn cost(shape: &MpoShape) -> u64 {
     let size = shape.padded_rows() as u64 * shape.padded_cols() as u64;
     shape.full_bonds().into_iter().map(|d| (d as u64).saturating_mul(size)).fold(0, u64::saturating_add)
@@ -170,14 +175,14 @@ fn assemble(shape: &MpoShape, bonds: &[usize], buffers: Vec<Vec<f64>>) -> Vec<Co
 }
 
 impl Mpo {
-    /// An MPO from cores, for instance trained ones, brought into [`Gauge::Symmetric`]; its spectra are those of the
-    /// matrix that these cores make. Costs about sum(d^3 i j), far less than decomposing that matrix. Bonds that the
-    /// cores beside them cannot carry become smaller.
+    /// An MPO from cores, for instance trained ones, brought into [`Gauge::Symmetric`]; its spectra are those
+    /// of the matrix that these cores make. Costs about sum(d^3 i j), far less than decomposing that matrix.
+    /// Bonds that the cores beside them cannot carry become smaller.
     ///
     /// # Errors
-    /// [`Error::CoreShape`] when the cores do not chain or do not match the shape, [`Error::FactorCount`] when their
-    /// number is wrong, [`Error::ShapeTooSmall`] for too many rows or columns, [`Error::NonFinite`] (row: the core,
-    /// column: the position in it), [`Error::NoConvergence`].
+    /// [`Error::CoreShape`] when the cores do not chain or do not match the shape, [`Error::FactorCount`]
+    /// when their number is wrong, [`Error::ShapeTooSmall`] for too many rows or columns,
+    /// [`Error::NonFinite`] (row: the core, column: the position in it), [`Error::NoConvergence`].
     pub fn from_cores(shape: &MpoShape, rows: usize, cols: usize, cores: Vec<Core>) -> Result<Self> {
         chain::check(shape, rows, cols, &cores)?;
         let (bonds, parts) = canonical::symmetric(shape, cores)?;
@@ -204,8 +209,9 @@ impl Mpo {
         self.cores.iter().map(|c| c.data.len()).sum()
     }
 
-    /// This MPO with every bond lowered to at most the given one. In [`Gauge::Symmetric`] this is the truncation; in
-    /// other gauges convert with [`Mpo::from_cores`] first. The spectra stay those of the matrix decomposed.
+    /// This MPO with every bond lowered to at most the given one. In [`Gauge::Symmetric`] this is the
+    /// truncation; in other gauges convert with [`Mpo::from_cores`] first. The spectra stay those of the
+    /// matrix decomposed.
     ///
     /// # Panics
     /// When `bonds` does not have n + 1 entries.
@@ -243,7 +249,8 @@ impl Mpo {
         self.spectra.iter().map(|s| spectrum::entropy(s)).collect()
     }
 
-    /// Local truncation error eps_k of each inner bond: the norm of the singular values that these bonds drop.
+    /// Local truncation error eps_k of each inner bond: the norm of the singular values that these bonds
+    /// drop.
     ///
     /// # Panics
     /// When `bonds` does not have n + 1 entries.
@@ -256,8 +263,8 @@ impl Mpo {
         self.spectra.iter().zip(&bonds[1..]).map(|(s, &kept)| spectrum::tail(s, kept)).collect()
     }
 
-    /// Upper bound on the Frobenius error of truncating to these bonds, in either gauge: root of the sum of squared
-    /// tails. The largest tail is a lower bound.
+    /// Upper bound on the Frobenius error of truncating to these bonds, in either gauge: root of the sum of
+    /// squared tails. The largest tail is a lower bound.
     ///
     /// # Panics
     /// When `bonds` does not have n + 1 entries.

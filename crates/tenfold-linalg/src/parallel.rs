@@ -36,10 +36,10 @@ impl Drop for Inside {
 
 /// Applies `f` to every item, results in item order.
 ///
-/// `cost` estimates the work of an item in any unit. An item that alone outweighs an even share of the total (total
-/// / threads) runs by itself with all threads inside its factorizations; the others run one per thread with
-/// sequential factorizations, most costly first. So results do not depend on how many items there are beyond the
-/// rounding differences of parallel sums, and at most `threads` items are in memory at a time.
+/// `cost` estimates the work of an item in any unit. An item that alone outweighs an even share of the total
+/// (total / threads) runs by itself with all threads inside its factorizations; the others run one per thread
+/// with sequential factorizations, most costly first. So results do not depend on how many items there are
+/// beyond the rounding differences of parallel sums, and at most `threads` items are in memory at a time.
 pub fn map<T: Sync, R: Send>(items: &[T], cost: impl Fn(&T) -> u64, f: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = rayon::current_num_threads().max(1) as u64;
     let costs: Vec<u64> = items.iter().map(cost).collect();

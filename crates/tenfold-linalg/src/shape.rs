@@ -1,4 +1,5 @@
-//! How a matrix is cut into cores: the factor lists of its rows and columns, the bonds they allow and what they cost.
+//! How a matrix is cut into cores: the factor lists of its rows and columns, the bonds they allow and what
+//! they cost.
 
 mod balance;
 mod published;
@@ -8,8 +9,8 @@ use crate::error::{Error, Result};
 /// Largest product of a factor list. A padded side beyond this is a mistake, not a weight.
 const SIDE_LIMIT: usize = 1 << 40;
 
-/// Factor lists of an MPO: the padded row count is the product of the row factors, likewise for columns, and core k
-/// carries row factor k and column factor k.
+/// Factor lists of an MPO: the padded row count is the product of the row factors, likewise for columns, and
+/// core k carries row factor k and column factor k.
 ///
 /// Indices split most significant factor first: with row factors `[3, 4]`, row 7 is `(1, 3)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +23,8 @@ impl MpoShape {
     /// A shape from explicit factor lists.
     ///
     /// # Errors
-    /// [`Error::FactorCount`] when the lists differ in length or are empty; [`Error::BadFactors`] on a zero or an
-    /// absurd product.
+    /// [`Error::FactorCount`] when the lists differ in length or are empty; [`Error::BadFactors`] on a zero
+    /// or an absurd product.
     pub fn new(rows: Vec<usize>, cols: Vec<usize>) -> Result<Self> {
         if rows.len() != cols.len() || rows.is_empty() {
             return Err(Error::FactorCount { rows: rows.len(), cols: cols.len() });
@@ -39,13 +40,15 @@ impl MpoShape {
 
     /// Factor lists for a `rows x cols` matrix in `cores` cores (at least one).
     ///
-    /// In this order: the published pair of lists for this very matrix and five cores; the published list of the side
-    /// for this number of cores; a balanced list. Vocabularies of published models are padded as published (30522 to
-    /// 30720, 32128 to 32768, 50257 to 50400). Any other side is padded only when it has no factorization whose largest
-    /// factor is at most twice its ideal `side^(1/cores)` (rounded up), and by at most one sixteenth.
+    /// In this order: the published pair of lists for this very matrix and five cores; the published list of
+    /// the side for this number of cores; a balanced list. Vocabularies of published models are padded as
+    /// published (30522 to 30720, 32128 to 32768, 50257 to 50400). Any other side is padded only when it has
+    /// no factorization whose largest factor is at most twice its ideal `side^(1/cores)` (rounded up), and by
+    /// at most one sixteenth.
     ///
     /// # Source
-    /// Lists: MPOP (ACL 2021) appendix and released configuration; MPOBERT (EMNLP Findings 2023) configuration.
+    /// Lists: MPOP (ACL 2021) appendix and released configuration; MPOBERT (EMNLP Findings 2023)
+    /// configuration.
     pub fn automatic(rows: usize, cols: usize, cores: usize) -> Self {
         let cores = cores.max(1);
         let (rows, cols) = (published::padded_vocabulary(rows), published::padded_vocabulary(cols));
@@ -95,7 +98,8 @@ impl MpoShape {
         self.rows.iter().zip(&self.cols).map(|(i, j)| i * j).collect()
     }
 
-    /// Lossless bonds, n + 1 of them with 1 at both ends: bond k is the smaller of the entries left and right of it.
+    /// Lossless bonds, n + 1 of them with 1 at both ends: bond k is the smaller of the entries left and right
+    /// of it.
     ///
     /// # Source
     /// MPOP (ACL 2021) section 3.1; OPF prints sums where the products stand.
@@ -152,8 +156,8 @@ impl MpoShape {
         bonds[k - 1] * blocks[k - 1] + blocks[k] * bonds[k + 1]
     }
 
-    /// Largest single cap whose cores hold at most `parameters` values; `None` when even cap 1 holds more. Caps beyond
-    /// the largest full bond change nothing and are not returned.
+    /// Largest single cap whose cores hold at most `parameters` values; `None` when even cap 1 holds more.
+    /// Caps beyond the largest full bond change nothing and are not returned.
     pub fn cap_for(&self, parameters: usize) -> Option<usize> {
         let fits = |cap: usize| self.parameters(&self.capped(cap)) <= parameters;
         if !fits(1) {
@@ -184,8 +188,8 @@ pub enum Bonds {
 }
 
 impl Bonds {
-    /// The bonds that result for a shape: every limit cut to the full bond, and to what the bonds beside it can carry
-    /// (a bond larger than left bond times block is dead weight).
+    /// The bonds that result for a shape: every limit cut to the full bond, and to what the bonds beside it
+    /// can carry (a bond larger than left bond times block is dead weight).
     ///
     /// # Errors
     /// [`Error::BondCount`] or [`Error::BadBond`] for an unusable list or a cap of zero.

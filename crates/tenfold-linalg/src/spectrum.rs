@@ -1,11 +1,11 @@
 //! Quantities read off one spectrum: a falling list of singular values.
 
-/// Entanglement entropy in nats: -sum v ln v with v = s^2 / sum s^2. Between 0 (rank one) and ln(length); 0 for an
-/// all-zero spectrum.
+/// Entanglement entropy in nats: -sum v ln v with v = s^2 / sum s^2. Between 0 (rank one) and ln(length); 0
+/// for an all-zero spectrum.
 ///
 /// # Source
-/// MPOP (ACL 2021) equation 5, with squared singular values as in the physics convention (Gao et al., Phys. Rev.
-/// Research 2, 023300).
+/// MPOP (ACL 2021) equation 5, with squared singular values as in the physics convention (Gao et al., Phys.
+/// Rev. Research 2, 023300).
 pub fn entropy(spectrum: &[f64]) -> f64 {
     let largest = spectrum.iter().fold(0.0f64, |m, s| s.abs().max(m));
     if largest == 0.0 {

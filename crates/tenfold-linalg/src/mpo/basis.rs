@@ -1,18 +1,19 @@
-//! Singular values and vectors of the unfoldings of an interleaved tensor, each from a square of the bond's own size.
+//! Singular values and vectors of the unfoldings of an interleaved tensor, each from a square of the bond's
+//! own size.
 //!
-//! Unfolding k has rows (sites 1..k) and columns (sites k+1..n). Where it is wide, its left singular vectors are the
-//! eigenvectors of X X^T; the same matrix for bond k-1 is a partial trace of that over site k, so one large product
-//! serves all bonds of a side. Squaring loses the singular values below about 1e-8 of the largest, so a bond whose
-//! spectrum reaches below [`SAFE_RATIO`] is done again from a triangular factor of X, which has the same left
-//! factors and keeps full accuracy. Tall unfoldings mirror this from the right.
+//! Unfolding k has rows (sites 1..k) and columns (sites k+1..n). Where it is wide, its left singular vectors
+//! are the eigenvectors of X X^T; the same matrix for bond k-1 is a partial trace of that over site k, so one
+//! large product serves all bonds of a side. Squaring loses the singular values below about 1e-8 of the
+//! largest, so a bond whose spectrum reaches below [`SAFE_RATIO`] is done again from a triangular factor of
+//! X, which has the same left factors and keeps full accuracy. Tall unfoldings mirror this from the right.
 
 use faer::{Mat, MatRef};
 
 use crate::error::Result;
 use crate::kernel;
 
-/// Smallest ratio of least to largest singular value for which the squared route is used. There the error of a singular
-/// value, relative to the largest, is about 2^-52 / (2 * 1e-5) = 1e-11.
+/// Smallest ratio of least to largest singular value for which the squared route is used. There the error of
+/// a singular value, relative to the largest, is about 2^-52 / (2 * 1e-5) = 1e-11.
 const SAFE_RATIO: f64 = 1e-5;
 
 /// Entries outside this range of magnitude are not squared.
@@ -25,14 +26,15 @@ pub(super) enum Side {
     Right,
 }
 
-/// Singular values (falling) and vectors (columns, a complete square orthonormal set) of one unfolding on one side.
+/// Singular values (falling) and vectors (columns, a complete square orthonormal set) of one unfolding on one
+/// side.
 pub(super) struct Basis {
     pub(super) vectors: Mat<f64>,
     pub(super) spectrum: Vec<f64>,
 }
 
-/// Bases of the `count` bonds nearest to the given end, outermost first. `blocks` are the entries per site; without
-/// `vectors`, only spectra are computed. The unfoldings must be wide as seen from that end.
+/// Bases of the `count` bonds nearest to the given end, outermost first. `blocks` are the entries per site;
+/// without `vectors`, only spectra are computed. The unfoldings must be wide as seen from that end.
 pub(super) fn bases(
     x: &[f64],
     blocks: &[usize],
@@ -90,8 +92,8 @@ pub(super) fn unfold<'a>(x: &'a [f64], blocks: &[usize], side: Side, depth: usiz
     }
 }
 
-/// The basis from X X^T (lower triangle), or `None` when its spectrum is too wide for that. Rows of X that are exactly
-/// zero, as padding makes them, are set aside and do not count.
+/// The basis from X X^T (lower triangle), or `None` when its spectrum is too wide for that. Rows of X that
+/// are exactly zero, as padding makes them, are set aside and do not count.
 fn from_gram(gram: &Mat<f64>, vectors: bool) -> Result<Option<Basis>> {
     let d = gram.nrows();
     let active: Vec<usize> = (0..d).filter(|&i| gram[(i, i)] > 0.0).collect();
@@ -122,8 +124,9 @@ fn from_gram(gram: &Mat<f64>, vectors: bool) -> Result<Option<Basis>> {
 
 fn roots(squares: &[f64]) -> Option<Vec<f64>> {
     if let (Some(&first), Some(&last)) = (squares.first(), squares.last()) {
-        // Written so that a NaN takes the careful route.
-        if !(last >= first * SAFE_RATIO * SAFE_RATIO) {
+        let safe = last >= first * SAFE_RATIO * SAFE_RATIO;
+        // A NaN compares false and takes the careful route.
+        if !safe {
             return None;
         }
     }
@@ -139,8 +142,8 @@ fn from_factor(factor: &Mat<f64>, vectors: bool) -> Result<Basis> {
     }
 }
 
-/// Lower triangle of the sum over the innermost site: for the left end that is the least significant index, for the
-/// right end the most significant one.
+/// Lower triangle of the sum over the innermost site: for the left end that is the least significant index,
+/// for the right end the most significant one.
 fn partial_trace(gram: &Mat<f64>, site: usize, side: Side) -> Mat<f64> {
     let d = gram.nrows() / site;
     Mat::from_fn(d, d, |i, j| {
@@ -156,7 +159,8 @@ fn partial_trace(gram: &Mat<f64>, site: usize, side: Side) -> Mat<f64> {
     })
 }
 
-/// A square factor of the next outer unfolding from that of this one: its site index moves from rows to columns.
+/// A square factor of the next outer unfolding from that of this one: its site index moves from rows to
+/// columns.
 fn fold_factor(factor: &Mat<f64>, site: usize, side: Side) -> Mat<f64> {
     let d = factor.nrows() / site;
     let wide = Mat::from_fn(d, site * factor.ncols(), |i, column| {

@@ -34,8 +34,8 @@ pub(super) fn check(shape: &MpoShape, rows: usize, cols: usize, cores: &[Core]) 
     Ok(())
 }
 
-/// All cores contracted: the interleaved values of the padded matrix. Both arms are merged outside in and meet in the
-/// largest core, so that no intermediate is larger than it has to be.
+/// All cores contracted: the interleaved values of the padded matrix. Both arms are merged outside in and
+/// meet in the largest core, so that no intermediate is larger than it has to be.
 pub(super) fn contract(cores: &[Core]) -> Vec<f64> {
     let largest = (0..cores.len()).max_by_key(|&k| cores[k].data.len()).unwrap_or(0);
     let mut left: Vec<f64> = vec![1.0]; // merged rows x left bond

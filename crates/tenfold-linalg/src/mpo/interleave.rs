@@ -1,8 +1,8 @@
 //! From matrix entries to the order in which an MPO reads them, and back.
 //!
-//! Entry (row, col) moves to the position of (i1, j1, i2, j2, ..., in, jn), row and column factors alternating. The
-//! position is the sum of a part that depends on the row only and one that depends on the column only, so two small
-//! tables describe the whole permutation.
+//! Entry (row, col) moves to the position of (i1, j1, i2, j2, ..., in, jn), row and column factors
+//! alternating. The position is the sum of a part that depends on the row only and one that depends on the
+//! column only, so two small tables describe the whole permutation.
 
 use crate::matrix::Matrix;
 use crate::shape::MpoShape;
@@ -43,8 +43,8 @@ fn table(factors: &[usize], strides: &[usize], count: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Rows handled together: the last row factor, whose rows fill neighboring positions, so that writes stay within the
-/// cache lines they opened.
+/// Rows handled together: the last row factor, whose rows fill neighboring positions, so that writes stay
+/// within the cache lines they opened.
 fn row_group(shape: &MpoShape) -> usize {
     shape.row_factors().last().copied().unwrap_or(1)
 }

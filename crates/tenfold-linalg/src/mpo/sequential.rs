@@ -11,8 +11,9 @@ use super::basis::{self, Side};
 use super::symmetric::left_core;
 use super::{Parts, wide_bonds};
 
-/// Until the first truncation the remainder's left factors are those of the original unfoldings, so the steps up to
-/// there take them from the shared squares of the left side; later steps factor the truncated remainder.
+/// Until the first truncation the remainder's left factors are those of the original unfoldings, so the steps
+/// up to there take them from the shared squares of the left side; later steps factor the truncated
+/// remainder.
 pub(super) fn decompose(x: Vec<f64>, shape: &MpoShape, bonds: &[usize]) -> Result<Parts> {
     let blocks = shape.blocks();
     let n = blocks.len();

@@ -1,9 +1,10 @@
 //! The symmetric gauge: every bond carries the square root of its singular values on either side.
 //!
-//! Writing U_k for the left singular vectors of wide unfolding k and V_k for the right ones of a tall one, core k left
-//! of the center is (U_{k-1}^T x I) U_k, right of it V_{k-1}^T (I x V_k), and the center is U^T W V; then each bond is
-//! scaled by its singular values to the power 1/2 toward the outside and -1/2 toward the center. The bases are square
-//! and orthogonal, so the scales cancel exactly and nothing is inverted but the scales themselves, which are floored.
+//! Writing U_k for the left singular vectors of wide unfolding k and V_k for the right ones of a tall one,
+//! core k left of the center is (U_{k-1}^T x I) U_k, right of it V_{k-1}^T (I x V_k), and the center is U^T W
+//! V; then each bond is scaled by its singular values to the power 1/2 toward the outside and -1/2 toward the
+//! center. The bases are square and orthogonal, so the scales cancel exactly and nothing is inverted but the
+//! scales themselves, which are floored.
 
 use crate::error::Result;
 use crate::kernel;
@@ -12,8 +13,9 @@ use crate::shape::MpoShape;
 use super::basis::{self, Basis, Side};
 use super::{Parts, wide_bonds};
 
-/// Singular values below this share of the largest count as this much in the scales (not in the spectra). Such a
-/// direction contributes nothing visible to the matrix; the floor keeps both of its sides finite and trainable.
+/// Singular values below this share of the largest count as this much in the scales (not in the spectra).
+/// Such a direction contributes nothing visible to the matrix; the floor keeps both of its sides finite and
+/// trainable.
 const SCALE_FLOOR: f64 = 1e-10;
 
 /// Scales of a bond: root of each singular value, floored; all ones for a zero spectrum.

@@ -8,8 +8,8 @@ const GOOD_FACTOR: f64 = 2.0;
 
 /// `count` factors whose product is `size`, or the next well-factorable size within the padding allowance.
 ///
-/// The largest factor stands in the middle and the smallest at an end: the first position when `mirrored`, else the
-/// last.
+/// The largest factor stands in the middle and the smallest at an end: the first position when `mirrored`,
+/// else the last.
 pub(super) fn factors(size: usize, count: usize, mirrored: bool) -> Vec<usize> {
     let size = size.max(1);
     let ideal = (size as f64).powf(1.0 / count as f64);
@@ -18,7 +18,8 @@ pub(super) fn factors(size: usize, count: usize, mirrored: bool) -> Vec<usize> {
     let good = (size..=size + size / PADDING_SHARE).find_map(|padded| best(padded, count, limit));
     let sorted = good
         .or_else(|| {
-            // No good list within the allowance: take the size there whose list has the smallest largest factor.
+            // No good list within the allowance: take the size there whose list has the smallest largest
+            // factor.
             (size..=size + size / PADDING_SHARE)
                 .filter_map(|padded| best(padded, count, padded))
                 .min_by_key(|list| list.first().copied())
@@ -27,8 +28,8 @@ pub(super) fn factors(size: usize, count: usize, mirrored: bool) -> Vec<usize> {
     arrange(sorted, count, mirrored)
 }
 
-/// The most even way to write `size` as a product of at most `count` factors from 2 to `limit`, falling; `None` when
-/// there is none. Most even: smallest sum, counting absent factors as 1.
+/// The most even way to write `size` as a product of at most `count` factors from 2 to `limit`, falling;
+/// `None` when there is none. Most even: smallest sum, counting absent factors as 1.
 fn best(size: usize, count: usize, limit: usize) -> Option<Vec<usize>> {
     if largest_prime(size) > limit {
         return None;
@@ -90,7 +91,8 @@ fn largest_prime(mut n: usize) -> usize {
     largest.max(n)
 }
 
-/// Falling factors to positions: middle first, then left and right in turn, so that the last one lands at an end.
+/// Falling factors to positions: middle first, then left and right in turn, so that the last one lands at an
+/// end.
 fn arrange(falling: Vec<usize>, count: usize, mirrored: bool) -> Vec<usize> {
     let mut out = vec![1; count];
     let middle = count / 2;

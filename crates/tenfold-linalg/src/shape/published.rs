@@ -3,8 +3,9 @@
 /// Row and column factors of one matrix.
 type Pair = (&'static [usize], &'static [usize]);
 
-/// Five-core lists per matrix (rows x columns after padding). Source: MPOP (ACL 2021) appendix table of shapes, with
-/// its misprinted embedding row replaced by the released code's variant. The transposed matrix swaps the two lists.
+/// Five-core lists per matrix (rows x columns after padding). Source: MPOP (ACL 2021) appendix table of
+/// shapes, with its misprinted embedding row replaced by the released code's variant. The transposed matrix
+/// swaps the two lists.
 const PAIRS: [Pair; 9] = [
     (&[3, 4, 4, 4, 4], &[4, 4, 4, 4, 3]),    // 768 x 768
     (&[3, 4, 4, 4, 4], &[4, 4, 8, 6, 4]),    // 768 x 3072
@@ -17,8 +18,8 @@ const PAIRS: [Pair; 9] = [
     (&[5, 10, 14, 12, 6], &[4, 4, 4, 4, 3]), // 50400 x 768
 ];
 
-/// Lists per side and number of cores, used for rows and columns alike. Source: MPOBERT (EMNLP Findings 2023) released
-/// configuration.
+/// Lists per side and number of cores, used for rows and columns alike. Source: MPOBERT (EMNLP Findings 2023)
+/// released configuration.
 const SIDES: [&[usize]; 35] = [
     &[32, 24],
     &[8, 12, 8],
