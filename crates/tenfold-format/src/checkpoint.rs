@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 pub use header::{HEADER_LIMIT, TensorFault};
 pub use safetensors::Dtype;
 pub use shard::INDEX_LIMIT;
+pub(crate) use shard::names as shard_names;
 pub use write::write;
 
 use crate::error::{Error, Result};

@@ -21,7 +21,7 @@ pub const FILE: &str = "modules.json";
 pub const SETTINGS_LIMIT: u64 = 1 << 20;
 
 /// The settings of the first step.
-const TRANSFORMER_FILE: &str = "sentence_bert_config.json";
+pub(crate) const TRANSFORMER_FILE: &str = "sentence_bert_config.json";
 
 /// The folder in which the pooling settings are written.
 const POOLING_FOLDER: &str = "1_Pooling";
@@ -105,6 +105,17 @@ pub fn write(dir: &Path, pipeline: &Pipeline, width: usize) -> Result<()> {
     write_json(&dir.join(FILE), &Value::Array(modules))
 }
 
+/// The pooling settings that the steps in `dir` name, relative to it.
+pub(crate) fn pooling_file(dir: &Path) -> Result<Option<String>> {
+    let path = dir.join(FILE);
+    let modules: Vec<Module> = json_file(&path)?;
+    let Some(pooling) = modules.iter().find(|module| module.kind.ends_with("Pooling")) else {
+        return Ok(None);
+    };
+    inside(&path, &pooling.path)?;
+    Ok(Some(format!("{}/config.json", pooling.path.trim_end_matches('/'))))
+}
+
 #[derive(serde::Deserialize)]
 struct Module {
     path: String,
@@ -155,6 +166,15 @@ fn pooling(modules: &Path, dir: &Path, sub: &str) -> Result<Pooling> {
             Err(Error::Unsupported { path, field: "pooling_mode", got, known: &["mean", "cls"] })
         }
     }
+}
+
+/// Refuses a folder name that leaves the model's folder.
+fn inside(modules: &Path, sub: &str) -> Result<()> {
+    let plain = Path::new(sub).components().all(|part| matches!(part, Component::Normal(_)));
+    if plain && !sub.is_empty() && !sub.contains(['\\', ':', '?', '#']) {
+        return Ok(());
+    }
+    Err(Error::PathEscapes { path: modules.to_owned(), got: sub.to_owned() })
 }
 
 fn json_file<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {

