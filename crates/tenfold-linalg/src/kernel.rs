@@ -58,6 +58,9 @@ pub(crate) fn gram(x: MatRef<'_, f64>) -> Mat<f64> {
 /// lower triangle is given. The vectors are orthonormal to rounding whatever the spectrum.
 pub(crate) fn eigen(lower: MatRef<'_, f64>, vectors: bool) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = lower.nrows();
+    if n == 0 {
+        return Ok((Vec::new(), Mat::new()));
+    }
     let par = threads_for(n * n * n);
     let params = Spec::default();
     let want = if vectors { ComputeEigenvectors::Yes } else { ComputeEigenvectors::No };

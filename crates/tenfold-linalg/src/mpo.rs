@@ -1,5 +1,6 @@
 //! A matrix as a chain of cores: decomposition, what truncation costs, and the way back.
 
+mod allocate;
 mod basis;
 mod canonical;
 mod chain;
@@ -247,6 +248,13 @@ impl Mpo {
     /// Entanglement entropy at each inner bond, in nats.
     pub fn entropy(&self) -> Vec<f64> {
         self.spectra.iter().map(|s| spectrum::entropy(s)).collect()
+    }
+
+    /// The bonds that a budget of stored values buys: none larger than now, never with a larger
+    /// [`Mpo::bound`] than the best single cap ([`MpoShape::cap_for`]). Starting from all bonds, the singular
+    /// value with the least square per value saved goes first. `None` when even bonds of 1 exceed the budget.
+    pub fn bonds_for(&self, parameters: usize) -> Option<Vec<usize>> {
+        allocate::bonds(self, parameters)
     }
 
     /// Local truncation error eps_k of each inner bond: the norm of the singular values that these bonds

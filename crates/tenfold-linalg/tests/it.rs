@@ -1,0 +1,16 @@
+//! The laws of MPO decomposition, published counts, and values from NumPy.
+
+#[path = "it/counts.rs"]
+mod counts;
+#[path = "it/fixtures.rs"]
+mod fixtures;
+#[path = "it/golden.rs"]
+mod golden;
+#[path = "it/laws.rs"]
+mod laws;
+#[path = "it/manifold.rs"]
+mod manifold;
+#[path = "it/properties.rs"]
+mod properties;
+#[path = "it/sample.rs"]
+mod sample;
