@@ -54,6 +54,10 @@ fn case_findings(case: &str, files: &[(&str, &File)]) -> Vec<Finding> {
             for alternatives in KEYS.iter().filter(|names| !names.iter().any(|name| present.contains(name))) {
                 findings.push(finding(format!("PROVENANCE.toml does not say the {}", alternatives[0])));
             }
+            if present.contains("tolerance") && !explains_tolerance(&provenance.text) {
+                findings
+                    .push(finding("PROVENANCE.toml does not say why the tolerance is what it is".to_owned()));
+            }
         }
     }
     let size: u64 = files.iter().map(|(_, file)| file.size).sum();
@@ -62,6 +66,18 @@ fn case_findings(case: &str, files: &[(&str, &File)]) -> Vec<Finding> {
         findings.push(finding(format!("holds {size} KiB, the limit is {limit}; make the inputs smaller")));
     }
     findings
+}
+
+/// Whether the tolerance carries its reason: a comment on its line, a value in words, or a key `why` beside it.
+fn explains_tolerance(toml: &str) -> bool {
+    toml.lines().map(str::trim).any(|line| {
+        let in_words = |value: &str| value.contains('#') || value.trim().trim_matches('"').contains(' ');
+        match line.split_once('=').map(|(key, value)| (key.trim(), value)) {
+            Some(("tolerance", value)) => in_words(value),
+            Some((key, _)) => key == "why" || key.starts_with("tolerance_"),
+            None => false,
+        }
+    })
 }
 
 /// Keys with a value, and table names. Line by line is enough: provenance is a flat list of facts.
@@ -82,7 +98,8 @@ mod tests {
     use super::*;
 
     const COMPLETE: &str = "implementation = \"NumPy\"\nversion = \"2\"\ncommand = \"python make.py\"\nseed = 1\n\
-                            dtype = \"f64\"\nlicense = \"BSD-3-Clause\"\n[tolerance]\nvalue = 1e-6\n";
+                            dtype = \"f64\"\nlicense = \"BSD-3-Clause\"\n[tolerance]\nvalue = 1e-6\n\
+                            why = \"sums in another order\"\n";
 
     fn messages(files: &[(&str, &str)]) -> Vec<String> {
         findings(&Repository::of(files)).into_iter().map(|found| found.message).collect()
@@ -109,6 +126,18 @@ mod tests {
             ("crates/x/tests/golden/one/PROVENANCE.toml", &provenance),
         ]);
         assert!(found[0].contains("seed") && found[1].contains("dtype") && found.len() == 2, "{found:?}");
+    }
+
+    #[test]
+    fn tolerances_carry_their_reason() {
+        for line in
+            ["tolerance = 1e-9 # two orders of summation", "tolerance = \"1e-9, exact but for rounding\""]
+        {
+            assert!(explains_tolerance(line), "{line}");
+        }
+        assert!(explains_tolerance("tolerance = 1e-9\nwhy = \"rounding\""));
+        assert!(!explains_tolerance("tolerance = 1e-9\nseed = 1"));
+        assert!(!explains_tolerance("tolerance = \"1e-9\""));
     }
 
     #[test]
