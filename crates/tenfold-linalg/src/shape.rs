@@ -144,6 +144,17 @@ impl MpoShape {
         (0..self.cores()).map(|k| [bonds[k], self.rows[k], self.cols[k], bonds[k + 1]]).collect()
     }
 
+    /// Lowers every bond to what the bonds beside it can carry: the neighboring bond times the block between.
+    pub(crate) fn settle(&self, bonds: &mut [usize]) {
+        let blocks = self.blocks();
+        for k in 0..blocks.len() {
+            bonds[k + 1] = bonds[k + 1].min(bonds[k].saturating_mul(blocks[k]));
+        }
+        for k in (0..blocks.len()).rev() {
+            bonds[k] = bonds[k].min(bonds[k + 1].saturating_mul(blocks[k]));
+        }
+    }
+
     /// Values saved by lowering bond `k` (0 < k < n) by one.
     ///
     /// # Panics
@@ -212,13 +223,7 @@ impl Bonds {
                 }
             }
         }
-        let blocks = shape.blocks();
-        for k in 0..blocks.len() {
-            bonds[k + 1] = bonds[k + 1].min(bonds[k].saturating_mul(blocks[k]));
-        }
-        for k in (0..blocks.len()).rev() {
-            bonds[k] = bonds[k].min(bonds[k + 1].saturating_mul(blocks[k]));
-        }
+        shape.settle(&mut bonds);
         Ok(bonds)
     }
 }

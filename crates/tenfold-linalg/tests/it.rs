@@ -1,5 +1,7 @@
 //! The laws of MPO decomposition, published counts, and values from NumPy.
 
+#![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
+
 #[path = "it/counts.rs"]
 mod counts;
 #[path = "it/fixtures.rs"]

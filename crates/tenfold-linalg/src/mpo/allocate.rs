@@ -13,7 +13,7 @@ pub(super) fn bonds(mpo: &Mpo, budget: usize) -> Option<Vec<usize>> {
             .map(|k| (loss(mpo, k, greedy[k] - 1) / shape.saving(&greedy, k) as f64, k))
             .min_by(|a, b| a.0.total_cmp(&b.0))?;
         greedy[cheapest.1] -= 1;
-        settle(mpo, &mut greedy);
+        shape.settle(&mut greedy);
     }
     // The last cuts may have saved more than was needed: give back what still fits, dearest first.
     loop {
@@ -39,19 +39,8 @@ fn loss(mpo: &Mpo, k: usize, index: usize) -> f64 {
     mpo.spectra[k - 1].get(index).map_or(0.0, |s| s * s)
 }
 
-/// Lowers bonds that the ones beside them can no longer carry.
-fn settle(mpo: &Mpo, bonds: &mut [usize]) {
-    let blocks = mpo.shape.blocks();
-    for k in 0..blocks.len() {
-        bonds[k + 1] = bonds[k + 1].min(bonds[k] * blocks[k]);
-    }
-    for k in (0..blocks.len()).rev() {
-        bonds[k] = bonds[k].min(bonds[k + 1] * blocks[k]);
-    }
-}
-
 fn carried(mpo: &Mpo, bonds: &[usize]) -> bool {
     let mut settled = bonds.to_vec();
-    settle(mpo, &mut settled);
+    mpo.shape.settle(&mut settled);
     settled == bonds
 }

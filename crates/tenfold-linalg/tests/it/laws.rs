@@ -208,7 +208,7 @@ fn right_gram(mpo: &Mpo, k: usize) -> Matrix {
 fn both_gram_matrices_of_a_bond_are_its_singular_values() {
     for (shape, rows, cols) in shapes() {
         for (name, w) in zoo(rows, cols, 8) {
-            if name == "zero" {
+            if w.max_abs() == 0.0 {
                 continue; // its cores keep a scale of one, so that they can be trained
             }
             let mpo = full(&w, &shape, Gauge::Symmetric);
