@@ -3,9 +3,6 @@
 use super::{Fused, math, multiversion};
 use crate::Activation;
 
-const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
-/// 1 / sqrt(2 pi).
-const NORMAL_PEAK: f32 = 0.398_942_3;
 /// sqrt(2 / pi).
 const TANH_SCALE: f32 = 0.797_884_6;
 const TANH_CUBIC: f32 = 0.044_715;
@@ -86,8 +83,7 @@ fn map_pair(y: &mut [f32], z: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
 
 #[inline(always)]
 fn gelu<F: Fused>(z: f32) -> (f32, f32) {
-    let below = 0.5 * (1.0 + math::erf::<F>(z * SQRT_HALF));
-    let density = NORMAL_PEAK * math::exp::<F>(-0.5 * z * z);
+    let (below, density) = math::normal::<F>(z);
     (z * below, F::mul_add(z, density, below))
 }
 
