@@ -1,6 +1,7 @@
 //! Every op against finite differences, at odd sizes and at every instruction-set level.
 //!
 //! The table of cases is compared with the list of public ops, so an op without a case fails the test.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use tenfold_tensor::{Activation, Array, Offsets, Var, cpu, op};
 
@@ -13,11 +14,13 @@ use gradient::{Options, array, check};
 
 const SIZES: [usize; 4] = [1, 7, 31, 33];
 
+type Function = Box<dyn Fn(&[Var]) -> Var>;
+
 /// One function to check: what it is, its leaves, and how they become its output.
 struct Check {
     label: String,
     leaves: Vec<Array>,
-    run: Box<dyn Fn(&[Var]) -> Var>,
+    run: Function,
 }
 
 fn case(label: impl Into<String>, leaves: Vec<Array>, run: impl Fn(&[Var]) -> Var + 'static) -> Vec<Check> {

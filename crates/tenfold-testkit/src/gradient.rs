@@ -104,8 +104,8 @@ pub fn check(leaves: &[Array], f: &dyn Fn(&[Var]) -> Var, options: Options) -> R
             let far = loss_at(2.0) - loss_at(-2.0);
             let difference = (8.0 * near - far) / (12.0 * f64::from(options.step));
             let allowed = options.tolerance * norm + options.floor * (size + 1.0);
-            // Written so that NaN fails.
-            if !((slope - difference).abs() <= allowed) {
+            let error = (slope - difference).abs();
+            if error.is_nan() || error > allowed {
                 return Err(Box::new(Mismatch { leaf: index, place, tape: slope, difference, allowed }));
             }
         }

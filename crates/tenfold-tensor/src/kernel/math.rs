@@ -11,6 +11,7 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 
 const EXP: [f32; 7] = [1.0, 1.0, 0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_717, 0.001_381_46];
 /// erf(x) / x in x^2, for |x| below 1.
+#[expect(clippy::approx_constant, reason = "a fitted coefficient, not the constant next to it")]
 const ERF_NEAR: [f32; 7] =
     [1.128_379_1, -0.376_126_26, 0.112_836, -0.026_854_444, 0.005_189_535, -8.020_842e-4, 7.889_121e-5];
 /// exp(x^2) erfc(x) in x, for x from 1 to 4.

@@ -1,0 +1,130 @@
+//! Ops and the optimizer against PyTorch, from `golden/torch_ops`.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+use tenfold_tensor::optim::{AdamW, AdamWState};
+use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, cpu, op};
+
+/// Largest difference allowed, relative to the largest value of the array.
+const TOLERANCE: f64 = 2e-5;
+
+/// Held while a test forces a level, which is a setting of the whole process.
+static LEVEL: Mutex<()> = Mutex::new(());
+
+fn cases() -> Value {
+    serde_json::from_str(include_str!("golden/torch_ops/expected.json")).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f32> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
+}
+
+fn indices(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+}
+
+fn array(value: &Value) -> Array {
+    Array::from_vec(numbers(&value["data"]), &indices(&value["shape"]))
+}
+
+fn assert_close(name: &str, got: &Array, want: &Array) {
+    assert_eq!(got.len(), want.len(), "{name}");
+    let top = want.data().iter().fold(1e-6f32, |top, x| top.max(x.abs()));
+    for (i, (&got, &want)) in got.data().iter().zip(want.data()).enumerate() {
+        let error = f64::from((got - want).abs());
+        assert!(error <= TOLERANCE * f64::from(top), "{name}[{i}]: got {got}, PyTorch has {want}");
+    }
+}
+
+/// Compares value and gradients of a function of the named inputs at every level.
+fn compare(name: &str, inputs: &[&str], f: impl Fn(&Value, &[Var]) -> Var) {
+    let all = cases();
+    let case = &all[name];
+    let _held = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
+    for level in cpu::Level::ALL {
+        cpu::force(Some(level));
+        let tape = Tape::new();
+        let vars: Vec<Var> = inputs.iter().map(|input| tape.leaf(array(&case["inputs"][input]))).collect();
+        let y = f(case, &vars);
+        assert_close(name, y.value(), &array(&case["output"]));
+        let direction = Var::constant(array(&case["direction"]).reshape(y.shape()));
+        let mut gradients = tape.backward(&op::sum(&op::mul(&y, &direction))).unwrap();
+        for (input, var) in inputs.iter().zip(&vars) {
+            let gradient = gradients.take(var).unwrap();
+            assert_close(
+                &format!("{name}, gradient of {input}"),
+                &gradient,
+                &array(&case["gradients"][input]),
+            );
+        }
+    }
+    cpu::force(None);
+}
+
+#[test]
+fn attention() {
+    for name in ["attention", "attention_causal"] {
+        compare(name, &["q", "k", "v"], |case, v| {
+            let offsets = Offsets::from_lengths(&indices(&case["lengths"]));
+            let heads = case["heads"].as_u64().unwrap() as usize;
+            op::attention(&v[0], &v[1], &v[2], &offsets, heads, case["causal"].as_bool().unwrap())
+        });
+    }
+}
+
+#[test]
+fn layer_norm() {
+    compare("layer_norm", &["x", "residual", "gain", "bias"], |case, v| {
+        op::layer_norm(&v[0], Some(&v[1]), &v[2], &v[3], case["eps"].as_f64().unwrap() as f32)
+    });
+}
+
+#[test]
+fn linear_with_gelu() {
+    for (name, act) in [("gelu", Activation::Gelu), ("gelu_tanh", Activation::GeluTanh)] {
+        compare(name, &["x", "w", "bias"], |_, v| op::linear(&v[0], &v[1], Some(&v[2]), act));
+    }
+}
+
+#[test]
+fn cross_entropy() {
+    compare("cross_entropy", &["logits"], |case, v| {
+        let targets: Vec<u32> = indices(&case["targets"]).into_iter().map(|t| t as u32).collect();
+        op::cross_entropy(&op::scale(&v[0], 4.0), &targets).unwrap()
+    });
+}
+
+#[test]
+fn adamw_steps() {
+    let all = cases();
+    let case = &all["adamw"];
+    let number = |key: &str| case[key].as_f64().unwrap() as f32;
+    let betas = numbers(&case["betas"]);
+    let adam = AdamW { betas: (betas[0], betas[1]), eps: number("eps") };
+    let _held = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
+    for level in cpu::Level::ALL {
+        cpu::force(Some(level));
+        let start = numbers(&case["start"]);
+        let shape = [start.len()];
+        let mut value = Array::from_vec(start, &shape);
+        let mut state = AdamWState::new(&shape);
+        for (i, step) in case["steps"].as_array().unwrap().iter().enumerate() {
+            // Twice the gradient with half the scale is the same step.
+            let mut gradient = Array::from_vec(numbers(&step["gradient"]), &shape);
+            gradient.data_mut().iter_mut().for_each(|g| *g *= 2.0);
+            adam.step(
+                &mut value,
+                &gradient,
+                &mut state,
+                i as u64 + 1,
+                number("lr"),
+                number("weight_decay"),
+                0.5,
+            );
+            assert_close(&format!("step {i}"), &value, &Array::from_vec(numbers(&step["value"]), &shape));
+        }
+    }
+    cpu::force(None);
+}

@@ -1,0 +1,86 @@
+"""Values and gradients of PyTorch for attention, layer norm, GELU, cross entropy and AdamW.
+
+usage: make.py       writes expected.json beside this file
+"""
+
+import json
+import pathlib
+
+import torch
+from torch.nn import functional as F
+
+HERE = pathlib.Path(__file__).parent
+torch.manual_seed(20)
+torch.use_deterministic_algorithms(True)
+
+
+def leaf(*shape):
+    return torch.randn(*shape, dtype=torch.float32).requires_grad_()
+
+
+def record(inputs, output, **extra):
+    """Inputs, output, a random direction, and the gradients of their inner product."""
+    direction = torch.randn_like(output)
+    grads = torch.autograd.grad((output * direction).sum(), list(inputs.values()))
+    flat = lambda t: {"shape": list(t.shape), "data": t.detach().flatten().tolist()}
+    return {
+        "inputs": {name: flat(t) for name, t in inputs.items()},
+        "output": flat(output),
+        "direction": flat(direction),
+        "gradients": {name: flat(g) for name, g in zip(inputs, grads)},
+        **extra,
+    }
+
+
+def attention(lengths, heads, size, causal):
+    q, k, v = (leaf(sum(lengths), heads * size) for _ in range(3))
+    parts = []
+    start = 0
+    for length in lengths:
+        split = lambda t: t[start : start + length].view(length, heads, size).transpose(0, 1)
+        y = F.scaled_dot_product_attention(split(q), split(k), split(v), is_causal=causal)
+        parts.append(y.transpose(0, 1).reshape(length, heads * size))
+        start += length
+    return record({"q": q, "k": k, "v": v}, torch.cat(parts), lengths=lengths, heads=heads, causal=causal)
+
+
+def layer_norm():
+    x, residual, gain, bias = leaf(7, 33), leaf(7, 33), leaf(33), leaf(33)
+    y = F.layer_norm(x + residual, (33,), gain, bias, 1e-12)
+    return record({"x": x, "residual": residual, "gain": gain, "bias": bias}, y, eps=1e-12)
+
+
+def linear(approximate):
+    x, w, bias = leaf(5, 31), leaf(19, 31), leaf(19)
+    return record({"x": x, "w": w, "bias": bias}, F.gelu(F.linear(x, w, bias), approximate=approximate))
+
+
+def cross_entropy():
+    logits = leaf(9, 31)
+    targets = torch.randint(31, (9,))
+    return record({"logits": logits}, F.cross_entropy(logits * 4, targets), targets=targets.tolist())
+
+
+def adamw():
+    value = leaf(37)
+    start = value.detach().tolist()
+    optimizer = torch.optim.AdamW([value], lr=3e-2, betas=(0.85, 0.95), eps=1e-6, weight_decay=0.1)
+    steps = []
+    for i in range(5):
+        gradient = torch.randn(37) * 10 ** (i - 3)
+        value.grad = gradient.clone()
+        optimizer.step()
+        steps.append({"gradient": gradient.tolist(), "value": value.detach().tolist()})
+    return {"start": start, "lr": 3e-2, "betas": [0.85, 0.95], "eps": 1e-6, "weight_decay": 0.1, "steps": steps}
+
+
+cases = {
+    "attention": attention([5, 1, 9], 2, 7, False),
+    "attention_causal": attention([6, 3], 3, 5, True),
+    "layer_norm": layer_norm(),
+    "gelu": linear("none"),
+    "gelu_tanh": linear("tanh"),
+    "cross_entropy": cross_entropy(),
+    "adamw": adamw(),
+}
+(HERE / "expected.json").write_text(json.dumps(cases) + "\n")

@@ -1,0 +1,99 @@
+//! Results do not depend on the number of threads, bit for bit, nor does an inference pass differ from a recorded one.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use tenfold_tensor::optim::{AdamW, AdamWState, global_norm};
+use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, op};
+
+fn array(seed: usize, shape: &[usize]) -> Array {
+    let len = shape.iter().product();
+    let values = (0..len).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect();
+    Array::from_vec(values, shape)
+}
+
+/// One step over every op that splits its work, at sizes large enough to be split.
+fn step() -> Vec<Vec<u32>> {
+    let (n, d, hidden) = (700, 96, 260);
+    let offsets = Offsets::from_lengths(&[300, 0, 1, 129, 270]);
+    let tape = Tape::new();
+    let shapes: [&[usize]; 12] = [
+        &[500, d],
+        &[d, d],
+        &[d],
+        &[hidden, d],
+        &[hidden],
+        &[d, hidden],
+        &[d],
+        &[d],
+        &[1, 8, 6, 9],
+        &[9, 8, 8, 5],
+        &[5, 4, 2, 1],
+        &[256],
+    ];
+    let leaves: Vec<Var> = shapes.iter().enumerate().map(|(i, shape)| tape.leaf(array(i, shape))).collect();
+    let ids: Vec<u32> = (0..n).map(|i| (i * i % 500) as u32).collect();
+    let x = op::embedding(&leaves[0], &ids).unwrap();
+    let q = op::linear(&x, &leaves[1], Some(&leaves[2]), Activation::Identity);
+    let a = op::attention(&q, &x, &q, &offsets, 4, false);
+    let x = op::layer_norm(&a, Some(&x), &leaves[6], &leaves[7], 1e-5);
+    let h = op::linear(&x, &leaves[3], Some(&leaves[4]), Activation::Gelu);
+    let y = op::linear(&h, &leaves[5], None, Activation::Identity);
+    let x = op::dropout(&op::add(&x, &y), 0.1, 9);
+    let rebuilt = op::mpo_rebuild(&leaves[8..11]); // 256 x 96
+    let z = op::linear(&x, &rebuilt, Some(&leaves[11]), Activation::Silu);
+    let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);
+    let loss = op::add(
+        &op::add(
+            &op::cross_entropy(&z, &ids.iter().map(|id| id % 256).collect::<Vec<_>>()).unwrap(),
+            &op::mse(&op::permute(&z, &[1, 0]), &array(77, &[256, n])),
+        ),
+        &op::cosine_loss(&pooled, &array(78, &[5, 256])),
+    );
+    let mut gradients = tape.backward(&loss).unwrap();
+    let mut out = vec![bits(loss.value()), bits(z.value())];
+    let gradients: Vec<Array> = leaves.iter().map(|leaf| gradients.take(leaf).unwrap()).collect();
+    let norm = global_norm(&gradients);
+    out.push(vec![(norm as f32).to_bits()]);
+    for (leaf, gradient) in leaves.iter().zip(&gradients) {
+        let mut value = leaf.value().clone();
+        let mut state = AdamWState::new(value.shape());
+        AdamW::default().step(&mut value, gradient, &mut state, 1, 1e-3, 0.01, (1.0 / norm) as f32);
+        out.push(bits(gradient));
+        out.push(bits(&value));
+    }
+    out
+}
+
+fn bits(array: &Array) -> Vec<u32> {
+    array.data().iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn one_two_and_three_threads_give_the_same_bits() {
+    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(step);
+    let one = with(1);
+    for threads in [2, 3] {
+        for (i, (a, b)) in one.iter().zip(&with(threads)).enumerate() {
+            assert!(a == b, "array {i} differs between 1 and {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn recording_does_not_change_values() {
+    let offsets = Offsets::from_lengths(&[33, 7]);
+    let (x, w, b, gain) = (array(1, &[40, 32]), array(2, &[96, 32]), array(3, &[96]), array(4, &[32]));
+    let run = |x: Var, w: Var, b: Var, gain: Var| {
+        let mut all = Vec::new();
+        for act in Activation::ALL {
+            all.push(bits(op::linear(&x, &w, Some(&b), act).value()));
+        }
+        all.push(bits(op::attention(&x, &x, &x, &offsets, 2, true).value()));
+        all.push(bits(op::layer_norm(&x, Some(&x), &gain, &gain, 1e-5).value()));
+        all
+    };
+    let constants = run(Var::constant(x.clone()), Var::constant(w.clone()), Var::constant(b.clone()), {
+        Var::constant(gain.clone())
+    });
+    let tape = Tape::new();
+    assert_eq!(constants, run(tape.leaf(x), tape.leaf(w), tape.leaf(b), tape.leaf(gain)));
+}
