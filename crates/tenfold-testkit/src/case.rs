@@ -1,0 +1,221 @@
+//! Every form in a small tree, beside the matrix it must equal: the subjects of the [laws](crate::law).
+//!
+//! The matrix is worked out from the stored arrays by the form's definition, in double precision and entry by entry,
+//! with nothing taken from the crates under test but the arrays themselves.
+
+use crate::random;
+use tenfold_linalg::MpoShape;
+use tenfold_tensor::Array;
+use tenfold_weight::{Address, Form, Path, Tree, form};
+
+/// The weight that the laws look at.
+pub const PATH: &str = "head.weight";
+/// Another weight of the tree: what `head` shares, or a bystander.
+pub const OTHER: &str = "other.weight";
+
+/// A weight in some form, with a bias, in a tree.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The form in words.
+    pub name: &'static str,
+    /// Holds `head.weight`, `head.bias` and whatever `head` shares.
+    pub tree: Tree,
+    /// Rows O of `head.weight`.
+    pub rows: usize,
+    /// Columns I of `head.weight`.
+    pub cols: usize,
+    /// What `head.weight` equals, row-major.
+    pub matrix: Vec<f64>,
+}
+
+/// A form and the matrix it equals.
+struct Part {
+    form: Form,
+    matrix: Vec<f64>,
+    rows: usize,
+    cols: usize,
+}
+
+/// One case for every form and for every nesting that has a path of its own through the code.
+pub fn forms() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut case = |name, part: Part, others: Vec<(&str, Form)>| cases.push(Case::new(name, part, others));
+
+    case("dense", dense("d", 6, 4), vec![]);
+    case("mpo of one core", mpo("m1", &[6], &[4], (6, 4), usize::MAX), vec![]);
+    case("mpo of two cores", mpo("m2", &[3, 4], &[4, 2], (12, 8), usize::MAX), vec![]);
+    case("mpo of three cores, truncated", mpo("m3", &[2, 3, 2], &[2, 2, 3], (12, 12), 3), vec![]);
+    case("mpo of five cores", mpo("m5", &[2, 2, 2, 1, 2], &[1, 2, 2, 2, 2], (16, 16), 5), vec![]);
+    case("mpo with bonds of one", mpo("mb", &[3, 4, 2], &[4, 2, 3], (24, 24), 1), vec![]);
+    case("mpo with padded rows", mpo("mr", &[3, 4], &[2, 5], (11, 10), 4), vec![]);
+    case("mpo with padded rows and columns", mpo("mp", &[3, 2, 2], &[2, 5, 1], (11, 9), 4), vec![]);
+    case("low rank", lowrank("l", 10, 8, 2), vec![]);
+    case("low rank, dearer than dense", lowrank("ld", 10, 8, 6), vec![]);
+    case("low rank of a tall table", lowrank("lt", 40, 6, 3), vec![]);
+    case("sum of dense and low rank", sum(dense("sd", 10, 8), lowrank("sl", 10, 8, 2)), vec![]);
+    let chain = mpo("ms", &[3, 4], &[4, 2], (12, 8), 5);
+    case("sum of mpo and low rank", sum(chain, lowrank("sm", 12, 8, 1)), vec![]);
+    let inner = sum(lowrank("s2", 10, 8, 2), lowrank("s3", 10, 8, 1));
+    case("sum of three", sum(dense("s1", 10, 8), inner), vec![]);
+    let padded = mpo("mq", &[3, 4], &[2, 5], (11, 9), 4);
+    case("sum with a padded mpo", sum(padded, lowrank("sp", 11, 9, 1)), vec![]);
+
+    let owner = dense("o", 6, 4);
+    case("shared", owner.shared(OTHER), vec![(OTHER, owner.form)]);
+    let owner = mpo("om", &[3, 4], &[4, 2], (12, 8), 4);
+    let via = owner.shared("via.weight").form;
+    case("shared by way of another", owner.shared(OTHER), vec![(OTHER, via), ("via.weight", owner.form)]);
+    let left = dense("ol", 6, 4);
+    let right = left.shared("head.weight#left");
+    case("sum of a weight with itself", sum(left, right), vec![]);
+    let owner = lowrank("or", 10, 8, 2);
+    let right = owner.shared(OTHER);
+    case("sum with a shared side", sum(dense("os", 10, 8), right), vec![(OTHER, owner.form)]);
+
+    let (part, owner) = central_core_shared();
+    case("mpo with the central core of another", part, vec![(OTHER, owner)]);
+    case("mpo with a summed core", summed_core(), vec![]);
+    let down = dense("dn", 2, 8);
+    let up = dense("up", 10, 2);
+    case(
+        "low rank with the down factor of another",
+        product(down.shared(OTHER), up),
+        vec![(OTHER, down.form)],
+    );
+    let up = mpo("pu", &[3, 4], &[2, 1], (12, 2), 4);
+    case("low rank with an mpo", product(dense("pd", 2, 30), up), vec![]);
+    cases
+}
+
+impl Case {
+    fn new(name: &'static str, part: Part, others: Vec<(&str, Form)>) -> Self {
+        let bias = Form::dense(random::array("bias", &[part.rows]));
+        let weights = [(PATH, part.form), ("head.bias", bias)].into_iter().chain(others);
+        let tree = weights.map(|(path, form)| (Path::new(path), form)).collect();
+        Self { name, tree, rows: part.rows, cols: part.cols, matrix: part.matrix }
+    }
+
+    /// `head.weight` as a path.
+    pub fn path(&self) -> Path {
+        Path::new(PATH)
+    }
+
+    /// The bias.
+    pub fn bias(&self) -> Vec<f64> {
+        crate::tolerance::widen(random::array("bias", &[self.rows]).data())
+    }
+}
+
+impl Part {
+    /// The same matrix, stored at an address.
+    fn shared(&self, owner: &str) -> Self {
+        let form = Form::shared(Address::parse(owner), vec![self.rows, self.cols]);
+        Self { form, matrix: self.matrix.clone(), ..*self }
+    }
+}
+
+fn dense(name: &str, rows: usize, cols: usize) -> Part {
+    let value = random::array(name, &[rows, cols]);
+    Part { matrix: crate::tolerance::widen(value.data()), form: Form::dense(value), rows, cols }
+}
+
+fn lowrank(name: &str, rows: usize, cols: usize, rank: usize) -> Part {
+    let (down, up) = (dense(&format!("{name} down"), rank, cols), dense(&format!("{name} up"), rows, rank));
+    let value = |part: &Part| part.form.as_array().map_or_else(|| Array::zeros(&[0]), Array::clone);
+    let form = made(Form::lowrank(value(&down), value(&up)));
+    Part { form, ..product(down, up) }
+}
+
+/// `up * down` of any two forms.
+fn product(down: Part, up: Part) -> Part {
+    let (rows, cols, rank) = (up.rows, down.cols, down.rows);
+    let entry = |at: usize| {
+        let (row, col) = (at / cols, at % cols);
+        (0..rank).map(|k| up.matrix[row * rank + k] * down.matrix[k * cols + col]).sum()
+    };
+    let matrix = (0..rows * cols).map(entry).collect();
+    Part { form: Form::Lowrank(made(form::Lowrank::new(down.form, up.form))), matrix, rows, cols }
+}
+
+fn sum(left: Part, right: Part) -> Part {
+    let (rows, cols) = (left.rows, left.cols);
+    let matrix = left.matrix.iter().zip(&right.matrix).map(|(a, b)| a + b).collect();
+    Part { form: made(Form::sum(left.form, right.form)), matrix, rows, cols }
+}
+
+fn mpo(name: &str, rows: &[usize], cols: &[usize], size: (usize, usize), cap: usize) -> Part {
+    let shape = made(MpoShape::new(rows.to_vec(), cols.to_vec()));
+    let cores = cores(name, &shape, cap);
+    let matrix = contracted(&shape, &cores, size);
+    Part { form: made(Form::mpo(shape, size.0, size.1, cores)), matrix, rows: size.0, cols: size.1 }
+}
+
+/// Two chains that have their central core in common: ours, and the other's form, which owns the core.
+fn central_core_shared() -> (Part, Form) {
+    let shape = made(MpoShape::new(vec![2, 3, 2], vec![2, 2, 3]));
+    let (theirs, mut ours) = (cores("ct", &shape, 3), cores("co", &shape, 3));
+    ours[1] = theirs[1].clone();
+    let matrix = contracted(&shape, &ours, (12, 12));
+    let parts = ours.iter().enumerate().map(|(k, core)| match k {
+        1 => Form::shared(Address::parse("other.weight#core.2"), core.shape().to_vec()),
+        _ => Form::dense(core.clone()),
+    });
+    let form = Form::Mpo(made(form::Mpo::from_forms(shape.clone(), 12, 12, parts.collect())));
+    (Part { form, matrix, rows: 12, cols: 12 }, made(Form::mpo(shape, 12, 12, theirs)))
+}
+
+/// A chain whose second core is stored as two summands.
+fn summed_core() -> Part {
+    let shape = made(MpoShape::new(vec![3, 4], vec![4, 2]));
+    let mut whole = cores("sc", &shape, 4);
+    let delta = random::array("sc delta", whole[1].shape());
+    let parts = vec![
+        Form::dense(whole[0].clone()),
+        made(Form::sum(Form::dense(whole[1].clone()), Form::dense(delta.clone()))),
+    ];
+    // Summed in single precision, as it is when the core is used.
+    whole[1].data_mut().iter_mut().zip(delta.data()).for_each(|(a, b)| *a += b);
+    let matrix = contracted(&shape, &whole, (12, 8));
+    Part { form: Form::Mpo(made(form::Mpo::from_forms(shape, 12, 8, parts))), matrix, rows: 12, cols: 8 }
+}
+
+fn cores(name: &str, shape: &MpoShape, cap: usize) -> Vec<Array> {
+    let sizes = shape.core_shapes(&shape.capped(cap));
+    sizes.iter().enumerate().map(|(k, size)| random::array(&format!("{name} core {k}"), size)).collect()
+}
+
+/// The matrix of a chain by definition: W[i1..in, j1..jn] = T1[i1, j1] T2[i2, j2] .. Tn[in, jn], one entry at a time.
+fn contracted(shape: &MpoShape, cores: &[Array], (rows, cols): (usize, usize)) -> Vec<f64> {
+    let entry = |at: usize| {
+        let (row_digits, col_digits) =
+            (digits(at / cols, shape.row_factors()), digits(at % cols, shape.col_factors()));
+        let mut state = vec![1.0f64];
+        for (k, core) in cores.iter().enumerate() {
+            let &[left, i, j, right] = core.shape() else { panic!("core {k} has shape {:?}", core.shape()) };
+            let at = |a: usize, b: usize| {
+                f64::from(core.data()[((a * i + row_digits[k]) * j + col_digits[k]) * right + b])
+            };
+            state = (0..right).map(|b| (0..left).map(|a| state[a] * at(a, b)).sum()).collect();
+        }
+        state[0]
+    };
+    (0..rows * cols).map(entry).collect()
+}
+
+/// The digits of a number in a mixed base, most significant first.
+fn digits(mut number: usize, base: &[usize]) -> Vec<usize> {
+    let mut digits = vec![0; base.len()];
+    for (digit, factor) in digits.iter_mut().zip(base).rev() {
+        (*digit, number) = (number % factor, number / factor);
+    }
+    digits
+}
+
+/// The cases are fixed, so a part that cannot be built is a mistake in this file.
+#[track_caller]
+fn made<T, E: std::fmt::Display>(built: Result<T, E>) -> T {
+    match built {
+        Ok(part) => part,
+        Err(fault) => panic!("a case cannot be built: {fault}"),
+    }
+}
