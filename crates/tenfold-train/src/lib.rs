@@ -1,1 +1,48 @@
-//! The training loop, optimizer groups, schedules and checkpoints.
+//! The training loop: AdamW over the leaves that train, learning-rate schedules, clipping, checkpoints that resume
+//! to the bit.
+//!
+//! ```
+//! use tenfold_tensor::{Activation, Array, Var, op};
+//! use tenfold_train::{Flow, Objective, Schedule, TrainOptions, Trainer};
+//! use tenfold_weight::{Form, Path, Scope, Tree};
+//!
+//! /// Makes `head` return 3 for an input of 1.
+//! struct Three;
+//!
+//! impl Objective for Three {
+//!     type Error = tenfold_weight::Error;
+//!
+//!     fn loss(&self, scope: &Scope<'_>, _step: u64) -> Result<Var, Self::Error> {
+//!         let x = Var::constant(Array::full(&[1, 1], 1.0));
+//!         Ok(op::mse(&scope.linear("head", &x, Activation::Identity)?, &Array::full(&[1, 1], 3.0)))
+//!     }
+//! }
+//!
+//! let mut tree = Tree::new();
+//! tree.insert(Path::new("head.weight"), Form::dense(Array::full(&[1, 1], 1.0)));
+//! let mut trainer = Trainer::new(tree, TrainOptions::new(200, Schedule::constant(0.05)))?;
+//! let outcome = trainer.run(&Three, &mut |_event| Flow::Continue)?;
+//! assert!(outcome.losses[0] == 4.0 && outcome.losses[199] < 1e-2);
+//! # Ok::<(), tenfold_train::Error>(())
+//! ```
+//!
+//! It knows no method, architecture, task or data set: a closure says which leaves train when, an [`Objective`]
+//! gives the loss. It prints nothing; a callback sees every [`Event`] and can stop the run.
+//!
+//! Start reading at [`Trainer`], then `slot.rs` (one leaf's side of it), then [`mod@checkpoint`].
+
+pub mod checkpoint;
+mod error;
+mod event;
+mod objective;
+mod option;
+mod schedule;
+mod slot;
+mod trainer;
+
+pub use error::{CheckpointFault, Error};
+pub use event::{Event, Flow, Outcome};
+pub use objective::Objective;
+pub use option::{CheckpointOptions, Group, TrainOptions, WEIGHT_DECAY_DEFAULT};
+pub use schedule::{Decay, Schedule};
+pub use trainer::Trainer;

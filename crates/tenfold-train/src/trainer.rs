@@ -1,0 +1,214 @@
+//! The loop.
+
+use crate::checkpoint;
+use crate::error::Error;
+use crate::event::{Event, Flow, Outcome};
+use crate::objective::Objective;
+use crate::option::TrainOptions;
+use crate::slot::{Schedule, Slot, Update};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+use tenfold_tensor::{Array, optim};
+use tenfold_weight::{LeafId, LeafInfo, Scope, Tree};
+
+/// Trains the leaves of a tree.
+pub struct Trainer<'s> {
+    tree: Tree,
+    options: TrainOptions,
+    schedule: Schedule<'s>,
+    slots: BTreeMap<LeafId, Slot>,
+    trains: BTreeSet<LeafId>,
+    losses: Vec<f32>,
+    /// Steps done at the last checkpoint.
+    saved: u64,
+}
+
+struct Stepped {
+    loss: f32,
+    rate: f64,
+    norm: f64,
+}
+
+impl<'s> Trainer<'s> {
+    /// A trainer of every leaf of the tree.
+    ///
+    /// # Errors
+    /// [`Error::Option`], [`Error::NothingSelected`] or [`Error::NoRunId`] for faulty options.
+    pub fn new(tree: Tree, options: TrainOptions) -> Result<Self, Error> {
+        let leaves = tree.leaves();
+        options.check(&leaves)?;
+        let slots = leaves.into_iter().map(|info| (info.id.clone(), Slot::new(info, &options))).collect();
+        let schedule: Schedule<'s> = Box::new(|_, _| Some(1.0));
+        Ok(Self { tree, options, schedule, slots, trains: BTreeSet::new(), losses: Vec::new(), saved: 0 })
+    }
+
+    /// The same trainer with a say in what trains when: for a step (from 0) and a leaf, `None` keeps the leaf's
+    /// bits, `Some` is a multiple of its rate. Must be pure: it is asked about later steps ahead of time.
+    pub fn scheduled(self, schedule: impl Fn(u64, &LeafInfo) -> Option<f32> + 's) -> Self {
+        Self { schedule: Box::new(schedule), ..self }
+    }
+
+    /// Takes up the checkpoint of this run where there is one; the steps done then. What follows is what an
+    /// uninterrupted run would have done, to the bit.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for one of another run, version, tree or length; [`Error::Format`] for a damaged file.
+    pub fn resume_if_present(&mut self) -> Result<Option<u64>, Error> {
+        let Some(place) = &self.options.checkpoint else { return Ok(None) };
+        let known = |id: &LeafId| self.slots.get(id).map(|slot| slot.info.shape.as_slice());
+        let Some(saved) = checkpoint::read(&place.dir, &self.options, known)? else { return Ok(None) };
+        self.losses = saved.losses;
+        self.saved = self.losses.len() as u64;
+        let mut values = BTreeMap::new();
+        for (id, leaf) in saved.leaves {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                (slot.wanted, slot.updates, slot.moments) = (true, leaf.updates, leaf.moments);
+            }
+            values.extend(leaf.value.map(|value| (id, value)));
+        }
+        self.tree.visit_mut(|id, leaf| {
+            if let Some(value) = values.remove(&id) {
+                leaf.value = value;
+            }
+        });
+        Ok(Some(self.saved))
+    }
+
+    /// Takes the steps that are left. After an error the tree stands as after the last whole step.
+    ///
+    /// # Errors
+    /// [`Error::NothingTrains`]; [`Error::Objective`], [`Error::Detached`], [`Error::NonFiniteLoss`] and
+    /// [`Error::NonFiniteGradient`] with the step; failures to write a checkpoint.
+    pub fn run<O: Objective + ?Sized>(
+        &mut self,
+        objective: &O,
+        events: &mut dyn FnMut(Event) -> Flow,
+    ) -> Result<Outcome, Error> {
+        let steps = self.options.steps;
+        let ever = |step| self.slots.values().any(|slot| (self.schedule)(step, &slot.info).is_some());
+        if !(0..steps).any(ever) {
+            return Err(Error::NothingTrains { steps });
+        }
+        let mut flow = events(self.started());
+        while flow == Flow::Continue && self.done() < steps {
+            let (step, start) = (self.done(), Instant::now());
+            let Stepped { loss, rate, norm } = self.step(objective, step)?;
+            self.losses.push(loss);
+            let seconds = start.elapsed().as_secs_f64();
+            flow = events(Event::Step { step, loss: loss.into(), rate, norm, seconds });
+            let due = self.options.checkpoint.as_ref().is_some_and(|place| self.done() % place.every == 0);
+            if due
+                && let Some(written) = self.save()?
+                && events(written) == Flow::Stop
+            {
+                flow = Flow::Stop;
+            }
+        }
+        if let Some(written) = self.save()? {
+            events(written);
+        }
+        let idle = self.slots.values().filter(|slot| slot.wanted && slot.updates == 0);
+        Ok(Outcome {
+            steps_done: self.done(),
+            stopped: self.done() < steps,
+            losses: self.losses.iter().copied().map(f64::from).collect(),
+            idle: idle.map(|slot| slot.info.id.clone()).collect(),
+        })
+    }
+
+    /// The tree as it stands.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The trained tree.
+    pub fn into_tree(self) -> Tree {
+        self.tree
+    }
+
+    fn done(&self) -> u64 {
+        self.losses.len() as u64
+    }
+
+    fn started(&self) -> Event {
+        let (done, steps) = (self.done(), self.options.steps);
+        let training = self.slots.values().filter(|slot| (self.schedule)(done, &slot.info).is_some());
+        let sizes: Vec<usize> = training.map(|slot| slot.info.shape.iter().product()).collect();
+        Event::Started { done, steps, leaves: sizes.len(), parameters: sizes.iter().sum() }
+    }
+
+    fn step<O: Objective + ?Sized>(&mut self, objective: &O, step: u64) -> Result<Stepped, Error> {
+        self.decide(step);
+        let scope = Scope::train(&self.tree, &self.trains);
+        let computed = objective.loss(&scope, step);
+        let loss = computed.map_err(|source| Error::Objective { step, source: Box::new(source) })?;
+        if loss.value().len() != 1 {
+            let shape = loss.shape().to_vec();
+            let fault = tenfold_tensor::Error::LossNotScalar { shape };
+            return Err(Error::Objective { step, source: Box::new(fault) });
+        }
+        let value = loss.value().item();
+        if !value.is_finite() {
+            return Err(Error::NonFiniteLoss { step, loss: value.into() });
+        }
+        let rate = self.options.schedule.rate(step, self.options.steps);
+        if self.trains.is_empty() {
+            return Ok(Stepped { loss: value, rate, norm: 0.0 });
+        }
+        if !loss.is_tracked() {
+            return Err(Error::Detached { step, leaves: self.trains.len() });
+        }
+        // The backward pass consumes the scope, so leaves are written in place: nothing else holds them.
+        let gradients = scope.backward(&loss)?;
+        drop(loss);
+        let norm = optim::global_norm(gradients.values());
+        if !norm.is_finite() {
+            let faulty = gradients.iter().find(|(_, gradient)| !gradient.is_finite());
+            if let Some((leaf, _)) = faulty {
+                return Err(Error::NonFiniteGradient { step, leaf: leaf.clone() });
+            }
+        }
+        let grad_scale = match self.options.clip {
+            Some(clip) if norm > clip => (clip / norm) as f32,
+            _ => 1.0,
+        };
+        self.update(gradients, Update { rate, grad_scale });
+        Ok(Stepped { loss: value, rate, norm })
+    }
+
+    /// Settles which leaves train at a step.
+    fn decide(&mut self, step: u64) {
+        for (id, slot) in &mut self.slots {
+            if slot.enter(step, self.options.steps, &self.schedule) {
+                if !self.trains.contains(id) {
+                    self.trains.insert(id.clone());
+                }
+            } else {
+                self.trains.remove(id);
+            }
+        }
+    }
+
+    fn update(&mut self, mut gradients: BTreeMap<LeafId, Array>, update: Update) {
+        let (slots, options) = (&mut self.slots, &self.options);
+        self.tree.visit_mut(|id, leaf| {
+            // Taken out, so that each gradient's memory serves the next leaf's new moments.
+            if let (Some(gradient), Some(slot)) = (gradients.remove(&id), slots.get_mut(&id)) {
+                slot.update(leaf, &gradient, options, update);
+            }
+        });
+    }
+
+    /// Writes a checkpoint unless there is no folder for it or the last one is as recent.
+    fn save(&mut self) -> Result<Option<Event>, Error> {
+        let done = self.done();
+        let Some(place) = self.options.checkpoint.as_ref().filter(|_| done != self.saved) else {
+            return Ok(None);
+        };
+        let values = self.tree.values();
+        let (path, bytes) =
+            checkpoint::write(&place.dir, &self.options.run_id, &self.losses, &self.slots, &values)?;
+        self.saved = done;
+        Ok(Some(Event::Checkpoint { done, path, bytes }))
+    }
+}
