@@ -1,0 +1,144 @@
+//! Sentence vectors of many texts: packed batches of texts of similar length, results in the order of the
+//! texts.
+
+use crate::error::Error;
+use tenfold_model::{Batch, Model};
+use tenfold_tensor::Array;
+use tenfold_weight::{Scope, Tree};
+
+/// Tokens per batch when the caller does not say: large enough that the matrix products fill two cores, small
+/// enough that activations stay within a few dozen MB.
+const BATCH_TOKENS: usize = 4096;
+
+/// How texts are put into batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// Tokens of a batch at most; a longer text is a batch of its own.
+    pub batch_tokens: usize,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        Self { batch_tokens: BATCH_TOKENS }
+    }
+}
+
+/// One vector per text, B x D, in the order of the texts; no texts give 0 x D. The weights come from `tree`,
+/// all else from `model`. `progress` hears after each batch how many texts are done, and of how many.
+///
+/// # Errors
+/// [`Error::Model`] for texts that cannot be tokenized and weights that do not fit, [`Error::NotFinite`]
+/// naming the first text whose vector is not finite.
+pub fn embed(
+    model: &Model,
+    tree: &Tree,
+    texts: &[&str],
+    options: &EmbedOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Array, Error> {
+    let sequences = texts.iter().map(|text| Ok(model.tokenize(text)?)).collect::<Result<Vec<_>, Error>>()?;
+    // One scope for all batches: matrices that are rebuilt from factors are rebuilt once.
+    let scope = Scope::evaluate(tree);
+    let encode = |batch: &Batch| Ok(model.encoder.embed(&scope, batch)?.value().clone());
+    in_batches(&sequences, model.encoder.width(), options, encode, progress)
+}
+
+/// Runs `encode` over packed batches and puts its rows back in order.
+fn in_batches(
+    sequences: &[Vec<u32>],
+    width: usize,
+    options: &EmbedOptions,
+    mut encode: impl FnMut(&Batch) -> Result<Array, Error>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Array, Error> {
+    let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
+    let mut vectors = Array::zeros(&[sequences.len(), width]);
+    let rows = vectors.data_mut();
+    let mut done = 0;
+    for members in batches(&lengths, options.batch_tokens) {
+        let packed: Vec<&[u32]> = members.iter().map(|&at| sequences[at].as_slice()).collect();
+        let encoded = encode(&Batch::from_sequences(&packed))?;
+        for (&at, row) in members.iter().zip(encoded.data().chunks_exact(width)) {
+            if row.iter().any(|value| !value.is_finite()) {
+                return Err(Error::NotFinite { metric: "embedding", index: at });
+            }
+            rows[at * width..][..width].copy_from_slice(row);
+        }
+        done += members.len();
+        progress(done, sequences.len());
+    }
+    Ok(vectors)
+}
+
+/// Groups items of similar length so that no group of two or more exceeds `budget` tokens. The longest come
+/// first: memory peaks at once, and the time left that progress suggests is never too short.
+fn batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&at| (std::cmp::Reverse(lengths[at]), at));
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut tokens = 0;
+    for at in order {
+        match groups.last_mut() {
+            Some(group) if tokens + lengths[at] <= budget => {
+                group.push(at);
+                tokens += lengths[at];
+            }
+            _ => {
+                groups.push(vec![at]);
+                tokens = lengths[at];
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_keep_to_the_budget() {
+        assert_eq!(batches(&[3, 9, 1, 4, 3], 7), [vec![1], vec![3, 0], vec![4, 2]]);
+        assert_eq!(batches(&[2, 2, 2], 0), [vec![0], vec![1], vec![2]]);
+        assert!(batches(&[], 7).is_empty());
+    }
+
+    /// An encoder whose vector of a sequence is its first token and its length.
+    fn first_and_length(batch: &Batch) -> Result<Array, Error> {
+        let rows = (0..batch.offsets.sequences()).flat_map(|at| {
+            let range = batch.offsets.range(at);
+            [batch.ids[range.start] as f32, range.len() as f32]
+        });
+        Ok(Array::from_vec(rows.collect(), &[batch.offsets.sequences(), 2]))
+    }
+
+    #[test]
+    fn vectors_come_in_the_order_of_the_texts() {
+        let sequences = vec![vec![7, 1], vec![8, 1, 1, 1], vec![9], vec![6, 1, 1]];
+        let mut heard = Vec::new();
+        let options = EmbedOptions { batch_tokens: 5 };
+        let hear = &mut |done, total| heard.push((done, total));
+        let vectors = in_batches(&sequences, 2, &options, first_and_length, hear).unwrap();
+        assert_eq!(vectors.shape(), [4, 2]);
+        assert_eq!(vectors.data(), [7.0, 2.0, 8.0, 4.0, 9.0, 1.0, 6.0, 3.0]);
+        assert_eq!(heard, [(1, 4), (3, 4), (4, 4)]);
+    }
+
+    #[test]
+    fn no_texts_give_no_rows() {
+        let vectors = in_batches(&[], 2, &EmbedOptions::default(), first_and_length, &mut |_, _| {}).unwrap();
+        assert_eq!(vectors.shape(), [0, 2]);
+    }
+
+    #[test]
+    fn a_broken_vector_names_its_text() {
+        let broken = |batch: &Batch| {
+            let mut rows = first_and_length(batch)?;
+            rows.data_mut().iter_mut().filter(|value| **value == 9.0).for_each(|value| *value = f32::NAN);
+            Ok(rows)
+        };
+        let sequences = vec![vec![7], vec![9]];
+        let result = in_batches(&sequences, 2, &EmbedOptions::default(), broken, &mut |_, _| {});
+        assert!(matches!(result, Err(Error::NotFinite { metric: "embedding", index: 1 })));
+    }
+}

@@ -1,0 +1,3 @@
+//! Tasks: data with human judgments, a metric and a version, one file each.
+
+pub mod stsb;
