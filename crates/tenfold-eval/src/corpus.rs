@@ -71,8 +71,8 @@ pub fn generate(seed: u64, count: usize) -> Vec<String> {
 
 /// `count` short lines that hold the given `words`, every word as often as every other to within one.
 ///
-/// Entries marked as word-internal by a leading `##` (WordPiece) are glued to the end of a short whole word. Entries
-/// without a letter or digit or with a bracket (`[CLS]`) are left out; without any word left the list is empty. A line
+/// Entries marked as word-internal by a leading `##` (WordPiece) are glued to the end of a short whole word. Markers
+/// (`[CLS]`) and empty entries are left out; without any word left the list is empty. A line
 /// takes two words on average, so `words.len() / 2` lines show nearly all of them once.
 pub fn vocabulary_lines<'a>(words: impl Iterator<Item = &'a str>, seed: u64, count: usize) -> Vec<String> {
     carrier::lines(&GRAMMAR, words, seed, count)
@@ -141,18 +141,18 @@ mod tests {
         for line in &lines {
             assert!(seen.insert(line), "repeated: {line}");
             assert!(!line.is_empty() && line.trim() == line && !line.contains("  "), "{line:?}");
-            assert!(!line.contains(['{', '}']) || line.starts_with("fn "), "unfilled slot: {line}");
+            assert!(!line.contains(['{', '}']) || line.contains("fn area"), "unfilled slot: {line}");
             assert!((1..=130).contains(&words(line).len()), "length: {line}");
         }
     }
 
     #[test]
     fn generated_lines_stay_apart_from_heldout() {
-        let known: HashSet<String> = heldout().flat_map(|line| runs(line, 7)).collect();
+        let known: HashSet<String> = heldout().flat_map(|line| runs(line, 5)).collect();
         let exact: HashSet<&str> = heldout().collect();
         for line in generate(12, GENERATED) {
             assert!(!exact.contains(line.as_str()), "held-out line: {line}");
-            for run in runs(&line, 7) {
+            for run in runs(&line, 5) {
                 assert!(!known.contains(&run), "`{run}` of `{line}` is in heldout.txt");
             }
         }
@@ -160,15 +160,15 @@ mod tests {
 
     #[test]
     fn vocabulary_lines_spread_the_words_evenly() {
-        let given = ["[CLS]", "quagga", "##ness", "...", "oboe", "fjord", "", "[unused3]"];
+        let given = ["[CLS]", "quagga", "##ness", "€", "oboe", "fjord", "", "[unused3]"];
         let lines = vocabulary_lines(given.into_iter(), 5, 300);
         assert_eq!(lines.len(), 300);
         assert_eq!(lines, vocabulary_lines(given.into_iter(), 5, 300));
         let text = lines.join("\n");
-        assert!(!text.contains(['[', '#', '{']), "{text}");
+        assert!(!text.contains("[CLS]") && !text.contains("unused") && !text.contains(['#', '{']), "{text}");
         let often = |word: &str| text.matches(word).count();
         // "ness" is glued to one of the whole words, so a whole word may occur more often than it was dealt.
-        assert!(often("ness") > 100 && often("quagga") > 100 && often("fjord") > 100);
-        assert!(vocabulary_lines(["[PAD]", "!"].into_iter(), 5, 10).is_empty());
+        assert!(often("ness") > 100 && often("quagga") > 100 && often("€") > 100);
+        assert!(vocabulary_lines(["[PAD]", " "].into_iter(), 5, 10).is_empty());
     }
 }

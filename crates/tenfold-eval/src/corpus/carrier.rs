@@ -1,6 +1,7 @@
 //! Short lines that hold given words. The frames are data, in `text/words/carriers.txt`.
 
 use super::grammar::{BLANK, Frame, Grammar, parse};
+use super::inflect::capitalize;
 use super::lexicon::content;
 use super::random::Random;
 
@@ -34,11 +35,16 @@ pub(super) fn lines<'a>(
     count: usize,
 ) -> Vec<String> {
     let mut random = Random::new(seed);
-    let usable = |word: &&str| word.chars().any(char::is_alphanumeric) && !word.contains(['[', ']']);
-    let (pieces, mut words): (Vec<String>, Vec<String>) =
-        words.map(str::trim).filter(usable).map(str::to_owned).partition(|word| word.starts_with("##"));
+    let marker = |word: &str| word.len() > 2 && word.starts_with('[') && word.ends_with(']');
+    let usable = |word: &&str| !word.is_empty() && !marker(word);
+    let (pieces, mut words): (Vec<String>, Vec<String>) = words
+        .map(str::trim)
+        .filter(usable)
+        .map(str::to_owned)
+        .partition(|word| word.len() > 2 && word.starts_with("##"));
+    let stem = |word: &&String| word.bytes().all(|letter| letter.is_ascii_alphabetic());
     let stems: Vec<String> =
-        words.iter().filter(|word| (2..=STEM_LETTERS).contains(&word.chars().count())).cloned().collect();
+        words.iter().filter(stem).filter(|word| (2..=STEM_LETTERS).contains(&word.len())).cloned().collect();
     for piece in &pieces {
         let stem = random.pick(&stems).map_or("", String::as_str);
         words.push(format!("{stem}{}", piece.trim_start_matches('#')));
@@ -52,7 +58,7 @@ pub(super) fn lines<'a>(
     while lines.len() < count {
         let Some(frame) = random.pick(&frames) else { break };
         let mut line = String::new();
-        for letter in grammar.fill(frame, &mut random).chars() {
+        for letter in capitalize(&grammar.fill(frame, &mut random)).chars() {
             if letter == BLANK {
                 line.push_str(deck.next(&mut random));
             } else {

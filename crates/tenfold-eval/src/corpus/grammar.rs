@@ -148,9 +148,9 @@ fn figure(name: &str, random: &mut Random) -> Option<String> {
             _ => random.between(100, 990).to_string(),
         },
         "year" => match random.below(4) {
-            0 => random.between(1100, 1799),
-            1 => random.between(1800, 1944),
-            _ => random.between(1945, 2029),
+            0 => random.between(1480, 1899),
+            1 => random.between(1900, 1959),
+            _ => random.between(1960, 2029),
         }
         .to_string(),
         "year4" => {
@@ -169,6 +169,7 @@ fn figure(name: &str, random: &mut Random) -> Option<String> {
             }
         }
         "day" => random.between(1, 28).to_string(),
+        "small" => random.between(2, 42).to_string(),
         "clock" => match random.below(3) {
             0 => format!("{}:{:02}", random.between(6, 23), 5 * random.below(12)),
             1 => format!("{} p.m.", random.between(1, 11)),
@@ -198,7 +199,7 @@ fn polish(text: &str) -> String {
 }
 
 fn starts_with_vowel_sound(word: &str) -> bool {
-    let word = word.trim_start_matches(['"', '\'', '(']).to_lowercase();
+    let word = word.trim_start_matches(['"', '“', '‘', '(']).to_lowercase();
     let starts = |list: &[&str]| list.iter().any(|start| word.starts_with(start));
     let glide =
         starts(&["use", "usu", "uto", "uti", "ute", "ura", "uro", "uku", "eu", "ewe", "one", "once", "ukr"]);

@@ -167,10 +167,12 @@ fn add_s(word: &str) -> String {
     }
 }
 
-/// `phrase` with its first letter a capital.
+/// `phrase` with its first letter a capital, also behind an opening quotation mark.
 pub(super) fn capitalize(phrase: &str) -> String {
-    let mut letters = phrase.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    let start = phrase.find(|letter: char| !['"', '“', '‘'].contains(&letter)).unwrap_or(phrase.len());
+    let (quote, rest) = phrase.split_at(start);
+    let mut letters = rest.chars();
+    quote.chars().chain(letters.next().into_iter().flat_map(char::to_uppercase)).chain(letters).collect()
 }
 
 #[cfg(test)]
@@ -204,7 +206,7 @@ mod tests {
             ("leaf", Inflection::Plural, "leaves"),
             ("oligarch", Inflection::Plural, "oligarchs"),
             ("church", Inflection::Plural, "churches"),
-            ("ego", Inflection::Capital, "Ego"),
+            ("“ego", Inflection::Capital, "“Ego"),
         ] {
             assert_eq!(inflector.apply(base, form), expected);
         }

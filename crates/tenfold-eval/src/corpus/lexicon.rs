@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 const DOMAINS: &str = include_str!("../../text/words/domains.txt");
 const GENERAL: &str = include_str!("../../text/words/general.txt");
+const COMMON: &str = include_str!("../../text/words/common.txt");
 const NAMES: &str = include_str!("../../text/words/names.txt");
 const PLACES: &str = include_str!("../../text/words/places.txt");
 
@@ -29,7 +30,7 @@ impl Lexicon {
             }
         }
         let mut general = Lists::new();
-        for (name, list) in [GENERAL, NAMES, PLACES].into_iter().flat_map(sections) {
+        for (name, list) in [GENERAL, COMMON, NAMES, PLACES].into_iter().flat_map(sections) {
             general.entry(name).or_default().extend(entries(list));
         }
         Lexicon { subjects, general }

@@ -1,6 +1,6 @@
 //! New lines out of the training passages: other names, numbers and nouns; clauses joined anew; two passages in one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::inflect::capitalize;
 use super::lexicon::Lexicon;
@@ -120,35 +120,47 @@ fn renumber(word: &str, random: &mut Random) -> String {
     figure
 }
 
-/// Single words that occur in exactly one kind of list, with that list.
+/// Single words that may be exchanged, each with its list: nouns that are not listed as a verb or adjective as well,
+/// colors and materials, and names that are no noun ("Stone", "Rose").
 fn kin(lexicon: &Lexicon) -> HashMap<&'static str, &[&'static str]> {
+    let lists = |names: &'static [&'static str]| {
+        let all = lexicon.subjects.iter().chain([&lexicon.general]);
+        all.flat_map(|lists| names.iter().filter_map(|name| lists.get(name)))
+    };
+    let other = lists(&[
+        "does",
+        "handles",
+        "acts",
+        "moves",
+        "says",
+        "happens",
+        "like",
+        "adjective",
+        "common",
+        "temper",
+    ]);
+    let ambiguous: HashSet<&str> = other.flatten().copied().collect();
     let mut kin: HashMap<&'static str, &[&'static str]> = HashMap::new();
-    let mut common: Vec<&str> = Vec::new();
-    let nouns = ["who", "thing", "mass", "idea", "like"];
-    let general = ["color", "temper", "adverb", "material", "number"];
-    for subject in &lexicon.subjects {
-        for list in nouns.iter().filter_map(|name| subject.get(name)) {
-            for word in list.iter().filter(|word| !word.contains(' ')) {
-                kin.entry(word).or_insert(list);
-                common.push(word);
-            }
+    for list in lists(&["who", "thing", "mass", "idea"]) {
+        for word in list.iter().filter(|word| !word.contains(' ') && !ambiguous.contains(*word)) {
+            kin.entry(word).or_insert(list);
         }
     }
-    for list in general.iter().filter_map(|name| lexicon.general.get(name)) {
+    for list in lists(&["color", "material"]) {
         for word in list.iter().filter(|word| !word.contains(' ')) {
             kin.entry(word).or_insert(list);
-            common.push(word);
         }
     }
-    // "Stone" and "Rose" are left alone: in a passage they are more often part of a title or the name of a thing.
-    for list in ["first", "last", "city", "country", "month", "weekday"]
-        .iter()
-        .filter_map(|name| lexicon.general.get(name))
-    {
-        for word in list.iter().filter(|word| !common.iter().any(|noun| noun.eq_ignore_ascii_case(word))) {
-            kin.entry(word).or_insert(list);
+    let mut names: HashMap<&'static str, &[&'static str]> = HashMap::new();
+    for list in lists(&["first", "last", "city", "country", "month", "weekday"]) {
+        let noun = |word: &str| {
+            kin.contains_key(word.to_lowercase().as_str()) || ambiguous.contains(word.to_lowercase().as_str())
+        };
+        for word in list.iter().filter(|word| !word.contains(' ') && !noun(word)) {
+            names.entry(word).or_insert(list);
         }
     }
+    kin.extend(names);
     kin
 }
 
