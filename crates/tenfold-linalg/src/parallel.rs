@@ -17,6 +17,15 @@ pub(crate) fn threads_for(work: usize) -> Par {
     if INSIDE_MAP.get() || work < PARALLEL_WORK { Par::Seq } else { Par::rayon(0) }
 }
 
+/// Runs `f` on every item, on several threads when `work` (multiply-adds or moved values) is worth it.
+pub(crate) fn for_each<I: Iterator<Item: Send>>(items: I, work: usize, f: impl Fn(I::Item) + Sync + Send) {
+    if threads_for(work) == Par::Seq {
+        items.for_each(f);
+    } else {
+        items.collect::<Vec<_>>().into_par_iter().for_each(f);
+    }
+}
+
 /// Marks the current thread as working inside [`map`] until dropped.
 struct Inside {
     before: bool,

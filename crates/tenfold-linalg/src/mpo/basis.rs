@@ -16,8 +16,8 @@ use crate::kernel;
 /// a singular value, relative to the largest, is about 2^-52 / (2 * 1e-5) = 1e-11.
 const SAFE_RATIO: f64 = 1e-5;
 
-/// Entries outside this range of magnitude are not squared.
-const SQUARE_RANGE: std::ops::RangeInclusive<f64> = 1e-70..=1e70;
+/// Range of the largest squared row norm in which neither overflow nor underflow has touched the spectrum.
+const SQUARE_RANGE: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
 
 /// Which end of the chain a bond is measured from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,9 +46,7 @@ pub(super) fn bases(
     if count == 0 {
         return Ok(found);
     }
-    let largest = x.iter().fold(0.0f64, |m, v| v.abs().max(m));
-    let squarable = largest == 0.0 || SQUARE_RANGE.contains(&largest);
-    let mut gram = squarable.then(|| kernel::gram(unfold(x, blocks, side, count)));
+    let mut gram = Some(kernel::gram(unfold(x, blocks, side, count))).filter(|g| in_range(g, x));
     let mut factor: Option<Mat<f64>> = None;
     for depth in (1..=count).rev() {
         let squared = match &gram {
@@ -76,6 +74,12 @@ pub(super) fn bases(
     }
     found.reverse();
     Ok(found)
+}
+
+/// Whether squares stayed within the range of f64; those of a zero tensor do.
+fn in_range(gram: &Mat<f64>, x: &[f64]) -> bool {
+    let largest = (0..gram.nrows()).fold(0.0, |m: f64, i| m.max(gram[(i, i)]));
+    SQUARE_RANGE.contains(&largest) || (largest == 0.0 && x.iter().all(|&v| v == 0.0))
 }
 
 /// The unfolding with the `depth` sites at the given end as rows.

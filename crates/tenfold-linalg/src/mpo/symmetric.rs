@@ -6,6 +6,8 @@
 //! center. The bases are square and orthogonal, so the scales cancel exactly and nothing is inverted but the
 //! scales themselves, which are floored.
 
+use faer::{Mat, MatRef};
+
 use crate::error::Result;
 use crate::kernel;
 use crate::shape::MpoShape;
@@ -36,33 +38,38 @@ pub(super) fn decompose(x: Vec<f64>, shape: &MpoShape, bonds: &[usize]) -> Resul
     let left = basis::bases(&x, &blocks, Side::Left, center, true)?;
     let right = basis::bases(&x, &blocks, Side::Right, n - 1 - center, true)?;
 
-    let mut cores = vec![Vec::new(); n];
+    let scale = |basis: &Basis, kept: usize| scales(&basis.spectrum, kept);
     let mut bulk = x;
-    let rows: usize = blocks[..center].iter().product();
     if let Some(inner) = left.last() {
-        let kept = inner.vectors.as_ref().subcols(0, bonds[center]);
-        let unfolding = kernel::view(&bulk, rows, bulk.len() / rows);
-        bulk = kernel::product(kept.transpose(), unfolding);
+        let kept = bonds[center];
+        let weighted = columns_over(inner.vectors.as_ref().subcols(0, kept), &scale(inner, kept));
+        let outer = weighted.nrows();
+        bulk = kernel::product(weighted.transpose(), kernel::view(&bulk, outer, bulk.len() / outer));
     }
     if let Some(inner) = right.last() {
-        let kept = inner.vectors.as_ref().subcols(0, bonds[center + 1]);
-        let unfolding = kernel::view(&bulk, bulk.len() / kept.nrows(), kept.nrows());
-        bulk = kernel::product(unfolding, kept);
+        let kept = bonds[center + 1];
+        let weighted = columns_over(inner.vectors.as_ref().subcols(0, kept), &scale(inner, kept));
+        let cols = weighted.nrows();
+        bulk = kernel::product(kernel::view(&bulk, bulk.len() / cols, cols), weighted.as_ref());
     }
+    let mut cores = vec![Vec::new(); n];
     cores[center] = bulk;
     for k in 0..center {
-        cores[k] = left_core(&left, k, blocks[k], bonds);
-        scale_right(&mut cores[k], &scales(&left[k].spectrum, bonds[k + 1]));
+        let mut core = left_core(&left, k, blocks[k], bonds);
+        scale_right(&mut core, &scale(&left[k], bonds[k + 1]));
+        if k > 0 {
+            unscale_left(&mut core, &scale(&left[k - 1], bonds[k]));
+        }
+        cores[k] = core;
     }
     for k in center + 1..n {
-        cores[k] = right_core(&right, n - 1 - k, blocks[k], bonds[k], bonds[k + 1]);
-        scale_left(&mut cores[k], &scales(&right[n - 1 - k].spectrum, bonds[k]));
-    }
-    for k in 1..=center {
-        unscale_left(&mut cores[k], &scales(&left[k - 1].spectrum, bonds[k]));
-    }
-    for k in center..n - 1 {
-        unscale_right(&mut cores[k], &scales(&right[n - 2 - k].spectrum, bonds[k + 1]));
+        let depth = n - 1 - k;
+        let mut core = right_core(&right, depth, blocks[k], bonds[k], bonds[k + 1]);
+        scale_left(&mut core, &scale(&right[depth], bonds[k]));
+        if depth > 0 {
+            unscale_right(&mut core, &scale(&right[depth - 1], bonds[k + 1]));
+        }
+        cores[k] = core;
     }
     let spectra = left.into_iter().chain(right.into_iter().rev()).map(|b| b.spectrum).collect();
     Ok(Parts { cores, spectra, steps: Vec::new() })
@@ -88,6 +95,11 @@ fn right_core(right: &[Basis], depth: usize, block: usize, kept: usize, next: us
     }
     let inner = right[depth - 1].vectors.as_ref().subcols(0, next);
     kernel::product(kernel::view(&flat, kept * block, inner.nrows()), inner)
+}
+
+/// Columns divided by their scales.
+fn columns_over(vectors: MatRef<'_, f64>, scales: &[f64]) -> Mat<f64> {
+    Mat::from_fn(vectors.nrows(), vectors.ncols(), |i, j| vectors[(i, j)] / scales[j])
 }
 
 pub(super) fn scale_right(core: &mut [f64], scales: &[f64]) {

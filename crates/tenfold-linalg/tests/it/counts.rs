@@ -79,7 +79,7 @@ fn every_default_list_multiplies_to_its_side() {
 
 #[test]
 fn truncated_counts_are_as_published() {
-    let table: [((usize, usize), &[(usize, usize)]); 4] = [
+    let table: [(_, &[(usize, usize)]); 4] = [
         (
             (768, 768),
             &[(240, 663_840), (192, 663_840), (128, 311_584), (64, 90_400), (32, 28_960), (16, 10_528)],

@@ -305,6 +305,20 @@ fn a_budget_is_kept_and_spent_no_worse_than_by_one_cap() {
 }
 
 #[test]
+fn extreme_magnitudes_are_exact_too() {
+    for (shape, rows, cols) in shapes() {
+        let plain = Random(19).matrix(rows, cols);
+        for exponent in [-300, -160, -80, 80, 140] {
+            let factor = 10f64.powi(exponent);
+            let w = Matrix::from_fn(rows, cols, |r, c| plain.get(r, c) * factor);
+            let mpo = full(&w, &shape, Gauge::Symmetric);
+            let worst = mpo.rebuild().subtract(&w).max_abs();
+            assert!(worst <= 1e-12 * w.max_abs(), "1e{exponent} {shape:?}: {worst:e}");
+        }
+    }
+}
+
+#[test]
 fn padding_that_makes_an_unfolding_deficient_is_safe() {
     // The pattern of a 32128-word vocabulary padded to 32768: a whole block of the two leading row indices is
     // zero.
