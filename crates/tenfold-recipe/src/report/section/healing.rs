@@ -1,0 +1,61 @@
+//! Healing: the loss of every variant over its training steps.
+
+use super::lead;
+use crate::report::Report;
+use crate::report::chart::line::{self, Curve, Lines, POINTS};
+use crate::report::chart::{Heading, Tone};
+use crate::report::markup::Markup;
+use crate::report::number::{grouped, significant};
+
+/// A loss that falls below this share of its start is drawn on a logarithmic scale.
+const LOGARITHMIC: f64 = 0.3;
+
+/// The curves, and where they began and ended.
+pub(crate) fn draw(report: &Report) -> Markup {
+    let mut page = Markup::new();
+    let trained = report.variants.iter().enumerate().filter(|(_, one)| !one.losses.is_empty());
+    let curves: Vec<Curve<'_>> = trained
+        .clone()
+        .map(|(at, one)| {
+            let points = one.losses.iter().map(|point| (point.step as f64, point.loss)).collect();
+            Curve { name: &one.name, tone: Tone::Variant(at), points }
+        })
+        .collect();
+    let words: Vec<String> = trained
+        .clone()
+        .filter_map(|(_, one)| {
+            let (first, last) = (one.losses.first()?, one.losses.last()?);
+            let (steps, from, to) = (grouped(last.step), significant(first.loss), significant(last.loss));
+            Some(format!("{}: from {from} to {to} at step {steps}", one.name))
+        })
+        .collect();
+    let longest = trained.map(|(_, one)| one.losses.len()).max().unwrap_or(0);
+    let mean = match longest.div_ceil(POINTS) {
+        0 | 1 => String::new(),
+        each => format!(" Each point is the mean of {each} recorded steps."),
+    };
+    let title = "Training loss.";
+    let lead_text = format!("Every form trained on the same texts with the same schedule; lower is closer to the original.{mean}");
+    let heading = Heading { id: "loss", title, lead: &lead_text, words: &words.join("; ") };
+    let values = || curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.1));
+    let least = values().fold(f64::INFINITY, f64::min);
+    let log_y = least > 0.0 && least < LOGARITHMIC * values().fold(0.0, f64::max);
+    let lines = Lines { x_label: "step", y_label: "loss", log_y, curves };
+    if let Some(chart) = line::draw(&heading, &lines) {
+        page.put(&lead(
+            "Healing is a short training in which the smaller model learns to give the original\u{2019}s answers again.",
+        ));
+        page.inside("div", &[("class", "charts")], |page| {
+            page.put(&chart);
+            page.inside("div", &[("class", "aside")], |page| {
+                page.element("p", &[], "First and last recorded loss:");
+                page.inside("ul", &[], |page| {
+                    for sentence in &words {
+                        page.element("li", &[], sentence);
+                    }
+                });
+            });
+        });
+    }
+    page
+}
