@@ -8,30 +8,51 @@ pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod permute;
 pub(crate) mod reduce;
+pub(crate) mod small;
 pub(crate) mod softmax;
 
 /// How a level multiplies and adds; a type, so that the choice is made at compile time.
 pub(crate) trait Fused: Copy {
+    /// The vector register.
+    type Vector: small::Vector;
     /// a b + c.
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
 }
 
-/// One rounding, for levels with the instruction.
+/// One rounding, 16 lanes.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-pub(crate) struct Once;
+pub(crate) struct Wide;
 
-impl Fused for Once {
+/// One rounding, 8 lanes.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Half;
+
+/// Two roundings: at the portable level `f32::mul_add` would call a slow library function.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+#[cfg(target_arch = "x86_64")]
+impl Fused for Wide {
+    type Vector = std::arch::x86_64::__m512;
     #[inline(always)]
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
     }
 }
 
-/// Two roundings, for the portable level: there `f32::mul_add` would call a slow library function.
-#[derive(Clone, Copy)]
-pub(crate) struct Twice;
+#[cfg(target_arch = "x86_64")]
+impl Fused for Half {
+    type Vector = std::arch::x86_64::__m256;
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
 
-impl Fused for Twice {
+impl Fused for Plain {
+    type Vector = [f32; 4];
     #[inline(always)]
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a * b + c
@@ -53,14 +74,14 @@ macro_rules! multiversion {
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
             #[allow(clippy::too_many_arguments)]
             fn avx512($($arg: $ty),*) $(-> $ret)? {
-                body::<$crate::kernel::Once>($($arg),*)
+                body::<$crate::kernel::Wide>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             #[allow(clippy::too_many_arguments)]
             fn avx2($($arg: $ty),*) $(-> $ret)? {
-                body::<$crate::kernel::Once>($($arg),*)
+                body::<$crate::kernel::Half>($($arg),*)
             }
 
             match $crate::cpu::active() {
@@ -70,7 +91,7 @@ macro_rules! multiversion {
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::Level::Avx2 => unsafe { avx2($($arg),*) },
-                _ => body::<$crate::kernel::Twice>($($arg),*),
+                _ => body::<$crate::kernel::Plain>($($arg),*),
             }
         }
     };

@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
+use crate::product::ViewMut;
+
 /// Elements of one chunk of a cheap elementwise loop: 128 KiB, enough to hide the cost of handing it over and small
 /// enough for two operands in a second-level cache.
 pub(crate) const GRAIN: usize = 32 * 1024;
@@ -79,10 +81,20 @@ impl<'a> Shared<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 
-    /// Pointer to element `start`, for strided kernels.
-    pub(crate) fn pointer(&self, start: usize) -> *mut f32 {
-        assert!(start <= self.len, "offset past the end of a shared slice");
-        // SAFETY: in bounds, or one past the end.
-        unsafe { self.start.add(start) }
+    /// A matrix of rows `row_step` apart, from element `start` on.
+    ///
+    /// # Safety
+    /// No other view or slice of its elements may be in use, in this thread or another.
+    pub(crate) unsafe fn matrix(
+        &self,
+        start: usize,
+        rows: usize,
+        cols: usize,
+        row_step: usize,
+    ) -> ViewMut<'a, f32> {
+        let len = if rows == 0 { 0 } else { (rows - 1) * row_step + cols };
+        assert!(start <= self.len && len <= self.len - start, "matrix past the end of a shared slice");
+        // SAFETY: in bounds by the check above, exclusive by the caller's promise.
+        unsafe { ViewMut::from_raw(self.start.add(start), rows, cols, row_step) }
     }
 }

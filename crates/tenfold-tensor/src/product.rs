@@ -39,11 +39,11 @@ pub enum Threads {
 /// A matrix inside a slice, with a step in elements from row to row and from column to column.
 #[derive(Clone, Copy)]
 pub struct View<'a, T> {
-    data: &'a [T],
-    rows: usize,
-    cols: usize,
-    row_step: usize,
-    col_step: usize,
+    pub(crate) data: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_step: usize,
+    pub(crate) col_step: usize,
 }
 
 impl<'a, T> View<'a, T> {
@@ -80,10 +80,10 @@ impl<'a, T> View<'a, T> {
 
 /// A matrix to write, contiguous in its rows.
 pub struct ViewMut<'a, T> {
-    start: *mut T,
-    rows: usize,
-    cols: usize,
-    row_step: usize,
+    pub(crate) start: *mut T,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_step: usize,
     life: std::marker::PhantomData<&'a mut [T]>,
 }
 

@@ -24,11 +24,11 @@ multiversion! {
         let (chunks, rest) = row.as_chunks::<LANES>();
         for chunk in chunks {
             for j in 0..LANES {
-                lanes[j] += math::exp::<F>(chunk[j] - max);
+                lanes[j] += math::exp_negative::<F>(chunk[j] - max);
             }
         }
         for (j, &x) in rest.iter().enumerate() {
-            lanes[j] += math::exp::<F>(x - max);
+            lanes[j] += math::exp_negative::<F>(x - max);
         }
         let sum = fold(&lanes);
         if sum > 0.0 { max + sum.ln() } else { f32::NEG_INFINITY }
@@ -40,6 +40,15 @@ multiversion! {
     pub(crate) fn exp_shifted<F>(out: &mut [f32], x: &[f32], scale: f32, shift: f32, factor: f32) {
         for (o, &x) in out.iter_mut().zip(x) {
             *o = factor * math::exp::<F>(F::mul_add(scale, x, -shift));
+        }
+    }
+}
+
+multiversion! {
+    /// Replaces the row by exp(scale x - shift).
+    pub(crate) fn exp_in_place<F>(row: &mut [f32], scale: f32, shift: f32) {
+        for x in row {
+            *x = math::exp::<F>(F::mul_add(scale, *x, -shift));
         }
     }
 }
@@ -79,13 +88,13 @@ fn exponentials<F: Fused>(row: &mut [f32], scale: f32, max: f32) -> f32 {
     let (chunks, rest) = row.as_chunks_mut::<LANES>();
     for chunk in chunks {
         for j in 0..LANES {
-            let e = math::exp::<F>(F::mul_add(scale, chunk[j], -max));
+            let e = math::exp_negative::<F>(F::mul_add(scale, chunk[j], -max));
             chunk[j] = e;
             lanes[j] += e;
         }
     }
     for (j, x) in rest.iter_mut().enumerate() {
-        *x = math::exp::<F>(F::mul_add(scale, *x, -max));
+        *x = math::exp_negative::<F>(F::mul_add(scale, *x, -max));
         lanes[j] += *x;
     }
     fold(&lanes)

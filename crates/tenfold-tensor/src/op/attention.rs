@@ -1,11 +1,20 @@
 //! Multi-head attention over a packed batch.
+//!
+//! Every head of every sequence is one task, a T x K matrix inside the rows of the packed arrays, and nothing is
+//! transposed or copied but that head's keys. Query rows are taken in blocks, so that scores stay in cache and memory
+//! is bounded: the softmax weights of a short sequence are kept for the backward pass, those of a long one are computed
+//! again from the saved logarithm of each row's sum (Dao et al. 2022, algorithm 1, without blocks of keys).
 
-use crate::kernel::{reduce, softmax};
+mod head;
+
+use head::Head;
+
 use crate::par::{self, Shared};
-use crate::pool::Buffer;
-use crate::product::{Threads, View, ViewMut, gemm};
 use crate::tape::{any_tracked, record};
 use crate::{Array, Offsets, Var};
+
+/// Longest sequence whose softmax weights are kept: up to here they take less memory per token than a hidden layer.
+const KEPT_TOKENS: usize = 256;
 
 /// softmax(q k^T / sqrt K) v for every sequence and head, without any padding (Vaswani et al. 2017, eq. 1).
 ///
@@ -27,22 +36,23 @@ pub fn attention(q: &Var, k: &Var, v: &Var, offsets: &Offsets, heads: usize, cau
     );
     assert_eq!(tokens, offsets.tokens(), "token rows against the end of the offsets");
     assert!(heads > 0 && width % heads == 0, "{heads} heads do not divide a width of {width}");
-    let plan = Plan::new(offsets, heads, width, causal);
-
     let inputs = [q, k, v];
-    let keep = any_tracked(&inputs);
+    let plan = Plan::new(offsets, heads, width, causal, any_tracked(&inputs));
+
     let mut y = Array::stale(&[tokens, width]);
-    let mut weights = Array::stale(&[if keep { plan.weights_len } else { 0 }]);
+    let mut weights = Array::stale(&[plan.weights_len]);
+    let mut sums = Array::stale(&[tokens * heads]); // log of the sum of every row
     {
-        let (out, kept) = (Shared::new(y.data_mut()), Shared::new(weights.data_mut()));
+        let (y, weights, sums) =
+            (Shared::new(y.data_mut()), Shared::new(weights.data_mut()), Shared::new(sums.data_mut()));
         let (q, k, v) = (q.value().data(), k.value().data(), v.value().data());
         par::each(plan.tasks(), |task| {
-            let head = plan.head(task);
-            let mut scratch = Buffer::stale(if keep { 0 } else { head.weights_len() });
-            // SAFETY: every task has its own part of the kept weights.
-            let p =
-                if keep { unsafe { kept.slice(head.weights_at, head.weights_len()) } } else { &mut scratch };
-            head.forward(p, &out, q, k, v);
+            let (head, place) = plan.head(task);
+            // SAFETY: every task has its own part of the weights and of the sums.
+            let (kept, sums) = unsafe {
+                (weights.slice(place.weights_at, place.weights_len), sums.slice(place.sums_at, head.tokens))
+            };
+            head.forward(kept, sums, &y, q, k, v);
         });
     }
 
@@ -54,11 +64,11 @@ pub fn attention(q: &Var, k: &Var, v: &Var, offsets: &Offsets, heads: usize, cau
             let (dq, dk, dv) =
                 (Shared::new(dq.data_mut()), Shared::new(dk.data_mut()), Shared::new(dv.data_mut()));
             par::each(plan.tasks(), |task| {
-                let head = plan.head(task);
-                let p = &weights.data()[head.weights_at..head.weights_at + head.weights_len()];
-                let mut scratch = Buffer::stale(head.weights_len());
-                let (q, k, v) = (q_value.data(), k_value.data(), v_value.data());
-                head.backward(p, &mut scratch, gradient.data(), y.data(), [q, k, v], [&dq, &dk, &dv]);
+                let (head, place) = plan.head(task);
+                let kept = &weights.data()[place.weights_at..place.weights_at + place.weights_len];
+                let sums = &sums.data()[place.sums_at..place.sums_at + head.tokens];
+                let inputs = [q_value.data(), k_value.data(), v_value.data()];
+                head.backward(kept, sums, gradient.data(), y.data(), inputs, [&dq, &dk, &dv]);
             });
         }
         sink.add(0, dq);
@@ -73,112 +83,64 @@ struct Plan {
     heads: usize,
     width: usize,
     causal: bool,
-    /// Start of the weights of every sequence.
+    /// Start of the weights of every sequence, and their total.
     weights_at: Vec<usize>,
     weights_len: usize,
+    keep: bool,
+}
+
+/// Where a task keeps what it saves.
+struct Place {
+    weights_at: usize,
+    /// 0 when the weights are not kept.
+    weights_len: usize,
+    sums_at: usize,
 }
 
 impl Plan {
-    fn new(offsets: &Offsets, heads: usize, width: usize, causal: bool) -> Plan {
-        let mut weights_len = 0;
-        let weights_at = offsets
-            .ranges()
-            .map(|range| {
-                let start = weights_len;
-                weights_len += heads * range.len() * range.len();
-                start
-            })
-            .collect();
-        Plan { offsets: offsets.clone(), heads, width, causal, weights_at, weights_len }
+    fn new(offsets: &Offsets, heads: usize, width: usize, causal: bool, keep: bool) -> Plan {
+        let mut plan = Plan {
+            offsets: offsets.clone(),
+            heads,
+            width,
+            causal,
+            weights_at: Vec::with_capacity(offsets.sequences()),
+            weights_len: 0,
+            keep,
+        };
+        for tokens in offsets.ranges() {
+            plan.weights_at.push(plan.weights_len);
+            plan.weights_len += heads * plan.kept(tokens.len());
+        }
+        plan
+    }
+
+    /// Weights kept per head of a sequence of this length.
+    fn kept(&self, tokens: usize) -> usize {
+        if self.keep && tokens <= KEPT_TOKENS { tokens * head::padded(tokens) } else { 0 }
     }
 
     fn tasks(&self) -> usize {
         self.offsets.sequences() * self.heads
     }
 
-    fn head(&self, task: usize) -> Head {
-        let (sequence, head) = (task / self.heads, task % self.heads);
+    fn head(&self, task: usize) -> (Head, Place) {
+        let (sequence, index) = (task / self.heads, task % self.heads);
         let tokens = self.offsets.range(sequence);
         let size = self.width / self.heads;
-        Head {
+        let weights_len = self.kept(tokens.len());
+        let place = Place {
+            weights_at: self.weights_at[sequence] + index * weights_len,
+            weights_len,
+            sums_at: tokens.start * self.heads + index * tokens.len(),
+        };
+        let head = Head {
             tokens: tokens.len(),
             size,
             width: self.width,
-            start: tokens.start * self.width + head * size,
-            weights_at: self.weights_at[sequence] + head * tokens.len() * tokens.len(),
+            start: tokens.start * self.width + index * size,
             causal: self.causal,
-        }
-    }
-}
-
-/// One head of one sequence: a T x K matrix inside the rows of the packed arrays.
-struct Head {
-    tokens: usize,
-    size: usize,
-    width: usize,
-    start: usize,
-    weights_at: usize,
-    causal: bool,
-}
-
-impl Head {
-    fn weights_len(&self) -> usize {
-        self.tokens * self.tokens
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.size as f32).sqrt()
-    }
-
-    fn view<'a>(&self, data: &'a [f32]) -> View<'a, f32> {
-        View::strided(&data[self.start.min(data.len())..], self.tokens, self.size, self.width, 1)
-    }
-
-    fn view_mut<'a>(&self, data: &Shared<'a>) -> ViewMut<'a, f32> {
-        // SAFETY: heads of different tasks are disjoint column bands of disjoint rows.
-        unsafe { ViewMut::from_raw(data.pointer(self.start), self.tokens, self.size, self.width) }
-    }
-
-    fn row<'a>(&self, data: &'a [f32], token: usize) -> &'a [f32] {
-        &data[self.start + token * self.width..][..self.size]
-    }
-
-    fn forward(&self, p: &mut [f32], out: &Shared<'_>, q: &[f32], k: &[f32], v: &[f32]) {
-        let t = self.tokens;
-        if t == 0 {
-            return;
-        }
-        gemm(ViewMut::new(p, t, t), 0.0, 1.0, self.view(q), self.view(k).t(), Threads::One);
-        for (i, row) in p.chunks_exact_mut(t).enumerate() {
-            let seen = if self.causal { i + 1 } else { t };
-            softmax::softmax(&mut row[..seen], self.scale());
-            row[seen..].fill(0.0);
-        }
-        gemm(self.view_mut(out), 0.0, 1.0, View::new(p, t, t), self.view(v), Threads::One);
-    }
-
-    /// Writes the gradients of q, k and v, with the weights `p` of the forward pass.
-    fn backward(
-        &self,
-        p: &[f32],
-        ds: &mut [f32],
-        dy: &[f32],
-        y: &[f32],
-        [q, k, v]: [&[f32]; 3],
-        [dq, dk, dv]: [&Shared<'_>; 3],
-    ) {
-        let t = self.tokens;
-        if t == 0 {
-            return;
-        }
-        gemm(self.view_mut(dv), 0.0, 1.0, View::new(p, t, t).t(), self.view(dy), Threads::One);
-        gemm(ViewMut::new(ds, t, t), 0.0, 1.0, self.view(dy), self.view(v).t(), Threads::One);
-        for (i, (ds, p)) in ds.chunks_exact_mut(t).zip(p.chunks_exact(t)).enumerate() {
-            // The sum of p dp over a row equals dy y, which is shorter.
-            let inner = reduce::dot(self.row(dy, i), self.row(y, i));
-            softmax::softmax_backward(ds, p, inner, self.scale());
-        }
-        gemm(self.view_mut(dq), 0.0, 1.0, View::new(ds, t, t), self.view(k), Threads::One);
-        gemm(self.view_mut(dk), 0.0, 1.0, View::new(ds, t, t).t(), self.view(q), Threads::One);
+        };
+        (head, place)
     }
 }
