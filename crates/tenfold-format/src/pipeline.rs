@@ -145,11 +145,7 @@ fn max_tokens(dir: &Path) -> Result<Option<usize>> {
 }
 
 fn pooling(modules: &Path, dir: &Path, sub: &str) -> Result<Pooling> {
-    let inside =
-        Path::new(sub).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !inside {
-        return Err(Error::PathEscapes { path: modules.to_owned(), got: sub.to_owned() });
-    }
+    inside(modules, sub)?;
     let path = dir.join(sub).join("config.json");
     let settings: serde_json::Map<String, Value> = json_file(&path)?;
     let flags = settings.iter().filter(|(key, value)| key.starts_with("pooling_mode_") && **value == true);

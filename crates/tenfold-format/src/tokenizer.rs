@@ -6,6 +6,7 @@
 
 mod vocabulary;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use tokenizers::utils::truncation::{TruncationParams, truncate_encodings};
@@ -52,13 +53,21 @@ impl Tokenizer {
     /// Reads the content of a `tokenizer.json`; `path` stands for the file in errors.
     ///
     /// # Errors
-    /// [`Error::BadTokenizer`].
+    /// [`Error::Json`], [`Error::BadTokenizer`].
     pub fn from_json(path: &Path, bytes: &[u8]) -> Result<Tokenizer> {
+        // First, because the library does not say where the fault is, and panics at some.
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(Error::json(path))?;
         let bad = |source| Error::BadTokenizer { path: path.to_owned(), source };
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(bad)?;
-        inner.with_truncation(None).map_err(bad)?;
-        inner.with_padding(None);
-        Ok(Tokenizer { inner, path: path.to_owned() })
+        let inner = guard(|| {
+            let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
+            inner.with_truncation(None)?;
+            inner.with_padding(None);
+            // Some faults (a template with a token that it does not define) show only in use.
+            inner.encode_fast("a", true)?;
+            inner.encode_fast(("a", "b"), true)?;
+            Ok(inner)
+        });
+        Ok(Tokenizer { inner: inner.map_err(bad)?, path: path.to_owned() })
     }
 
     /// Splits `text` into at most `max_tokens` ids, special tokens included; the end of a text that is too long is cut
@@ -117,7 +126,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::BadTokenizer`].
     pub fn json(&self) -> Result<String> {
-        self.inner.to_string(true).map_err(|source| Error::BadTokenizer { path: self.path.clone(), source })
+        guard(|| self.inner.to_string(true))
+            .map_err(|source| Error::BadTokenizer { path: self.path.clone(), source })
     }
 
     /// Tokens of text among `max_tokens`.
@@ -127,7 +137,7 @@ impl Tokenizer {
     }
 
     fn split(&self, text: &str) -> Result<Encoding> {
-        self.inner.encode_fast(text, false).map_err(|source| self.failed(text.len(), source))
+        guard(|| self.inner.encode_fast(text, false)).map_err(|source| self.failed(text.len(), source))
     }
 
     /// Adds the special tokens.
@@ -135,10 +145,27 @@ impl Tokenizer {
         // What was cut off would otherwise get special tokens too, only to be thrown away.
         first.take_overflowing();
         second.as_mut().map(Encoding::take_overflowing);
-        self.inner.post_process(first, second, true).map_err(|source| self.failed(bytes, source))
+        guard(|| self.inner.post_process(first, second, true)).map_err(|source| self.failed(bytes, source))
     }
 
     fn failed(&self, bytes: usize, source: tokenizers::Error) -> Error {
         Error::Tokenize { path: self.path.clone(), bytes, source }
     }
+}
+
+/// What a panic inside the tokenizer library said.
+#[derive(Debug, thiserror::Error)]
+#[error("the tokenizer library panicked: {message}")]
+struct Panicked {
+    message: String,
+}
+
+/// Runs `work` of the library; a panic, with which it answers some malformed files, becomes an error.
+fn guard<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    // The library's state is only read here, so nothing can be seen half changed after a panic.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Box::new(Panicked { message }))
+    })
 }

@@ -160,7 +160,7 @@ impl Shapes<'_> {
         let shape = match inner {
             None => {
                 let got = self.shape(path, &record.form, Some(&record.shape), depth + 1)?;
-                self.expect(path, &record.shape, &got)?;
+                self.same(path, &record.shape, &got)?;
                 got
             }
             Some(inner) => match part(&record.form, inner) {
@@ -192,7 +192,7 @@ impl Shapes<'_> {
             FormRecord::Sum { left, right } => {
                 let left = self.shape(at, left, wanted, depth + 1)?;
                 let right = self.shape(at, right, Some(&left), depth + 1)?;
-                self.expect(at, &left, &right)?;
+                self.same(at, &left, &right)?;
                 Ok(left)
             }
             FormRecord::Lowrank { down, up } => {
@@ -229,7 +229,7 @@ impl Shapes<'_> {
             // The right bond is free, except at the end.
             let last = index + 1 == cores.len();
             let right = if last { 1 } else { got.last().copied().unwrap_or(1) };
-            self.expect(&format!("{at}#core.{}", index + 1), &[bond, rows[index], cols[index], right], &got)?;
+            self.same(&format!("{at}#core.{}", index + 1), &[bond, rows[index], cols[index], right], &got)?;
             bond = right;
         }
         let product = |factors: &[usize]| {
@@ -242,7 +242,7 @@ impl Shapes<'_> {
         }
     }
 
-    fn expect(&self, at: &str, expected: &[usize], got: &[usize]) -> Result<()> {
+    fn same(&self, at: &str, expected: &[usize], got: &[usize]) -> Result<()> {
         if expected == got {
             return Ok(());
         }

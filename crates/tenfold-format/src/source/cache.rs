@@ -3,7 +3,7 @@
 //! ```text
 //! CACHE/KIND/NAME/refs/REVISION   one line: the snapshot that this revision was when it was fetched
 //! CACHE/KIND/NAME/SNAPSHOT/       a complete model folder
-//! CACHE/KIND/NAME/SNAPSHOT.part/  one that is being fetched, kept when interrupted
+//! CACHE/KIND/NAME/.SNAPSHOT.part/ one that is being fetched, kept when interrupted
 //! CACHE/KIND/NAME/lock            held while fetching, so that two processes do not fetch the same model at once
 //! ```
 
@@ -53,7 +53,7 @@ impl Shelf {
 
     /// The folder in which `snapshot` is put together, created when absent.
     pub(super) fn partial(&self, snapshot: &str) -> Result<PathBuf> {
-        atomic::create_folder(&self.folder.join(format!("{snapshot}.part")))
+        atomic::create_folder(&self.folder.join(format!(".{snapshot}.part")))
     }
 
     /// A folder beside the snapshots that vanishes with the value.
@@ -84,6 +84,6 @@ impl Shelf {
 }
 
 /// A name as one path component.
-fn flat(name: &str) -> String {
+pub(super) fn flat(name: &str) -> String {
     name.replace('/', "--")
 }

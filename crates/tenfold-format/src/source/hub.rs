@@ -5,11 +5,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::cache::Shelf;
+use super::cache::{Shelf, flat};
 use super::http::{Announced, Client};
 use super::{FetchOptions, FetchProgress, Fetched, MAIN, Source, SourceError, is_name};
 use crate::error::{Error, Result};
@@ -18,8 +19,17 @@ use crate::{atomic, checkpoint, config, manifest, pipeline, tokenizer};
 /// The largest file that is fetched, in bytes.
 pub(super) const FILE_LIMIT: u64 = 64 << 30;
 
+/// The folder of unfinished files; it is gone when the model is complete.
+const PARTS: &str = ".parts";
+
+/// Characters of a content's tag that the name of an unfinished file carries.
+const LABEL: usize = 64;
+
 /// Attempts in a row that may end without a single new byte.
 const ATTEMPTS: usize = 3;
+
+/// Time to wait after an attempt that brought nothing.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 18;
@@ -32,8 +42,11 @@ struct Fetch<'a> {
     source: &'a Source,
     options: &'a FetchOptions,
     client: Client,
+    /// The address of the model's folder.
     base: String,
-    folder: std::path::PathBuf,
+    /// Whether the address names a commit, whose files never change.
+    pinned: bool,
+    folder: PathBuf,
     progress: &'a mut dyn FnMut(FetchProgress),
 }
 
@@ -60,23 +73,25 @@ pub(super) fn fetch(
     let url = format!("{}{}", base(revision), config::FILE);
     // Before the lock, so that an unreachable hub is reported at once.
     let announced = client.ask(&url)?.ok_or(SourceError::Status { url: url.clone(), status: 404 })?;
-    let commit = match announced.commit {
-        Some(commit) if is_name(&commit) => commit,
-        Some(_) => return Err(SourceError::BadAnswer { url, header: "x-repo-commit" }.into()),
-        // Mirrors without commits: the revision's own name must do.
-        None => revision.replace('/', "--"),
-    };
+    let commit = announced.commit;
+    if commit.as_deref().is_some_and(|commit| !is_name(commit)) {
+        return Err(SourceError::BadAnswer { url, header: "x-repo-commit" }.into());
+    }
+    // Some mirrors know no commits: the revision's own name must do.
+    let snapshot = commit.clone().unwrap_or_else(|| flat(revision));
     let _lock = shelf.lock()?;
     // Another process may have fetched it in the meantime.
     if let Some(hit) = shelf.find(revision) {
         return Ok(found(hit));
     }
-    let folder = shelf.partial(&commit)?;
-    // Mirrors without commits know only the revision.
-    let pinned = if base(&commit) == base(&revision.replace('/', "--")) { revision } else { &commit };
-    let mut fetch = Fetch { source, options, client, base: base(pinned), folder: folder.clone(), progress };
-    fetch.model()?;
-    Ok(found((commit.clone(), shelf.keep(&folder, &commit, revision)?)))
+    let folder = shelf.partial(&snapshot)?;
+    let parts = atomic::create_folder(&folder.join(PARTS))?;
+    let base = base(commit.as_deref().unwrap_or(revision));
+    let pinned = commit.is_some();
+    Fetch { source, options, client, base, pinned, folder: folder.clone(), progress }.model()?;
+    fs::remove_dir_all(&parts).map_err(Error::write(&parts))?;
+    let kept = shelf.keep(&folder, &snapshot, revision)?;
+    Ok(found((snapshot, kept)))
 }
 
 impl Fetch<'_> {
@@ -118,8 +133,8 @@ impl Fetch<'_> {
     fn file(&mut self, name: &str) -> Result<bool> {
         self.options.check_interrupt(self.source)?;
         let target = self.folder.join(name);
-        // Only complete files have their own name, and the folder belongs to one commit.
-        if target.is_file() {
+        // Only complete files have their own name, and the folder belongs to one commit, if there are commits.
+        if self.pinned && target.is_file() {
             return Ok(true);
         }
         let url = format!("{}{name}", self.base);
@@ -130,9 +145,9 @@ impl Fetch<'_> {
             return Err(Error::Limit { path: target, what: "the announced size", limit: FILE_LIMIT, got });
         }
         let folder = atomic::create_folder(atomic::folder_of(&target))?;
-        let label: String =
-            announced.etag.iter().flat_map(|tag| tag.chars()).filter(char::is_ascii_alphanumeric).collect();
-        let part = folder.join(format!("{}.{}.part", name.replace('/', "--"), &label[..label.len().min(64)]));
+        let tag = announced.etag.as_deref().unwrap_or_default();
+        let label: String = tag.chars().filter(char::is_ascii_alphanumeric).take(LABEL).collect();
+        let part = self.folder.join(PARTS).join(format!("{}.{label}", flat(name)));
         // Without a tag nobody knows whether the start on disk is of the same file.
         if label.is_empty() && part.exists() {
             fs::remove_file(&part).map_err(Error::write(&part))?;
@@ -157,21 +172,28 @@ impl Fetch<'_> {
             done = 0;
         }
         let mut fruitless = 0;
-        while done == 0 || announced.size.is_some_and(|size| done < size) {
+        let mut complete = announced.size == Some(done);
+        while !complete {
             let before = done;
             let outcome = self.attempt(url, name, &mut file, part, announced);
             done = length(&file)?;
             fruitless = if done > before { 0 } else { fruitless + 1 };
-            match outcome {
-                Ok(()) if announced.size.is_none_or(|size| done >= size) => break,
-                Ok(()) if fruitless == ATTEMPTS => {
+            complete = match outcome {
+                Ok(()) if announced.size.is_none_or(|size| done >= size) => true,
+                Ok(()) if fruitless < ATTEMPTS => false,
+                Ok(()) => {
                     let expected = announced.size.unwrap_or(0);
                     return Err(SourceError::WrongSize { url: url.to_owned(), expected, got: done }.into());
                 }
-                Err(Error::Source(SourceError::Unreachable { .. })) if fruitless < ATTEMPTS && done > 0 => {}
+                // A broken connection; without a size nobody would know where to stop.
+                Err(Error::Source(SourceError::Unreachable { .. }))
+                    if fruitless < ATTEMPTS && done > 0 && announced.size.is_some() =>
+                {
+                    std::thread::sleep(PAUSE * fruitless as u32);
+                    false
+                }
                 Err(error) => return Err(error),
-                Ok(()) => {}
-            }
+            };
         }
         file.sync_all().map_err(Error::write(part))
     }

@@ -1,0 +1,160 @@
+//! Model configs: defaults, limits, and the way back to Hugging Face.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use tenfold_format::Error;
+use tenfold_format::config::{self, Activation, BertConfig, ModelConfig};
+
+use crate::mutate;
+
+fn parse(text: &str) -> Result<ModelConfig, Error> {
+    config::parse(Path::new("config.json"), text)
+}
+
+fn bert(text: &str) -> BertConfig {
+    match parse(text).unwrap() {
+        ModelConfig::Bert(bert) => bert,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn absent_fields_have_hugging_faces_defaults() {
+    assert_eq!(bert(r#"{"model_type":"bert"}"#), BertConfig::default());
+    assert_eq!(bert(r#"{"architectures":["BertForMaskedLM"],"id2label":{"0":"no"}}"#), BertConfig::default());
+}
+
+#[test]
+fn every_field_is_read() {
+    let read = bert(
+        r#"{"model_type":"bert","vocab_size":100,"hidden_size":24,"num_hidden_layers":3,"num_attention_heads":4,
+        "intermediate_size":48,"max_position_embeddings":32,"type_vocab_size":1,"layer_norm_eps":1e-5,"hidden_act":"silu",
+        "hidden_dropout_prob":0.2,"attention_probs_dropout_prob":0.3,"classifier_dropout":0.4,"initializer_range":0.05,
+        "pad_token_id":7,"position_embedding_type":"absolute","is_decoder":false,"use_cache":true}"#,
+    );
+    let expected = BertConfig {
+        vocabulary: 100,
+        width: 24,
+        layers: 3,
+        heads: 4,
+        hidden: 48,
+        positions: 32,
+        types: 1,
+        norm_eps: 1e-5,
+        activation: Activation::Silu,
+        dropout: 0.2,
+        attention_dropout: 0.3,
+        classifier_dropout: Some(0.4),
+        initializer_range: 0.05,
+        pad_token: Some(7),
+    };
+    assert_eq!(read, expected);
+    let back = ModelConfig::Bert(expected.clone());
+    assert_eq!(parse(&back.hf_json().to_string()).unwrap(), back);
+}
+
+#[test]
+fn every_activation_is_known_by_its_name() {
+    let read = |name: &str| bert(&format!(r#"{{"model_type":"bert","hidden_act":"{name}"}}"#)).activation;
+    for (name, activation) in [
+        ("gelu", Activation::Gelu),
+        ("gelu_new", Activation::GeluTanh),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("relu", Activation::Relu),
+        ("silu", Activation::Silu),
+        ("swish", Activation::Silu),
+        ("tanh", Activation::Tanh),
+    ] {
+        assert_eq!(read(name), activation);
+        let config = ModelConfig::Bert(BertConfig { activation, ..BertConfig::default() });
+        assert_eq!(parse(&config.hf_json().to_string()).unwrap(), config);
+    }
+}
+
+#[test]
+fn an_unknown_model_is_named_with_the_known_ones() {
+    let error = parse(r#"{"model_type":"t5"}"#).unwrap_err();
+    assert!(
+        matches!(&error, Error::UnknownModel { model, known, .. } if model == "t5" && known[..] == ["bert"])
+    );
+    assert_eq!(error.to_string(), r#"config.json: model type "t5" is not known; known are: bert"#);
+    let class = parse(r#"{"architectures":["T5Model"]}"#);
+    assert!(matches!(class, Err(Error::UnknownModel { model, .. }) if model == "T5Model"));
+    assert!(matches!(parse("{}"), Err(Error::UnknownModel { .. })));
+}
+
+#[test]
+fn settings_that_would_change_the_result_are_refused() {
+    for (field, value) in
+        [("hidden_act", "\"mish\""), ("position_embedding_type", "\"relative_key\""), ("is_decoder", "true")]
+    {
+        let refused = parse(&format!(r#"{{"model_type":"bert","{field}":{value}}}"#));
+        assert!(matches!(refused, Err(Error::Unsupported { field: got, .. }) if got == field), "{field}");
+    }
+}
+
+#[test]
+fn absurd_numbers_are_refused() {
+    for (field, value) in [
+        ("vocab_size", "0"),
+        ("vocab_size", "1000000000000"),
+        ("hidden_size", "0"),
+        ("hidden_size", "1000000"),
+        ("num_hidden_layers", "1000000"),
+        ("num_attention_heads", "0"),
+        ("num_attention_heads", "7"),
+        ("intermediate_size", "0"),
+        ("max_position_embeddings", "18446744073709551615"),
+        ("type_vocab_size", "0"),
+        ("layer_norm_eps", "-1e-3"),
+        ("hidden_dropout_prob", "1.0"),
+        ("attention_probs_dropout_prob", "2"),
+        ("classifier_dropout", "-0.5"),
+        ("initializer_range", "1e9"),
+        ("pad_token_id", "30522"),
+    ] {
+        let refused = parse(&format!(r#"{{"model_type":"bert","{field}":{value}}}"#));
+        assert!(
+            matches!(refused, Err(Error::OutOfRange { field: got, .. }) if got == field),
+            "{field} = {value}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_config_is_refused() {
+    for text in [
+        "",
+        "[]",
+        "{",
+        r#"{"model_type":"bert","vocab_size":-1}"#,
+        r#"{"model_type":"bert","hidden_size":"wide"}"#,
+    ] {
+        assert!(matches!(parse(text), Err(Error::Json { .. })), "{text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(config::read(folder.path()), Err(Error::Read { .. })));
+    std::fs::write(folder.path().join(config::FILE), b"\xff").unwrap();
+    assert!(matches!(config::read(folder.path()), Err(Error::NotUtf8 { .. })));
+    std::fs::write(folder.path().join(config::FILE), r#"{"model_type":"bert"}"#).unwrap();
+    assert!(config::read(folder.path()).is_ok());
+}
+
+proptest! {
+    #![proptest_config(mutate::config())]
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_config_is_read_or_refused(changes in mutate::mutations()) {
+        let valid = ModelConfig::Bert(BertConfig::default()).hf_json().to_string();
+        let damaged = mutate::apply(valid.into_bytes(), &changes);
+        if let Ok(text) = String::from_utf8(damaged) && let Ok(config) = parse(&text) {
+            prop_assert_eq!(parse(&config.hf_json().to_string()).unwrap(), config);
+        }
+    }
+}

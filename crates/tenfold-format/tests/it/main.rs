@@ -1,0 +1,19 @@
+//! The crate's story from outside: every format written, read, and lied about.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "helpers of tests are tests"
+)]
+
+mod checkpoint;
+mod config;
+mod gguf;
+mod manifest;
+mod mutate;
+mod pipeline;
+mod server;
+mod shared;
+mod source;
+mod tokenizer;
