@@ -17,8 +17,11 @@ use tenfold_weight::{Contraction, Error, Scope};
 /// Every way of applying an MPO.
 pub const CONTRACTIONS: [Contraction; 3] = [Contraction::Auto, Contraction::Rebuild, Contraction::Chain];
 
-/// Activations with a closed form, in double precision.
-const ACTIVATIONS: [(Activation, fn(f64) -> f64); 3] =
+/// A function of one number in double precision.
+type Function = fn(f64) -> f64;
+
+/// Activations with a closed form.
+const ACTIVATIONS: [(Activation, Function); 3] =
     [(Activation::Identity, |x| x), (Activation::Relu, |x| x.max(0.0)), (Activation::Tanh, f64::tanh)];
 
 /// A result that must be there.

@@ -87,9 +87,7 @@ pub(crate) fn write(
     }
     let state = State { version: VERSION, run_id: run_id.to_owned(), done: losses.len() as u64, leaves };
     let path = dir.join(FILE);
-    let text = serde_json::to_string(&state);
-    let text =
-        text.map_err(|fault| Error::Checkpoint { path: path.clone(), fault: CheckpointFault::State(fault) })?;
+    let text = serde_json::to_string(&state).map_err(|fault| refuse(&path)(CheckpointFault::State(fault)))?;
 
     let scratch = dir.join(SCRATCH);
     let failed = |source| Error::Folder { path: scratch.clone(), source };
@@ -118,9 +116,9 @@ pub(crate) fn read<'a>(
     if !path.is_file() {
         return Ok(None);
     }
-    let fault = |fault| Error::Checkpoint { path: path.clone(), fault };
+    let fault = refuse(&path);
     let file = Checkpoint::open(&path)?;
-    let state = state(&file).map_err(fault)?;
+    let state = state(&file).map_err(&fault)?;
     if state.run_id != options.run_id {
         let expected = options.run_id.clone();
         return Err(fault(CheckpointFault::OtherRun { expected, got: state.run_id }));
@@ -167,6 +165,10 @@ fn state(file: &Checkpoint) -> Result<State, CheckpointFault> {
         return Err(CheckpointFault::Version { got, known: VERSION });
     }
     serde_json::from_str(text).map_err(CheckpointFault::State)
+}
+
+fn refuse(path: &Path) -> impl Fn(CheckpointFault) -> Error + '_ {
+    |fault| Error::Checkpoint { path: path.to_owned(), fault: Box::new(fault) }
 }
 
 fn name(kind: &str, id: &LeafId) -> String {

@@ -75,7 +75,7 @@ pub enum Error {
         /// The checkpoint's file.
         path: PathBuf,
         /// What does not fit.
-        fault: CheckpointFault,
+        fault: Box<CheckpointFault>,
     },
     /// The checkpoint's folder could not be made, cleared or synced.
     #[error("cannot write {}: check that the folder exists and may be written", path.display())]

@@ -96,7 +96,8 @@ impl<'s> Trainer<'s> {
             self.losses.push(loss);
             let seconds = start.elapsed().as_secs_f64();
             flow = events(Event::Step { step, loss: loss.into(), rate, norm, seconds });
-            let due = self.options.checkpoint.as_ref().is_some_and(|place| self.done() % place.every == 0);
+            let due =
+                self.options.checkpoint.as_ref().is_some_and(|place| self.done().is_multiple_of(place.every));
             if due
                 && let Some(written) = self.save()?
                 && events(written) == Flow::Stop

@@ -1,6 +1,6 @@
 //! Applying a weight equals multiplying by its matrix, whichever way it is applied, and `dense` is that matrix.
 
-use super::{ACTIVATIONS, CONTRACTIONS, apply, given};
+use super::{ACTIVATIONS, CONTRACTIONS, Function, apply, given};
 use crate::case::Case;
 use crate::random;
 use crate::tolerance::{Dtype, Tolerance, assert_close, widen};
@@ -46,7 +46,7 @@ pub fn holds(case: &Case) {
 }
 
 /// `function(x W^T + b)` in double precision.
-fn product(case: &Case, x: &[f64], function: fn(f64) -> f64) -> Vec<f64> {
+fn product(case: &Case, x: &[f64], function: Function) -> Vec<f64> {
     let bias = case.bias();
     let dot = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
     x.chunks(case.cols)
