@@ -1,5 +1,5 @@
-//! Writes a report with made-up numbers, to see how the page reads: `cargo run -p tenfold-recipe --example report --
-//! report.html`. The page says at the top that its data are a sample.
+//! Writes a report with made-up numbers, to see how the page reads: `cargo run -p tenfold-recipe --example
+//! report -- report.html`. The page says at the top that its data are a sample.
 
 use std::process::ExitCode;
 use tenfold_recipe::report::{
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
 
 fn sample() -> Report {
     let plan = plan();
-    let stored = |before: fn(&PlanRow) -> u64| plan.rows.iter().map(before).sum::<u64>() + plan.kept_parameters;
+    let stored =
+        |before: fn(&PlanRow) -> u64| plan.rows.iter().map(before).sum::<u64>() + plan.kept_parameters;
     let (before, after) = (stored(|row| row.parameters_before), stored(|row| row.parameters_after));
     Report {
         title: "minilm-half".to_owned(),
@@ -49,12 +50,14 @@ fn sample() -> Report {
         plan,
         spectra: spectra(),
         notes: vec![
-            "One seed. The lead of 0.008 over input-metric SVD is a single run; repeat with other seeds before \
-             relying on it."
+            "One seed. The lead of 0.008 over input-metric SVD is a single run; repeat with other seeds \
+             before relying on it."
                 .to_owned(),
-            "Memory shrinks, time hardly does: factored matrices are multiplied out once when the model is loaded."
+            "Memory shrinks, time hardly does: factored matrices are multiplied out once when the model is \
+             loaded."
                 .to_owned(),
-            "STS-B uses 1,200 of the 1,500 development pairs, so scores are not comparable with published ones."
+            "STS-B uses 1,200 of the 1,500 development pairs, so scores are not comparable with published \
+             ones."
                 .to_owned(),
         ],
         provenance: provenance(),
@@ -68,17 +71,18 @@ fn variants(parameters: u64) -> Vec<Variant> {
         neighbor_agreement: Some(agreement),
         stsb: Some(stsb),
     };
-    let variant = |name: &str, description: &str, parameters: u64, truncated, healed, seconds, floor| Variant {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        parameters,
-        bytes: 4 * parameters,
-        truncated: Some(truncated),
-        healed: Some(healed),
-        latency: Some(Latency { single_ms: 4.1 + seconds / 2e3, batch_ms: 70.0 + seconds / 100.0 }),
-        seconds: Some(seconds),
-        losses: losses(floor),
-    };
+    let variant =
+        |name: &str, description: &str, parameters: u64, truncated, healed, seconds, floor| Variant {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            parameters,
+            bytes: 4 * parameters,
+            truncated: Some(truncated),
+            healed: Some(healed),
+            latency: Some(Latency { single_ms: 4.1 + seconds / 2e3, batch_ms: 70.0 + seconds / 100.0 }),
+            seconds: Some(seconds),
+            losses: losses(floor),
+        };
     vec![
         variant(
             "auto",
@@ -164,7 +168,10 @@ fn spectra() -> Vec<Spectrum> {
         let cut = (share * (rows * cols) as f64 / (rows + cols) as f64) as usize;
         let slope = 2.0 + at as f64 * 0.35 + layer as f64 * 0.1;
         let before: Vec<f64> = (0..count)
-            .map(|k| 14.0 / (1.0 + k as f64 * 0.09).powf(slope / 4.0) * (-(slope / 2.2) * k as f64 / count as f64).exp())
+            .map(|k| {
+                14.0 / (1.0 + k as f64 * 0.09).powf(slope / 4.0)
+                    * (-(slope / 2.2) * k as f64 / count as f64).exp()
+            })
             .collect();
         let healed = |(k, value): (usize, &f64)| value * (1.0 + 0.05 * (k as f64 * 0.11).sin());
         let after: Vec<f64> = before[..cut].iter().enumerate().map(healed).collect();
@@ -189,18 +196,35 @@ fn spectra() -> Vec<Spectrum> {
 }
 
 fn provenance() -> Provenance {
-    let recipe = "name = \"minilm-half\"\nseed = 17\n\n[model]\nfrom = [\"path:models/minilm\"]\n\n[[step]]\nmethod = \
-                  \"auto\"\nselect = [\"encoder.layer.*.**.weight\"]\nshare  = 0.5\n\n[[phase]]\nobjective = \
-                  \"distill\"\nsteps     = 1200\n";
+    let recipe = [
+        "name = \"minilm-half\"",
+        "seed = 17",
+        "",
+        "[model]",
+        "from = [\"path:models/minilm\"]",
+        "",
+        "[[step]]",
+        "method = \"auto\"",
+        "select = [\"encoder.layer.*.**.weight\"]",
+        "share  = 0.5",
+        "",
+        "[[phase]]",
+        "objective = \"distill\"",
+        "steps     = 1200",
+    ]
+    .join("\n");
     Provenance {
         model_origin: "path:models/minilm".to_owned(),
         model_hash: "0f".repeat(32),
-        recipe: recipe.to_owned(),
+        recipe,
         seed: 17,
         machine: "made-up machine, 2 cores, 16 GB".to_owned(),
         seconds: 2420.0,
         peak_bytes: Some(1_930_000_000),
         version: "0.1.0 (sample)".to_owned(),
-        facts: vec![Fact { name: "training text".to_owned(), value: "4,000 passages that ship with tenfold".to_owned() }],
+        facts: vec![Fact {
+            name: "training text".to_owned(),
+            value: "4,000 passages that ship with tenfold".to_owned(),
+        }],
     }
 }

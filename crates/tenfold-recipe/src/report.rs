@@ -1,8 +1,8 @@
-//! The report that every run ends with: one self-contained HTML page that says what happened, how much smaller the
-//! model became, what that cost, and against what.
+//! The report that every run ends with: one self-contained HTML page that says what happened, how much
+//! smaller the model became, what that cost, and against what.
 //!
-//! [`Report`] is plain data, filled by the run and stored as it is; [`Report::html`] draws it. The page needs no
-//! script, no network and no other file; charts are drawn here, as SVG.
+//! [`Report`] is plain data, filled by the run and stored as it is; [`Report::html`] draws it. The page needs
+//! no script, no network and no other file; charts are drawn here, as SVG.
 
 mod chart;
 mod markup;
@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// The headline, usually the recipe's name.
     pub title: String,
-    /// A band above everything else, for what a reader must know first: that the data are made up, that the run was
-    /// stopped.
+    /// A band above everything else, for what a reader must know first: that the data are made up, that the
+    /// run was stopped.
     pub notice: Option<String>,
-    /// What happened, in plain sentences, the most important first. Where empty, sentences are composed from the
-    /// numbers below.
+    /// What happened, in plain sentences, the most important first. Where empty, sentences are composed from
+    /// the numbers below.
     pub verdict: Vec<String>,
     /// The model as it came.
     pub original: Original,

@@ -7,8 +7,8 @@ use tenfold_recipe::report::{
 /// Text that would break a page that did not escape it.
 const HOSTILE: &str = "</style><script>alert('x')</script> \"quoted\" & <b>\u{0}\u{b}";
 
-/// Checks that markup is well-formed XML: elements nest and close, attributes are quoted and unique, every `&` starts
-/// one of the five entities that XML knows. Returns the ids and all elements' names.
+/// Checks that markup is well-formed XML: elements nest and close, attributes are quoted and unique, every
+/// `&` starts one of the five entities that XML knows. Returns the ids and all elements' names.
 fn check(page: &str) -> Result<(Vec<String>, Vec<String>), String> {
     let mut rest = page.strip_prefix("<!DOCTYPE html>\n").ok_or("no doctype")?;
     let (mut open, mut ids, mut names) = (Vec::new(), Vec::new(), Vec::new());
@@ -158,7 +158,9 @@ fn hostile_text_stays_text() {
 
 #[test]
 fn any_number_leaves_a_sound_page() {
-    for value in [0.0, -0.0, 1.0, -1.0, 1e-300, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE] {
+    for value in
+        [0.0, -0.0, 1.0, -1.0, 1e-300, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE]
+    {
         assert_sound(&full("plain", value));
     }
 }
@@ -193,7 +195,8 @@ fn drawings_are_named_and_described() {
 #[test]
 fn the_first_screen_comes_from_the_numbers() {
     let mut report = full("plain", 0.9);
-    report.original = Original { name: "model".to_owned(), parameters: 200, bytes: 800, ..Original::default() };
+    report.original =
+        Original { name: "model".to_owned(), parameters: 200, bytes: 800, ..Original::default() };
     report.variants[0].bytes = 400;
     let page = assert_sound(&report);
     let header = &page[page.find("<header>").unwrap()..page.find("</header>").unwrap()];

@@ -1,5 +1,5 @@
-//! Charts as inline SVG. Colors, dashes and marks come from the page's style sheet, so that they follow the reader's
-//! light or dark scheme; every series differs in shape as well as in color.
+//! Charts as inline SVG. Colors, dashes and marks come from the page's style sheet, so that they follow the
+//! reader's light or dark scheme; every series differs in shape as well as in color.
 
 pub(crate) mod axis;
 pub(crate) mod bar;
@@ -12,7 +12,8 @@ pub(crate) mod small_multiple;
 
 use super::markup::Markup;
 
-/// Width of a chart in its own units. Half a wide screen or a whole narrow one, so that text stays readable on both.
+/// Width of a chart in its own units. Half a wide screen or a whole narrow one, so that text stays readable
+/// on both.
 const WIDTH: f64 = 440.0;
 
 /// Who a mark stands for.

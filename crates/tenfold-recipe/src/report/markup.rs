@@ -1,4 +1,5 @@
-//! Markup that is well-formed by construction: text is escaped where it enters, elements close where they end.
+//! Markup that is well-formed by construction: text is escaped where it enters, elements close where they
+//! end.
 
 /// A piece of HTML or SVG.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +25,9 @@ impl Markup {
                 '\'' => self.0.push_str("&#39;"),
                 '\n' | '\t' => self.0.push(letter),
                 // Not allowed in XML, and invisible anyway.
-                _ if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => self.0.push('\u{fffd}'),
+                _ if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {
+                    self.0.push('\u{fffd}');
+                }
                 _ => self.0.push(letter),
             }
         }
@@ -104,7 +107,8 @@ mod tests {
     fn text_and_attributes_are_escaped() {
         let mut page = Markup::new();
         page.element("p", &[("title", "a\"b<'&")], "<script>1 & 2</script>\u{0}\n");
-        let expected = "<p title=\"a&quot;b&lt;&#39;&amp;\">&lt;script&gt;1 &amp; 2&lt;/script&gt;\u{fffd}\n</p>";
+        let expected =
+            "<p title=\"a&quot;b&lt;&#39;&amp;\">&lt;script&gt;1 &amp; 2&lt;/script&gt;\u{fffd}\n</p>";
         assert_eq!(page.into_string(), expected);
     }
 

@@ -1,7 +1,7 @@
 //! Numbers for people: `22.7 M`, `90.9 MB`, `0.987`, `3 min 12 s`.
 //!
-//! Units are joined by a no-break space. Sizes count in thousands, as disks and downloads do. What is not finite says
-//! so; what is absent is a dash.
+//! Units are joined by a no-break space. Sizes count in thousands, as disks and downloads do. What is not
+//! finite says so; what is absent is a dash.
 
 /// No-break space.
 const GAP: char = '\u{a0}';
@@ -75,7 +75,8 @@ pub(crate) fn similarity(value: f64) -> String {
     if !value.is_finite() {
         return NOT_FINITE.to_owned();
     }
-    let decimals = if value < 1.0 { (3..=6).find(|&places| !rounds_to_one(value, places)).unwrap_or(6) } else { 3 };
+    let decimals =
+        if value < 1.0 { (3..=6).find(|&places| !rounds_to_one(value, places)).unwrap_or(6) } else { 3 };
     minus(&format!("{value:.decimals$}"))
 }
 
@@ -183,7 +184,10 @@ mod tests {
 
     #[test]
     fn times_of_all_lengths() {
-        assert_eq!([duration(0.0), duration(9.94), duration(9.96)], ["0.0\u{a0}s", "9.9\u{a0}s", "10\u{a0}s"]);
+        assert_eq!(
+            [duration(0.0), duration(9.94), duration(9.96)],
+            ["0.0\u{a0}s", "9.9\u{a0}s", "10\u{a0}s"]
+        );
         assert_eq!([duration(192.4), duration(3840.0)], ["3\u{a0}min 12\u{a0}s", "1\u{a0}h 4\u{a0}min"]);
         assert_eq!([milliseconds(0.85), milliseconds(8.123)], ["0.850\u{a0}ms", "8.12\u{a0}ms"]);
         assert_eq!([milliseconds(999.7), milliseconds(f64::NAN)], ["1.0\u{a0}s", "not finite"]);
@@ -198,7 +202,10 @@ mod tests {
 
     #[test]
     fn shares_and_differences() {
-        assert_eq!([percent(0.498), percent(0.12), percent(0.0003)], ["49.8\u{a0}%", "12\u{a0}%", "0.03\u{a0}%"]);
+        assert_eq!(
+            [percent(0.498), percent(0.12), percent(0.0003)],
+            ["49.8\u{a0}%", "12\u{a0}%", "0.03\u{a0}%"]
+        );
         assert_eq!([percent(1.0), percent(f64::INFINITY)], ["100\u{a0}%", "not finite"]);
         assert_eq!([signed(0.006, 3), signed(-1.2, 2)], ["+0.006", "\u{2212}1.20"]);
         assert_eq!([signed(-0.0001, 3), signed(f64::NAN, 3)], ["0.000", "not finite"]);
@@ -207,8 +214,14 @@ mod tests {
 
     #[test]
     fn significant_digits() {
-        assert_eq!([significant(12.345), significant(0.01234), significant(9.999)], ["12.3", "0.0123", "10.0"]);
-        assert_eq!([significant(0.0), significant(-0.5), significant(1234.0)], ["0", "\u{2212}0.500", "1234"]);
+        assert_eq!(
+            [significant(12.345), significant(0.01234), significant(9.999)],
+            ["12.3", "0.0123", "10.0"]
+        );
+        assert_eq!(
+            [significant(0.0), significant(-0.5), significant(1234.0)],
+            ["0", "\u{2212}0.500", "1234"]
+        );
         assert_eq!(significant(1.23e-7), "1.2e\u{2212}7");
         assert_eq!([maybe(Some(0.5), similarity), maybe(None, similarity)], ["0.500", "\u{2013}"]);
         assert_eq!([fixed(-1.25, 1), fixed(f64::NAN, 1)], ["\u{2212}1.2", "not finite"]);

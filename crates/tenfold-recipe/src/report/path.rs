@@ -3,7 +3,9 @@
 /// A sort key in which `layer.10` comes after `layer.2`.
 pub(crate) fn natural(path: &str) -> Vec<(u64, &str)> {
     // Numbers sort before words by their value; words have the largest number.
-    path.split('.').map(|segment| segment.parse().map_or((u64::MAX, segment), |number| (number, ""))).collect()
+    path.split('.')
+        .map(|segment| segment.parse().map_or((u64::MAX, segment), |number| (number, "")))
+        .collect()
 }
 
 /// The path with every number replaced by `*`: equal for the same weight of all layers.
@@ -12,10 +14,11 @@ pub(crate) fn group(path: &str) -> String {
     path.split('.').map(star).collect::<Vec<_>>().join(".")
 }
 
-/// The paths without the leading segments that all share, and without `.weight` at the end where all have it. At least
-/// one segment remains of each.
+/// The paths without the leading segments that all share, and without `.weight` at the end where all have it.
+/// At least one segment remains of each.
 pub(crate) fn shortened<'a>(paths: &[&'a str]) -> Vec<&'a str> {
-    let all_weights = paths.iter().all(|path| path.strip_suffix(".weight").is_some_and(|rest| !rest.is_empty()));
+    let all_weights =
+        paths.iter().all(|path| path.strip_suffix(".weight").is_some_and(|rest| !rest.is_empty()));
     let strip = |path: &'a str| if all_weights { path.strip_suffix(".weight").unwrap_or(path) } else { path };
     let bare: Vec<&str> = paths.iter().map(|path| strip(path)).collect();
     let Some(first) = bare.first().filter(|_| bare.len() > 1) else { return bare };
@@ -36,6 +39,19 @@ pub(crate) fn ending(text: &str, letters: usize) -> String {
     }
     let tail: String = text.chars().skip(length + 1 - letters.max(1)).collect();
     format!("\u{2026}{tail}")
+}
+
+/// The path without as many leading segments as it takes to fit `letters`, an ellipsis in their place. A last
+/// segment that is too long keeps its end.
+pub(crate) fn tail(path: &str, letters: usize) -> String {
+    let mut rest = path;
+    while rest.chars().count() + usize::from(rest.len() < path.len()) > letters {
+        match rest.split_once('.') {
+            Some((_, shorter)) => rest = shorter,
+            None => return ending(rest, letters),
+        }
+    }
+    if rest.len() < path.len() { format!("\u{2026}{rest}") } else { rest.to_owned() }
 }
 
 fn is_number(segment: &str) -> bool {
@@ -67,6 +83,13 @@ mod tests {
         assert_eq!(shortened(&["only.one.weight"]), ["only.one"]);
         assert_eq!(shortened(&[".weight", "weight"]), [".weight", "weight"]);
         assert_eq!(shortened(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn tails_are_cut_at_dots() {
+        assert_eq!(tail("encoder.layer.0.attention", 14), "\u{2026}0.attention");
+        assert_eq!(tail("layer.0", 7), "layer.0");
+        assert_eq!(tail("a.embedding", 5), "\u{2026}ding");
     }
 
     #[test]

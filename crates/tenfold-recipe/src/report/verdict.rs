@@ -1,5 +1,5 @@
-//! The verdict: what happened, in plain sentences made from the numbers. It says what was lost as plainly as what was
-//! gained.
+//! The verdict: what happened, in plain sentences made from the numbers. It says what was lost as plainly as
+//! what was gained.
 
 use super::number::{bytes, count, fixed, percent, signed, similarity, times};
 use super::{Report, Variant};
@@ -37,20 +37,28 @@ fn size(report: &Report, chosen: &Variant) -> Option<String> {
         "is about as large as before".to_owned()
     };
     let parameters = format!("{} of {} parameters", count(chosen.parameters), count(original.parameters));
-    Some(format!("{name} {change}: {} instead of {}, {parameters}.", bytes(chosen.bytes), bytes(original.bytes)))
+    Some(format!(
+        "{name} {change}: {} instead of {}, {parameters}.",
+        bytes(chosen.bytes),
+        bytes(original.bytes)
+    ))
 }
 
 fn fidelity(report: &Report, chosen: &Variant) -> Option<String> {
     let quality = chosen.quality()?;
     let mut sentence = format!(
-        "Its sentence vectors have a mean cosine of {} with the original's, where 1 is unchanged",
+        "Its sentence vectors have a mean cosine of {} with the original\u{2019}s, where 1 is unchanged",
         similarity(quality.mean_cosine)
     );
     if let (Some(_), Some(truncated)) = (&chosen.healed, &chosen.truncated) {
-        sentence += &format!("; before the short training that heals the cut it was {}", similarity(truncated.mean_cosine));
+        sentence += &format!(
+            "; before the short training that heals the cut it was {}",
+            similarity(truncated.mean_cosine)
+        );
     }
     if let Some(agreement) = quality.neighbor_agreement {
-        sentence += &format!("; {} of each text's ten nearest neighbors stayed the same", percent(agreement));
+        sentence +=
+            &format!("; {} of each text\u{2019}s ten nearest neighbors stayed the same", percent(agreement));
     }
     if !report.measured_on.is_empty() {
         sentence += &format!(" (measured on {})", report.measured_on);
@@ -66,18 +74,25 @@ fn comparison(report: &Report, chosen: &Variant) -> Option<String> {
     let outcome = match difference {
         _ if !difference.is_finite() => return None,
         _ if difference.abs() < SAME_COSINE => "the chosen form does no better and no worse".to_owned(),
-        _ if difference > 0.0 => format!("the chosen form is ahead by {}", signed(difference, 3).replace('+', "")),
+        _ if difference > 0.0 => {
+            format!("the chosen form is ahead by {}", signed(difference, 3).replace('+', ""))
+        }
         _ => format!("the chosen form is behind by {}", signed(-difference, 3).replace('+', "")),
     };
-    let name =
-        if report.variants.len() > 2 { format!("the best comparison ({})", rival.name) } else { rival.name.clone() };
+    let name = if report.variants.len() > 2 {
+        format!("the best comparison ({})", rival.name)
+    } else {
+        rival.name.clone()
+    };
     Some(format!("{place}, {name} reaches {}: {outcome}.", similarity(cosine)))
 }
 
 fn task(report: &Report, chosen: &Variant) -> Option<String> {
     let (before, after) = (report.original.stsb?, chosen.quality()?.stsb?);
     let (before, after) = (fixed(before, 1), fixed(after, 1));
-    Some(format!("On STS-B, where people judged how similar sentences are, it scores {after}; the original {before}."))
+    Some(format!(
+        "On STS-B, where people judged how similar sentences are, it scores {after}; the original {before}."
+    ))
 }
 
 #[cfg(test)]
@@ -88,7 +103,14 @@ mod tests {
     fn variant(name: &str, bytes: u64, truncated: f64, healed: f64) -> Variant {
         let quality = |mean_cosine| Some(Quality { mean_cosine, ..Quality::default() });
         let (truncated, healed) = (quality(truncated), quality(healed));
-        Variant { name: name.to_owned(), parameters: bytes / 4, bytes, truncated, healed, ..Variant::default() }
+        Variant {
+            name: name.to_owned(),
+            parameters: bytes / 4,
+            bytes,
+            truncated,
+            healed,
+            ..Variant::default()
+        }
     }
 
     fn report(variants: Vec<Variant>) -> Report {
@@ -99,16 +121,26 @@ mod tests {
     #[test]
     fn a_gain_and_its_price() {
         let said = sentences(&report(vec![variant("auto", 500, 0.9, 0.98), variant("svd", 505, 0.9, 0.97)]));
-        assert!(said[0].contains("2.0 times smaller") && said[0].contains("500\u{a0}B instead of 1.00\u{a0}kB"), "{said:?}");
+        assert!(
+            said[0].contains("2.0 times smaller") && said[0].contains("500\u{a0}B instead of 1.00\u{a0}kB"),
+            "{said:?}"
+        );
         assert!(said[1].contains("0.980") && said[1].contains("it was 0.900"), "{said:?}");
         assert_eq!(said[2], "At the same size, svd reaches 0.970: the chosen form is ahead by 0.010.");
     }
 
     #[test]
     fn a_defeat_is_said() {
-        let rivals = vec![variant("auto", 500, 0.9, 0.95), variant("svd", 700, 0.9, 0.97), variant("mpo", 500, 0.5, 0.6)];
+        let rivals = vec![
+            variant("auto", 500, 0.9, 0.95),
+            variant("svd", 700, 0.9, 0.97),
+            variant("mpo", 500, 0.5, 0.6),
+        ];
         let said = sentences(&report(rivals));
-        assert_eq!(said[2], "With 700\u{a0}B, the best comparison (svd) reaches 0.970: the chosen form is behind by 0.020.");
+        assert_eq!(
+            said[2],
+            "With 700\u{a0}B, the best comparison (svd) reaches 0.970: the chosen form is behind by 0.020."
+        );
     }
 
     #[test]
@@ -122,7 +154,8 @@ mod tests {
 
     #[test]
     fn broken_numbers_are_said_to_be_broken() {
-        let said = sentences(&report(vec![variant("auto", 500, 0.9, f64::NAN), variant("svd", 500, 0.9, 0.97)]));
+        let said =
+            sentences(&report(vec![variant("auto", 500, 0.9, f64::NAN), variant("svd", 500, 0.9, 0.97)]));
         assert!(said[1].contains("not finite") && said.len() == 2, "{said:?}");
     }
 }

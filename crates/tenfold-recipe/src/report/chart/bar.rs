@@ -63,6 +63,7 @@ pub(crate) fn draw(heading: &Heading<'_>, chart: &Bars<'_>) -> Option<Markup> {
         canvas.line("grid", (x, top), (x, bottom));
         canvas.text("tick", Anchor::Middle, (x, bottom + TYPE + 4.0), &word);
     }
+    canvas.line("axis", (left, top), (left, bottom));
     let mut y = top;
     for group in &chart.groups {
         canvas.text("name ground", Anchor::Start, (0.0, y + TYPE), &ending(group.name, LABEL));
@@ -78,7 +79,6 @@ pub(crate) fn draw(heading: &Heading<'_>, chart: &Bars<'_>) -> Option<Markup> {
         }
         y += GAP;
     }
-    canvas.line("axis", (left, top), (left, bottom));
     Some(figure(heading, &canvas.finish(heading)))
 }
 
@@ -88,7 +88,8 @@ mod tests {
 
     fn chart(values: &[f64]) -> Option<String> {
         let bar = |&value: &f64| Bar { label: "after", value, words: format!("<{value}>"), faint: false };
-        let groups = vec![Group { name: "one", tone: Tone::Variant(0), bars: values.iter().map(bar).collect() }];
+        let groups =
+            vec![Group { name: "one", tone: Tone::Variant(0), bars: values.iter().map(bar).collect() }];
         let heading = Heading { id: "x", title: "t", lead: "l", words: "w" };
         draw(&heading, &Bars { unit: "lost", groups }).map(Markup::into_string)
     }

@@ -4,10 +4,10 @@ use super::{Heading, Tone};
 use crate::report::markup::Markup;
 
 /// Width of an average letter relative to the size of the type; measured on common sans-serif faces.
-const LETTER: f64 = 0.56;
+const LETTER: f64 = 0.58;
 
 /// Size of the type in charts.
-pub(crate) const TYPE: f64 = 11.5;
+pub(crate) const TYPE: f64 = 12.0;
 
 /// Where a text stands relative to its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +54,14 @@ impl Canvas {
     /// A rectangle.
     pub(crate) fn rectangle(&mut self, class: &str, corner: (f64, f64), size: (f64, f64)) {
         let [x, y, width, height] = [corner.0, corner.1, size.0.max(0.0), size.1.max(0.0)].map(round);
-        self.body.void("rect", &[("class", class), ("x", &x), ("y", &y), ("width", &width), ("height", &height)]);
+        self.body
+            .void("rect", &[("class", class), ("x", &x), ("y", &y), ("width", &width), ("height", &height)]);
     }
 
     /// A mark whose shape and color tell whom it stands for: circle, square, diamond, triangle, cross.
-    pub(crate) fn mark(&mut self, tone: Tone, hollow: bool, at: (f64, f64)) {
+    pub(crate) fn mark(&mut self, tone: Tone, at: (f64, f64)) {
         const SIZE: f64 = 5.0;
-        let class = format!("point {} {}", tone.class(), if hollow { "hollow" } else { "solid" });
+        let class = format!("point {}", tone.class());
         let (x, y) = at;
         let offsets: &[(f64, f64)] = match tone.shape() % 5 {
             1 => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
@@ -132,7 +133,11 @@ mod tests {
         canvas.text("note", Anchor::End, (1.23, f64::NAN), "a < b");
         let heading = Heading { id: "one", title: "One", lead: "", words: "a & b" };
         let svg = canvas.finish(&heading).into_string();
-        assert!(svg.starts_with("<svg viewBox=\"0 0 10 5\" role=\"img\" aria-labelledby=\"one-title one-words\">"));
+        assert!(
+            svg.starts_with(
+                "<svg viewBox=\"0 0 10 5\" role=\"img\" aria-labelledby=\"one-title one-words\">"
+            )
+        );
         assert!(svg.contains("<title id=\"one-title\">One</title><desc id=\"one-words\">a &amp; b</desc>"));
         assert!(svg.contains("x=\"1.2\" y=\"0\">a &lt; b</text>"), "{svg}");
     }

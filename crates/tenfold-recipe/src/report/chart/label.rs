@@ -1,7 +1,7 @@
 //! Places labels side by side without overlap.
 
-/// Moves positions as little as it takes for neighbors to be `gap` apart within `low..=high`, keeping their order.
-/// Where there is no room for all, they stand closer, evenly.
+/// Moves positions as little as it takes for neighbors to be `gap` apart within `low..=high`, keeping their
+/// order. Where there is no room for all, they stand closer, evenly.
 pub(crate) fn spread(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]).then(a.cmp(&b)));

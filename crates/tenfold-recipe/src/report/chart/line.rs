@@ -43,7 +43,7 @@ pub(crate) fn draw(heading: &Heading<'_>, lines: &Lines<'_>) -> Option<Markup> {
     let curves: Vec<(&Curve<'_>, Vec<(f64, f64)>)> =
         lines.curves.iter().map(|curve| (curve, averaged(&curve.points, POINTS))).collect();
     let points = || curves.iter().flat_map(|(_, points)| points.iter().copied());
-    let x_axis = Axis::linear(points().map(|(x, _)| x), 5)?;
+    let x_axis = Axis::linear(points().map(|(x, _)| x), 6)?;
     let heights = points().map(|(_, y)| y);
     let y_axis = if lines.log_y { Axis::log(heights, 6) } else { Axis::linear(heights, 5) }?;
     let names: Vec<String> = curves.iter().map(|(curve, _)| ending(curve.name, LABEL)).collect();
@@ -66,7 +66,7 @@ pub(crate) fn draw(heading: &Heading<'_>, lines: &Lines<'_>) -> Option<Markup> {
         if placed.len() > 1 {
             canvas.path(&format!("curve {}", curve.tone.class()), &placed);
         } else {
-            canvas.mark(curve.tone, false, end);
+            canvas.mark(curve.tone, end);
         }
         ends.push((curve.tone, name, end));
     }
@@ -115,7 +115,8 @@ impl Plot {
 
 /// At most `most` points, each the mean of equally many neighbors; what is not finite is left out first.
 fn averaged(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
-    let finite: Vec<(f64, f64)> = points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let finite: Vec<(f64, f64)> =
+        points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     let each = finite.len().div_ceil(most.max(1)).max(1);
     let mean = |group: &[(f64, f64)]| {
         let sum = group.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0, sum.1 + point.1));
@@ -129,17 +130,21 @@ mod tests {
     use super::*;
 
     fn chart(curves: &[Vec<(f64, f64)>]) -> Option<String> {
-        let curve = |(at, points): (usize, &Vec<(f64, f64)>)| {
-            Curve { name: "a & b", tone: Tone::Variant(at), points: points.clone() }
+        let curve = |(at, points): (usize, &Vec<(f64, f64)>)| Curve {
+            name: "a & b",
+            tone: Tone::Variant(at),
+            points: points.clone(),
         };
         let curves = curves.iter().enumerate().map(curve).collect();
         let heading = Heading { id: "x", title: "t", lead: "l", words: "w" };
-        draw(&heading, &Lines { x_label: "step", y_label: "loss", log_y: true, curves }).map(Markup::into_string)
+        draw(&heading, &Lines { x_label: "step", y_label: "loss", log_y: true, curves })
+            .map(Markup::into_string)
     }
 
     #[test]
     fn curves_are_drawn_and_named() {
-        let svg = chart(&[vec![(0.0, 0.1), (1.0, 0.01)], vec![(0.0, 0.2), (1.0, f64::NAN), (2.0, 0.02)]]).unwrap();
+        let svg =
+            chart(&[vec![(0.0, 0.1), (1.0, 0.01)], vec![(0.0, 0.2), (1.0, f64::NAN), (2.0, 0.02)]]).unwrap();
         assert_eq!(svg.matches("class=\"curve").count(), 2);
         assert_eq!(svg.matches(">a &amp; b</text>").count(), 2);
         assert!(svg.contains("loss, logarithmic") && !svg.contains("NaN"), "{svg}");

@@ -5,13 +5,13 @@ use super::canvas::{Anchor, Canvas, TYPE, text_width};
 use super::{Heading, WIDTH, figure};
 use crate::report::markup::Markup;
 use crate::report::number;
-use crate::report::path::ending;
+use crate::report::path::tail;
 
 /// Height of a row.
 const ROW: f64 = 15.0;
 
 /// Letters of a row's label.
-const LABEL: usize = 30;
+const LABEL: usize = 27;
 
 /// Rows on two common scales.
 pub(crate) struct Matrices<'a> {
@@ -34,18 +34,18 @@ pub(crate) struct MatrixRow<'a> {
 /// The chart as a figure; nothing when no row has a number.
 pub(crate) fn draw(heading: &Heading<'_>, chart: &Matrices<'_>) -> Option<Markup> {
     let rows = chart.all.get(chart.shown.clone())?;
-    let kept = Axis::from_zero(chart.all.iter().map(|row| row.kept).chain([1.0]), 2)?;
-    let errors = Axis::from_zero(chart.all.iter().filter_map(|row| row.error), 3);
+    let kept = Axis::from_zero(chart.all.iter().map(|row| row.kept).chain([1.0]), 2)?.in_percent();
+    let errors = Axis::from_zero(chart.all.iter().filter_map(|row| row.error), 2).map(Axis::in_percent);
     if rows.is_empty() {
         return None;
     }
-    let names = chart.all.iter().map(|row| text_width(&ending(row.name, LABEL)));
+    let names = chart.all.iter().map(|row| text_width(&tail(row.name, LABEL)));
     let left = names.fold(0.0, f64::max) + 8.0;
     let (top, room) = (2.0 * TYPE + 12.0, WIDTH - left);
     let bottom = top + rows.len() as f64 * ROW;
     // Two panels of equal width; the first leaves space for its percentages.
     let first = (left, left + room * 0.5 - 46.0);
-    let second = (left + room * 0.5 + 6.0, WIDTH - 14.0);
+    let second = (left + room * 0.5 + 6.0, WIDTH - 16.0);
 
     let mut canvas = Canvas::new(WIDTH, bottom + 4.0);
     let heads = [(first.0, "parameters kept"), (second.0, "output error")];
@@ -59,10 +59,15 @@ pub(crate) fn draw(heading: &Heading<'_>, chart: &Matrices<'_>) -> Option<Markup
     for (at, row) in rows.iter().enumerate() {
         let y = top + at as f64 * ROW;
         let text = y + ROW / 2.0 + 4.0;
-        canvas.text("tick", Anchor::End, (left - 6.0, text), &ending(row.name, LABEL));
+        canvas.text("tick", Anchor::End, (left - 6.0, text), &tail(row.name, LABEL));
         let length = kept.share(row.kept).map_or(0.0, |share| share * (first.1 - first.0));
         canvas.rectangle("bar t1 full", (first.0, y + 2.5), (length, ROW - 5.0));
-        canvas.text("value ground", Anchor::Start, (first.0 + length + 4.0, text), &number::percent(row.kept));
+        canvas.text(
+            "value ground",
+            Anchor::Start,
+            (first.0 + length + 4.0, text),
+            &number::percent(row.kept),
+        );
         if let Some(share) = errors.as_ref().and_then(|axis| axis.share(row.error?)) {
             let x = second.0 + share * (second.1 - second.0);
             canvas.line("stem", (second.0, y + ROW / 2.0), (x, y + ROW / 2.0));

@@ -1,4 +1,4 @@
-//! Scatter charts: size against quality, a point per model, with where it stood before healing.
+//! Scatter charts: size against quality, a point per model.
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, TYPE, text_width};
@@ -33,15 +33,14 @@ pub(crate) struct Point<'a> {
     pub(crate) x: f64,
     /// Its place on the y axis.
     pub(crate) y: f64,
-    /// Where it stood on the y axis before.
-    pub(crate) y_before: Option<f64>,
 }
 
 /// The chart as a figure; nothing when no point has a place.
 pub(crate) fn draw(heading: &Heading<'_>, chart: &Scatter<'_>) -> Option<Markup> {
-    let points: Vec<&Point<'_>> = chart.points.iter().filter(|one| one.x.is_finite() && one.y.is_finite()).collect();
+    let points: Vec<&Point<'_>> =
+        chart.points.iter().filter(|one| one.x.is_finite() && one.y.is_finite()).collect();
     let x_axis = Axis::from_zero(points.iter().map(|one| one.x), 5)?;
-    let y_axis = Axis::linear(points.iter().flat_map(|one| [Some(one.y), one.y_before].into_iter().flatten()), 5)?;
+    let y_axis = Axis::linear(points.iter().map(|one| one.y), 5)?;
     let left = y_axis.ticks().map(|(_, word)| text_width(&word)).fold(0.0, f64::max) + 10.0;
     let (right, top, bottom) = (WIDTH - 12.0, TYPE + 14.0, HEIGHT - 2.0 * TYPE - 14.0);
     let column = |x: f64| x_axis.share(x).map(|share| left + share * (right - left));
@@ -65,17 +64,14 @@ pub(crate) fn draw(heading: &Heading<'_>, chart: &Scatter<'_>) -> Option<Markup>
     let mut placed = Vec::new();
     for point in points {
         let (Some(x), Some(y)) = (column(point.x), row(point.y)) else { continue };
-        if let Some(before) = point.y_before.and_then(row) {
-            canvas.line(&format!("leader {}", point.tone.class()), (x, before), (x, y));
-            canvas.mark(point.tone, true, (x, before));
-        }
-        canvas.mark(point.tone, false, (x, y));
+        canvas.mark(point.tone, (x, y));
         placed.push((point, x, y));
     }
     // Labels go where there is more room, and each side keeps its own apart.
     let middle = f64::midpoint(left, right);
     for side in [Anchor::Start, Anchor::End] {
-        let here: Vec<_> = placed.iter().filter(|(_, x, _)| (*x <= middle) == (side == Anchor::Start)).collect();
+        let here: Vec<_> =
+            placed.iter().filter(|(_, x, _)| (*x <= middle) == (side == Anchor::Start)).collect();
         let wanted: Vec<f64> = here.iter().map(|(_, _, y)| *y).collect();
         let heights = spread(&wanted, TYPE + 3.0, top, bottom - 4.0);
         let (away, gap) = if side == Anchor::Start { (1.0, 24.0) } else { (-1.0, 12.0) };
@@ -91,25 +87,23 @@ pub(crate) fn draw(heading: &Heading<'_>, chart: &Scatter<'_>) -> Option<Markup>
 mod tests {
     use super::*;
 
-    fn chart(places: &[(f64, f64, Option<f64>)]) -> Option<String> {
-        let point = |(at, &(x, y, y_before)): (usize, &(f64, f64, Option<f64>))| {
-            Point { name: "n", tone: Tone::Variant(at), x, y, y_before }
-        };
+    fn chart(places: &[(f64, f64)]) -> Option<String> {
+        let point = |(at, &(x, y)): (usize, &(f64, f64))| Point { name: "n", tone: Tone::Variant(at), x, y };
         let points = places.iter().enumerate().map(point).collect();
         let heading = Heading { id: "x", title: "t", lead: "l", words: "w" };
         draw(&heading, &Scatter { x_label: "MB", y_label: "cosine", points }).map(Markup::into_string)
     }
 
     #[test]
-    fn healing_is_a_way_from_a_hollow_mark_to_a_solid_one() {
-        let svg = chart(&[(45.0, 0.98, Some(0.9)), (90.0, 1.0, None)]).unwrap();
-        assert_eq!((svg.matches("hollow").count(), svg.matches("solid").count()), (1, 2));
+    fn every_point_has_a_mark_and_a_name() {
+        let svg = chart(&[(45.0, 0.98), (45.0, 0.97), (90.0, 1.0)]).unwrap();
+        assert_eq!((svg.matches("class=\"point").count(), svg.matches(">n</text>").count()), (3, 3));
     }
 
     #[test]
     fn one_point_and_broken_points() {
-        assert!(chart(&[(45.0, 0.98, Some(f64::NAN))]).unwrap().contains("solid"));
-        assert_eq!(chart(&[(f64::NAN, 0.98, None)]), None);
+        assert_eq!(chart(&[(45.0, 0.98), (45.0, f64::NAN)]).unwrap().matches("class=\"point").count(), 1);
+        assert_eq!(chart(&[(f64::NAN, 0.98)]), None);
         assert_eq!(chart(&[]), None);
     }
 }

@@ -4,7 +4,8 @@ use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, TYPE};
 use super::{Heading, Tone};
 use crate::report::markup::Markup;
-use crate::report::path::ending;
+use crate::report::path::tail;
+use std::ops::Range;
 
 /// Size of a panel in its own units: a quarter of a wide screen, half of a narrow one.
 const SIZE: (f64, f64) = (218.0, 150.0);
@@ -13,7 +14,7 @@ const SIZE: (f64, f64) = (218.0, 150.0);
 const POINTS: usize = 80;
 
 /// Letters of a panel's name.
-const LABEL: usize = 32;
+const LABEL: usize = 30;
 
 /// Decades below the largest value that are shown: the rest is rounding.
 const DECADES: f64 = 1e-6;
@@ -30,16 +31,17 @@ pub(crate) struct Panel<'a> {
     pub(crate) cut: Option<u64>,
 }
 
-/// All panels; each is a drawing of its own, so that as many stand side by side as there is room for. Nothing when no
-/// value can be drawn.
-pub(crate) fn draw(id: &str, panels: &[Panel<'_>]) -> Option<Markup> {
-    let values = || panels.iter().flat_map(|panel| panel.before.iter().chain(panel.after)).copied();
+/// The panels `shown` on the scale of `all`. Each is a drawing of its own, so that as many stand side by side
+/// as there is room for. Nothing when there is none, or no value can be drawn.
+pub(crate) fn draw(all: &[Panel<'_>], shown: Range<usize>) -> Option<Markup> {
+    let panels = all.get(shown.clone()).filter(|panels| !panels.is_empty())?;
+    let values = || all.iter().flat_map(|panel| panel.before.iter().chain(panel.after)).copied();
     let largest = values().filter(|value| value.is_finite()).fold(0.0, f64::max);
     let scale = Axis::log(values().filter(|value| *value >= largest * DECADES), 3)?;
     let mut page = Markup::new();
     page.inside("div", &[("class", "panels")], |page| {
-        for (at, panel) in panels.iter().enumerate() {
-            page.put(&one(&format!("{id}-{at}"), panel, &scale));
+        for (at, panel) in shown.zip(panels) {
+            page.put(&one(&format!("spectrum-{at}"), panel, &scale));
         }
     });
     Some(page)
@@ -50,7 +52,7 @@ fn one(id: &str, panel: &Panel<'_>, scale: &Axis) -> Markup {
     let most = panel.before.len().max(panel.after.len());
     let column = |at: usize| left + at as f64 / (most.max(2) - 1) as f64 * (right - left);
     let mut canvas = Canvas::new(SIZE.0, SIZE.1);
-    canvas.text("name", Anchor::Start, (0.0, TYPE), &ending(panel.name, LABEL));
+    canvas.text("name", Anchor::Start, (0.0, TYPE), &tail(panel.name, LABEL));
     for (share, word) in scale.ticks() {
         let y = bottom - share * (bottom - top);
         canvas.line("grid", (left, y), (right, y));
@@ -60,7 +62,12 @@ fn one(id: &str, panel: &Panel<'_>, scale: &Axis) -> Markup {
     if let Some(cut) = cut {
         let x = f64::midpoint(column(cut - 1), column(cut));
         canvas.line("cut", (x, top), (x, bottom));
-        canvas.text("tick", Anchor::Middle, (x.clamp(left + 12.0, right - 12.0), bottom + TYPE + 3.0), &cut.to_string());
+        canvas.text(
+            "tick",
+            Anchor::Middle,
+            (x.clamp(left + 12.0, right - 12.0), bottom + TYPE + 3.0),
+            &cut.to_string(),
+        );
     }
     for (tone, values) in [(Tone::Original, panel.before), (Tone::Variant(0), panel.after)] {
         let place = |at: usize| {
@@ -70,7 +77,7 @@ fn one(id: &str, panel: &Panel<'_>, scale: &Axis) -> Markup {
         let placed: Vec<(f64, f64)> = thinned(values.len(), POINTS).into_iter().filter_map(place).collect();
         match placed.as_slice() {
             [] => {}
-            [point] => canvas.mark(tone, false, *point),
+            [point] => canvas.mark(tone, *point),
             points => canvas.path(&format!("curve {}", tone.class()), points),
         }
     }
@@ -99,7 +106,7 @@ mod tests {
     fn panels(spectra: &[(&[f64], &[f64], Option<u64>)]) -> Option<String> {
         let panel = |&(before, after, cut)| Panel { name: "m", before, after, cut };
         let all: Vec<Panel<'_>> = spectra.iter().map(panel).collect();
-        draw("s", &all).map(Markup::into_string)
+        draw(&all, 0..all.len()).map(Markup::into_string)
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub(crate) fn draw(report: &Report) -> Markup {
     } else {
         format!(" Fidelity is measured on {}.", report.measured_on)
     };
-    page.put(&lead(&format!("Every form was made from the same model and judged the same way.{measured}")));
+    page.put(&lead(&format!(
+        "Every form below was made from the same model and judged on the same texts.{measured}"
+    )));
     page.put(&keys(report)).put(&table(report).draw());
     page.inside("div", &[("class", "charts")], |page| {
         for chart in [lost(report), size_and_quality(report)].into_iter().flatten() {
@@ -58,7 +60,11 @@ struct Measure {
 
 /// All columns; those that say nothing of any variant are left out.
 const MEASURES: &[Measure] = &[
-    Measure { heading: "parameters", original: |one| grouped(one.parameters), variant: |one| grouped(one.parameters) },
+    Measure {
+        heading: "parameters",
+        original: |one| grouped(one.parameters),
+        variant: |one| grouped(one.parameters),
+    },
     Measure { heading: "size", original: |one| bytes(one.bytes), variant: |one| bytes(one.bytes) },
     Measure {
         heading: "cosine, truncated",
@@ -81,12 +87,12 @@ const MEASURES: &[Measure] = &[
         variant: |one| maybe(one.quality().and_then(|quality| quality.neighbor_agreement), percent),
     },
     Measure {
-        heading: "STS-B",
+        heading: "STS\u{2011}B",
         original: |one| maybe(one.stsb, |score| fixed(score, 1)),
         variant: |one| maybe(one.quality().and_then(|quality| quality.stsb), |score| fixed(score, 1)),
     },
     Measure {
-        heading: "1 sentence",
+        heading: "per sentence",
         original: |one| maybe(one.latency, |time| milliseconds(time.single_ms)),
         variant: |one| maybe(one.latency, |time| milliseconds(time.single_ms)),
     },
@@ -112,17 +118,22 @@ fn table(report: &Report) -> Table {
     });
     let mut rows: Vec<Row> = variants.collect();
     let original = &report.original;
-    rows.push(row(Tone::Original.class(), false, "untouched original", &|measure| (measure.original)(original)));
-    let caption = "Cosine, worst text and neighbors compare sentence vectors with the original\u{2019}s: higher is \
-                   closer. STS-B is Spearman\u{2019}s correlation with people\u{2019}s judgments, times 100.";
+    rows.push(row(Tone::Original.class(), false, "untouched original", &|measure| {
+        (measure.original)(original)
+    }));
+    let caption = "Cosine, worst text and neighbors compare sentence vectors with the original\u{2019}s: \
+                   higher is closer. STS-B is Spearman\u{2019}s correlation with people\u{2019}s judgments, \
+                   times 100.";
     Table { caption: caption.to_owned(), columns, rows, foot: Vec::new() }
 }
 
 /// How much of the original's directions was lost, per variant, before and after healing.
 fn lost(report: &Report) -> Option<Markup> {
-    let bar = |label, cosine: f64, faint| Bar { label, value: 1.0 - cosine, words: loss_words(cosine), faint };
+    let bar =
+        |label, cosine: f64, faint| Bar { label, value: 1.0 - cosine, words: loss_words(cosine), faint };
     let group = |(at, one): (usize, &'_ Variant)| {
-        let truncated = one.truncated.map(|quality| bar("truncated", quality.mean_cosine, one.healed.is_some()));
+        let truncated =
+            one.truncated.map(|quality| bar("truncated", quality.mean_cosine, one.healed.is_some()));
         let healed = one.healed.map(|quality| bar("healed", quality.mean_cosine, false));
         (at, truncated.into_iter().chain(healed).collect::<Vec<_>>())
     };
@@ -136,13 +147,15 @@ fn lost(report: &Report) -> Option<Markup> {
         .collect();
     let words: Vec<String> = groups
         .iter()
-        .flat_map(|group| group.bars.iter().map(|bar| format!("{}, {}: {}", group.name, bar.label, bar.words)))
+        .flat_map(|group| {
+            group.bars.iter().map(|bar| format!("{}, {}: {}", group.name, bar.label, bar.words))
+        })
         .collect();
     let heading = Heading {
         id: "lost",
         title: "What was lost.",
-        lead: "One minus the mean cosine with the original: shorter is better, 0 is unchanged. Pale: right after the \
-               cut; full: after healing.",
+        lead: "One minus the mean cosine with the original: shorter is better, 0 is unchanged. Pale: right \
+               after the cut; full: after healing.",
         words: &words.join("; "),
     };
     bar::draw(&heading, &Bars { unit: "1 \u{2212} mean cosine", groups })
@@ -160,27 +173,31 @@ fn size_and_quality(report: &Report) -> Option<Markup> {
         .iter()
         .enumerate()
         .filter_map(|(at, one)| {
-            let y_before = one.healed.and(one.truncated).map(|quality| quality.mean_cosine);
             let (x, y) = (megabytes(one.bytes), one.quality()?.mean_cosine);
-            Some(Point { name: &one.name, tone: Tone::Variant(at), x, y, y_before })
+            Some(Point { name: &one.name, tone: Tone::Variant(at), x, y })
         })
         .collect();
     if points.is_empty() {
         return None;
     }
     let original = megabytes(report.original.bytes);
-    points.push(Point { name: "original", tone: Tone::Original, x: original, y: 1.0, y_before: None });
+    points.push(Point { name: "original", tone: Tone::Original, x: original, y: 1.0 });
     let words: Vec<String> = points
         .iter()
-        .map(|point| format!("{}: {}, cosine {}", point.name, bytes((point.x * 1e6) as u64), similarity(point.y)))
+        .map(|point| {
+            format!("{}: {}, cosine {}", point.name, bytes((point.x * 1e6) as u64), similarity(point.y))
+        })
         .collect();
     let heading = Heading {
         id: "size-and-quality",
         title: "Size against quality.",
-        lead: "Up and to the left is better. Hollow marks are where a form stood before healing.",
+        lead: "Up and to the left is better. Each form where it ended, after any healing.",
         words: &words.join("; "),
     };
-    scatter::draw(&heading, &Scatter { x_label: "stored size, MB", y_label: "mean cosine with the original", points })
+    scatter::draw(
+        &heading,
+        &Scatter { x_label: "stored size, MB", y_label: "mean cosine with the original", points },
+    )
 }
 
 #[cfg(test)]
@@ -194,7 +211,7 @@ mod tests {
         let variants = vec![Variant { name: "one".to_owned(), truncated: quality, ..Variant::default() }];
         let html = table(&Report { variants, ..Report::default() }).draw().into_string();
         assert!(html.contains("cosine, truncated") && !html.contains("cosine, healed"), "{html}");
-        assert!(!html.contains(">STS-B</th>") && html.contains("untouched original"), "{html}");
+        assert!(!html.contains(">STS\u{2011}B</th>") && html.contains("untouched original"), "{html}");
     }
 
     #[test]
@@ -204,6 +221,9 @@ mod tests {
 
     #[test]
     fn small_losses_keep_their_digits() {
-        assert_eq!([loss_words(0.987), loss_words(0.99995), loss_words(1.0)], ["0.013", "5.0e\u{2212}5", "0"]);
+        assert_eq!(
+            [loss_words(0.987), loss_words(0.99995), loss_words(1.0)],
+            ["0.013", "5.0e\u{2212}5", "0"]
+        );
     }
 }

@@ -36,7 +36,7 @@ fn cards(page: &mut Markup, report: &Report, chosen: &Variant) {
     card(page, "Size", &bytes(chosen.bytes), &lines, Some(share));
 
     if let Some(quality) = chosen.quality() {
-        let mut lines = vec!["mean cosine with the original; 1 is unchanged".to_owned()];
+        let mut lines = vec!["mean cosine with the original, where 1 is unchanged".to_owned()];
         if let (Some(_), Some(truncated)) = (&chosen.healed, &chosen.truncated) {
             lines.push(format!("{} before healing", similarity(truncated.mean_cosine)));
         }
@@ -46,11 +46,17 @@ fn cards(page: &mut Markup, report: &Report, chosen: &Variant) {
         card(page, "Fidelity", &similarity(quality.mean_cosine), &lines, None);
         if let Some((rival, cosine)) = report.rival() {
             let difference = signed(quality.mean_cosine - cosine, 3);
-            let lines = [
-                format!("against {}, which reaches {}", rival.name, similarity(cosine)),
-                format!("with {}", bytes(rival.bytes)),
-            ];
-            card(page, "Best comparison", &difference, &lines, None);
+            let behind = quality.mean_cosine < cosine;
+            let (name, place) =
+                if behind { ("Against the best", "behind") } else { ("Against next best", "ahead of") };
+            let reach = format!("which reaches {} with {}", similarity(cosine), bytes(rival.bytes));
+            card(
+                page,
+                name,
+                &difference,
+                &[format!("in mean cosine, {place} {}, {reach}", rival.name)],
+                None,
+            );
         }
     }
     if let (Some(before), Some(after)) = (original.latency, chosen.latency) {

@@ -35,7 +35,8 @@ pub(crate) fn draw(report: &Report) -> Markup {
         each => format!(" Each point is the mean of {each} recorded steps."),
     };
     let title = "Training loss.";
-    let lead_text = format!("Every form trained on the same texts with the same schedule; lower is closer to the original.{mean}");
+    let lead_text =
+        format!("Lower is closer to the original; the horizontal axis is the same for all forms.{mean}");
     let heading = Heading { id: "loss", title, lead: &lead_text, words: &words.join("; ") };
     let values = || curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.1));
     let least = values().fold(f64::INFINITY, f64::min);
@@ -43,7 +44,8 @@ pub(crate) fn draw(report: &Report) -> Markup {
     let lines = Lines { x_label: "step", y_label: "loss", log_y, curves };
     if let Some(chart) = line::draw(&heading, &lines) {
         page.put(&lead(
-            "Healing is a short training in which the smaller model learns to give the original\u{2019}s answers again.",
+            "Healing is a short training in which the smaller model learns to give the original\u{2019}s \
+             answers again.",
         ));
         page.inside("div", &[("class", "charts")], |page| {
             page.put(&chart);

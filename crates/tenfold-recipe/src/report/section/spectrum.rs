@@ -17,23 +17,24 @@ pub(crate) fn draw(report: &Report) -> Markup {
     let mut spectra: Vec<&Spectrum> = report.spectra.iter().collect();
     spectra.sort_by_key(|one| path::natural(&one.path));
     let paths: Vec<&str> = spectra.iter().map(|one| one.path.as_str()).collect();
-    let panel = |(one, name): (&&'_ Spectrum, &'_ str)| (name.to_owned(), (*one).clone());
-    let named: Vec<(String, Spectrum)> = spectra.iter().zip(path::shortened(&paths)).map(panel).collect();
-    let panels: Vec<Panel<'_>> = named
+    let panels: Vec<Panel<'_>> = spectra
         .iter()
-        .map(|(name, one)| Panel { name, before: &one.before, after: &one.after, cut: one.cut })
+        .zip(path::shortened(&paths))
+        .map(|(one, name)| Panel { name, before: &one.before, after: &one.after, cut: one.cut })
         .collect();
-    let (first, rest) = panels.split_at(panels.len().min(PANELS_SHOWN));
-    let shown = small_multiple::draw("spectrum", first);
-    if let Some(shown) = &shown {
-        page.put(&lead(LEAD)).put(shown);
+    let first = panels.len().min(PANELS_SHOWN);
+    if let Some(shown) = small_multiple::draw(&panels, 0..first) {
+        page.put(&lead(LEAD)).put(&shown);
     }
-    if let Some(more) = small_multiple::draw("spectrum-more", rest) {
-        page.put(&folded(&format!("{} more spectra", rest.len()), &more));
+    if let Some(more) = small_multiple::draw(&panels, first..panels.len()) {
+        page.put(&folded(&format!("{} more spectra", panels.len() - first), &more));
     }
     let table = table(&spectra);
     if table.rows.len() > ROWS_SHOWN {
-        page.put(&folded(&format!("Stable rank and entropy of {} matrices", table.rows.len()), &table.draw()));
+        page.put(&folded(
+            &format!("Stable rank and entropy of {} matrices", table.rows.len()),
+            &table.draw(),
+        ));
     } else {
         page.put(&table.draw());
     }
@@ -41,9 +42,9 @@ pub(crate) fn draw(report: &Report) -> Markup {
 }
 
 /// How to read the panels.
-const LEAD: &str = "Singular values from the largest to the smallest, on one logarithmic scale. Gray: the original; \
-                    blue: the chosen form, after healing; the dashed line marks how many the cut kept. A blue line on \
-                    the gray one lost nothing there.";
+const LEAD: &str = "Singular values from the largest to the smallest, on one logarithmic scale. Gray: the \
+                    original; blue: the form that was saved; the dashed line marks how many the cut kept. A \
+                    blue line on the gray one lost nothing there.";
 
 fn table(spectra: &[&Spectrum]) -> Table {
     let said = |one: &&&Spectrum| {
@@ -68,7 +69,8 @@ fn table(spectra: &[&Spectrum]) -> Table {
         ("entropy before, nats", Column::Number),
         ("after", Column::Number),
     ];
-    let caption = "Stable rank and entropy count, each in its way, how many directions of a matrix matter.".to_owned();
+    let caption =
+        "Stable rank and entropy count, each in its way, how many directions of a matrix matter.".to_owned();
     Table { caption, columns, rows: spectra.iter().filter(said).map(row).collect(), foot: Vec::new() }
 }
 
@@ -96,6 +98,9 @@ mod tests {
     fn few_are_shown_and_none_leave_nothing() {
         assert!(!html(vec![spectrum("a")]).contains("<details>"));
         assert!(html(Vec::new()).is_empty());
-        assert!(html(vec![Spectrum { path: "a".to_owned(), before: vec![0.0], ..Spectrum::default() }]).is_empty());
+        assert!(
+            html(vec![Spectrum { path: "a".to_owned(), before: vec![0.0], ..Spectrum::default() }])
+                .is_empty()
+        );
     }
 }
