@@ -108,8 +108,13 @@ fn both(bench: &Bench, name: &str, flops: f64, bytes: f64, leaves: &[Array], f: 
 }
 
 fn main() {
+    let cores: Vec<Array> = [[1, 4, 4, 16], [16, 4, 4, 64], [64, 3, 6, 64], [64, 4, 8, 16], [16, 4, 4, 1]]
+        .iter()
+        .map(|shape| values(shape))
+        .collect();
     let bench = Bench { filter: std::env::args().nth(1).unwrap_or_default() };
     products(&bench);
+    both(&bench, "mpo_rebuild 768x3072 bonds 64", 0.341e9, 9.4e6, &cores, op::mpo_rebuild);
     let n = 4096;
     let x = values(&[n, 1536]);
     let bias = values(&[1536]);

@@ -17,6 +17,16 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As many floats as there are lanes must be writable.
     unsafe fn store(self, to: *mut f32);
+    /// Loads the first `count` lanes, fewer than all; the rest is 0.
+    ///
+    /// # Safety
+    /// `count` floats must be readable.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// Stores the first `count` lanes, fewer than all.
+    ///
+    /// # Safety
+    /// `count` floats must be writable.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
     /// self b + c.
     fn mul_add(self, b: Self, c: Self) -> Self;
 }
@@ -28,57 +38,48 @@ multiversion! {
             c.rows == a.rows && c.cols == b.cols && a.cols == b.rows && (b.col_step == 1 || b.cols < 2),
             "product of {} x {} and {} x {} into {} x {}", a.rows, a.cols, b.rows, b.cols, c.rows, c.cols
         );
+        let lanes = F::Vector::LANES;
         let mut col = 0;
         while col < c.cols {
-            let vectors = (c.cols - col) / F::Vector::LANES;
+            let left = c.cols - col;
             // The tile of sums fills the registers of the level: 32 of 16 floats, or 16 of 8 or 4.
-            let used = match (F::Vector::LANES, vectors) {
-                (16, 4..) => band::<F, 6, 4>(&c, col, add, a, b),
-                (16, 2..) => band::<F, 12, 2>(&c, col, add, a, b),
-                (16, 1) => band::<F, 12, 1>(&c, col, add, a, b),
-                (_, 2..) => band::<F, 6, 2>(&c, col, add, a, b),
-                (_, 1) => band::<F, 6, 1>(&c, col, add, a, b),
-                (_, 0) => break,
+            col += match (lanes, left / lanes) {
+                (_, 0) => band::<F, 4, 1>(&c, col, left, add, a, b),
+                (16, 4..) => band::<F, 6, 4>(&c, col, lanes, add, a, b),
+                (16, 2..) => band::<F, 12, 2>(&c, col, lanes, add, a, b),
+                (16, _) => band::<F, 12, 1>(&c, col, lanes, add, a, b),
+                (_, 2..) => band::<F, 6, 2>(&c, col, lanes, add, a, b),
+                _ => band::<F, 6, 1>(&c, col, lanes, add, a, b),
             };
-            col += used * F::Vector::LANES;
-        }
-        for col in col..c.cols {
-            for row in 0..c.rows {
-                // SAFETY: row and column are inside c, which is borrowed exclusively.
-                let to = unsafe { &mut *c.start.add(row * c.row_step + col) };
-                let mut sum = if add { *to } else { 0.0 };
-                for l in 0..a.cols {
-                    sum = F::mul_add(a.data[row * a.row_step + l * a.col_step], b.data[l * b.row_step + col], sum);
-                }
-                *to = sum;
-            }
         }
     }
 }
 
-/// All rows of `V` vectors of columns from `col` on; returns `V`.
+/// All rows of `V` vectors of columns from `col` on; the last vector holds only `last` columns. Returns the columns
+/// done.
 #[inline(always)]
 fn band<F: Fused, const R: usize, const V: usize>(
     c: &ViewMut<'_, f32>,
     col: usize,
+    last: usize,
     add: bool,
     a: View<'_, f32>,
     b: View<'_, f32>,
 ) -> usize {
     let mut row = 0;
     while row + R <= c.rows {
-        tile::<F, R, V>(c, row, col, add, a, b);
+        tile::<F, R, V>(c, row, col, last, add, a, b);
         row += R;
     }
     while row + 4 <= c.rows {
-        tile::<F, 4, V>(c, row, col, add, a, b);
+        tile::<F, 4, V>(c, row, col, last, add, a, b);
         row += 4;
     }
     while row < c.rows {
-        tile::<F, 1, V>(c, row, col, add, a, b);
+        tile::<F, 1, V>(c, row, col, last, add, a, b);
         row += 1;
     }
-    V
+    (V - 1) * F::Vector::LANES + last
 }
 
 #[inline(always)]
@@ -86,20 +87,23 @@ fn tile<F: Fused, const R: usize, const V: usize>(
     c: &ViewMut<'_, f32>,
     row: usize,
     col: usize,
+    last: usize,
     add: bool,
     a: View<'_, f32>,
     b: View<'_, f32>,
 ) {
-    let place = |r: usize, v: usize| {
-        // The rows and columns of a tile are inside c.
-        c.start.wrapping_add((row + r) * c.row_step + col + v * F::Vector::LANES)
-    };
+    let lanes = F::Vector::LANES;
+    let place = |r: usize, v: usize| c.start.wrapping_add((row + r) * c.row_step + col + v * lanes);
+    // Only a single vector is ever cut short, so that whole ones cost no test inside the loops.
+    let part = V == 1 && last < lanes;
     let mut sums = [[F::Vector::splat(0.0); V]; R];
     if add {
         for r in 0..R {
             for v in 0..V {
-                // SAFETY: inside c, which is borrowed exclusively.
-                sums[r][v] = unsafe { F::Vector::load(place(r, v)) };
+                // SAFETY: these rows and columns are inside c, which is borrowed exclusively.
+                sums[r][v] = unsafe {
+                    if part { F::Vector::load_first(place(r, v), last) } else { F::Vector::load(place(r, v)) }
+                };
             }
         }
     }
@@ -108,8 +112,10 @@ fn tile<F: Fused, const R: usize, const V: usize>(
     for _ in 0..a.cols {
         let mut vectors = [F::Vector::splat(0.0); V];
         for v in 0..V {
+            let from = right.wrapping_add(v * lanes);
             // SAFETY: these columns of this row are inside b, whose view was checked.
-            vectors[v] = unsafe { F::Vector::load(right.add(v * F::Vector::LANES)) };
+            vectors[v] =
+                unsafe { if part { F::Vector::load_first(from, last) } else { F::Vector::load(from) } };
         }
         for r in 0..R {
             // SAFETY: row and column are inside a, whose view was checked.
@@ -123,8 +129,14 @@ fn tile<F: Fused, const R: usize, const V: usize>(
     }
     for r in 0..R {
         for v in 0..V {
-            // SAFETY: inside c, which is borrowed exclusively.
-            unsafe { sums[r][v].store(place(r, v)) };
+            // SAFETY: as for loading.
+            unsafe {
+                if part {
+                    sums[r][v].store_first(place(r, v), last);
+                } else {
+                    sums[r][v].store(place(r, v));
+                }
+            }
         }
     }
 }
@@ -147,6 +159,18 @@ impl Vector for [f32; 4] {
         unsafe { *to.cast() = self };
     }
     #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> [f32; 4] {
+        // SAFETY: `count` floats are readable by the caller's promise.
+        std::array::from_fn(|i| if i < count { unsafe { *from.add(i) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        for (i, &x) in self.iter().take(count).enumerate() {
+            // SAFETY: `count` floats are writable by the caller's promise.
+            unsafe { *to.add(i) = x };
+        }
+    }
+    #[inline(always)]
     fn mul_add(self, b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         [self[0] * b[0] + c[0], self[1] * b[1] + c[1], self[2] * b[2] + c[2], self[3] * b[3] + c[3]]
     }
@@ -158,14 +182,19 @@ mod x86 {
     //! which runs only where the machine reported them.
 
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-        _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m256i, __m512, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_maskload_ps,
+        _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_storeu_ps,
+        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps,
+        _mm512_storeu_ps,
     };
 
     use super::Vector;
 
     macro_rules! register {
-        ($type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $mul_add:ident) => {
+        (
+            $type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $mul_add:ident,
+            $load_first:expr, $store_first:expr
+        ) => {
             impl Vector for $type {
                 const LANES: usize = $lanes;
                 #[inline(always)]
@@ -184,6 +213,16 @@ mod x86 {
                     unsafe { $store(to, self) };
                 }
                 #[inline(always)]
+                unsafe fn load_first(from: *const f32, count: usize) -> $type {
+                    // SAFETY: the level has the instruction; lanes that are masked out are not read.
+                    unsafe { $load_first(from, count) }
+                }
+                #[inline(always)]
+                unsafe fn store_first(self, to: *mut f32, count: usize) {
+                    // SAFETY: the level has the instruction; lanes that are masked out are not written.
+                    unsafe { $store_first(to, self, count) };
+                }
+                #[inline(always)]
                 fn mul_add(self, b: $type, c: $type) -> $type {
                     // SAFETY: the level has the instruction.
                     unsafe { $mul_add(self, b, c) }
@@ -191,8 +230,41 @@ mod x86 {
             }
         };
     }
-    register!(__m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
-    register!(__m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps);
+    register!(
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        |from, count| _mm256_maskload_ps(from, mask8(count)),
+        |to, x, count| _mm256_maskstore_ps(to, mask8(count), x)
+    );
+    register!(
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        |from, count| _mm512_maskz_loadu_ps(mask16(count), from),
+        |to, x, count| _mm512_mask_storeu_ps(to, mask16(count), x)
+    );
+
+    /// All bits of the first `count` lanes.
+    #[inline(always)]
+    fn mask8(count: usize) -> __m256i {
+        // SAFETY: the level has the instructions.
+        unsafe {
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+        }
+    }
+
+    /// One bit for each of the first `count` lanes.
+    #[inline(always)]
+    fn mask16(count: usize) -> u16 {
+        ((1u32 << count) - 1) as u16
+    }
 }
 
 #[cfg(test)]
@@ -204,9 +276,17 @@ mod tests {
     fn odd_sizes_steps_and_offsets_agree_with_sums() {
         for level in Level::ALL {
             cpu::force(Some(level));
-            for (m, n, k) in
-                [(1, 1, 1), (7, 33, 31), (33, 7, 1), (13, 64, 5), (31, 130, 8), (5, 16, 0), (0, 4, 4)]
-            {
+            for (m, n, k) in [
+                (1, 1, 1),
+                (7, 33, 31),
+                (33, 7, 1),
+                (13, 64, 5),
+                (31, 130, 8),
+                (4, 3, 2),
+                (9, 47, 6),
+                (5, 16, 0),
+                (0, 4, 4),
+            ] {
                 let (b_step, c_step) = (n + 3, n + 5);
                 let value = |i: usize| (i * 37 % 19) as f32 - 9.0;
                 let a: Vec<f32> = (0..m * k + 1).map(value).collect();

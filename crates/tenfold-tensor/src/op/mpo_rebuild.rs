@@ -1,15 +1,27 @@
 //! Contracting the cores of a matrix product operator to its matrix.
+//!
+//! The chain of cores is cut in two at the bond that an exact cost model finds. Each half is contracted by plain
+//! matrix products of neighbors ([`chain`]) and reordered while it is small; the last product, which is nearly all of
+//! the work, then writes the rows of the matrix in place, so the full matrix is never copied. The gradient goes the
+//! same way back.
 
-use crate::kernel::permute;
-use crate::product::{Threads, View, ViewMut, gemm};
+mod chain;
+
+use chain::{Chain, Node};
+
+use crate::kernel::{permute, small};
+use crate::par::{self, Shared};
+use crate::product::{View, ViewMut};
 use crate::tape::record;
 use crate::{Array, Var};
 
+/// Rows of the left half that one task multiplies with a block of the right half, which then stays in cache.
+const LEFT_ROWS: usize = 16;
+/// Columns, or rows, of one task in the backward products.
+const BAND: usize = 64;
+
 /// The matrix of a matrix product operator: W[(i1..in), (j1..jn)] = sum over the bonds of the product of
 /// core_k[d(k-1), ik, jk, dk] (Gao et al. 2020, eq. 2).
-///
-/// Neighbors are merged by plain matrix products in the cheapest order, and the interleaved result is reordered once.
-/// The gradient walks the same tree of products.
 ///
 /// # Shapes
 /// Every core [d0, i, j, d1]; neighbors share a bond, the outer bonds are 1. The result is (prod i) x (prod j).
@@ -18,142 +30,181 @@ use crate::{Array, Var};
 /// When there is no core, a core does not have four axes, or bonds do not match.
 #[track_caller]
 pub fn mpo_rebuild(cores: &[Var]) -> Var {
-    assert!(!cores.is_empty(), "an operator without cores");
-    let mut bonds = vec![1];
-    for (i, core) in cores.iter().enumerate() {
-        let &[left, _, _, right] = core.shape() else { panic!("core {i} has shape {:?}", core.shape()) };
-        assert_eq!(left, bonds[i], "left bond of core {i} of shape {:?}", core.shape());
-        bonds.push(right);
+    let chain = Chain::new(cores);
+    let (rows, cols) = (chain.rows(0..cores.len()), chain.cols(0..cores.len()));
+    if let [core] = cores {
+        let shape = core.shape().to_vec();
+        let w = core.value().reshape(&[rows, cols]);
+        return record(&[core], w, move |gradient, sink| sink.add(0, gradient.reshape(&shape)));
     }
-    assert_eq!(bonds[cores.len()], 1, "right bond of the last core");
-    let dims: Vec<usize> = cores.iter().map(|core| core.shape()[1] * core.shape()[2]).collect();
-
-    let mut merged = Vec::new();
-    let root = merge(
-        &cores.iter().map(|core| core.value().clone()).collect::<Vec<_>>(),
-        &order(&dims, &bonds),
-        &dims,
-        &bonds,
-        0..cores.len(),
-        &mut merged,
-    );
-    let (shape, axes) = interleaved(cores);
-    let rows: usize = cores.iter().map(|core| core.shape()[1]).product();
-    let cols: usize = cores.iter().map(|core| core.shape()[2]).product();
-    let mut w = Array::stale(&[rows, cols]);
-    permute::permute(w.data_mut(), root.data(), &shape, &axes, false);
-
+    let halves = Halves::new(&chain, cores);
+    let w = halves.multiply();
     let inputs: Vec<&Var> = cores.iter().collect();
-    let shapes: Vec<Vec<usize>> = cores.iter().map(|core| core.shape().to_vec()).collect();
     record(&inputs, w, move |gradient, sink| {
-        let mut inverse = vec![0; axes.len()];
-        for (i, &axis) in axes.iter().enumerate() {
-            inverse[axis] = i;
+        let n = chain.len();
+        let cut = halves.cut;
+        if (0..cut).any(|core| sink.wants(core)) {
+            let left = halves.left_gradient(&gradient);
+            chain.backward(halves.left_node, halves.left.restore(&left), sink);
         }
-        let permuted: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
-        let mut flat = Array::stale(&[gradient.len()]);
-        permute::permute(flat.data_mut(), gradient.data(), &permuted, &inverse, false);
-        drop(gradient);
-        let mut pending = vec![(0..shapes.len(), flat)];
-        while let Some((range, gradient)) = pending.pop() {
-            if range.len() == 1 {
-                sink.add(range.start, gradient.reshape(&shapes[range.start]));
-                continue;
-            }
-            let Some(Merge { left, right, rows, bond, cols, split }) = merged.pop() else {
-                unreachable!("one merge per inner node of the tree")
-            };
-            let g = View::new(gradient.data(), rows, cols);
-            let wanted = |range: std::ops::Range<usize>, sink: &crate::tape::Sink<'_>| {
-                range.into_iter().any(|core| sink.wants(core))
-            };
-            let (before, after) = (range.start..split, split..range.end);
-            let mut parts = Vec::new();
-            if wanted(before.clone(), sink) || before.len() > 1 {
-                let mut d = Array::stale(&[rows * bond]);
-                let r = View::new(right.data(), bond, cols).t();
-                gemm(ViewMut::new(d.data_mut(), rows, bond), 0.0, 1.0, g, r, Threads::All);
-                parts.push((before, d));
-            }
-            if wanted(after.clone(), sink) || after.len() > 1 {
-                let mut d = Array::stale(&[bond * cols]);
-                let l = View::new(left.data(), rows, bond).t();
-                gemm(ViewMut::new(d.data_mut(), bond, cols), 0.0, 1.0, l, g, Threads::All);
-                parts.push((after, d));
-            }
-            pending.extend(parts);
+        if (cut..n).any(|core| sink.wants(core)) {
+            let right = right_gradient(&halves.left_matrix, halves.sizes, &gradient);
+            chain.backward(halves.right_node, halves.right.restore(&right), sink);
         }
     })
 }
 
-/// One product of the tree: left (rows x bond) times right (bond x cols).
-struct Merge {
-    left: Array,
-    right: Array,
-    rows: usize,
+/// Row and column indices of both halves, and the bond between them.
+#[derive(Clone, Copy)]
+struct Sizes {
+    left_rows: usize,
+    left_cols: usize,
     bond: usize,
-    cols: usize,
-    split: usize,
+    right_rows: usize,
+    right_cols: usize,
 }
 
-/// Contracts a range of cores; appends the merges left subtree first, then right subtree, then itself.
-fn merge(
-    cores: &[Array],
-    splits: &[Vec<usize>],
-    dims: &[usize],
-    bonds: &[usize],
-    range: std::ops::Range<usize>,
-    merged: &mut Vec<Merge>,
-) -> Array {
-    if range.len() == 1 {
-        return cores[range.start].clone();
+/// Both contracted halves.
+struct Halves {
+    cut: usize,
+    sizes: Sizes,
+    left: Order,
+    right: Order,
+    left_node: Node,
+    right_node: Node,
+    /// Left rows x left columns x bond.
+    left_matrix: Array,
+    /// Bond first, as contracted.
+    right_value: Array,
+}
+
+impl Halves {
+    fn new(chain: &Chain, cores: &[Var]) -> Halves {
+        let n = chain.len();
+        let cut = chain.root_cut();
+        let (left_value, left_node) = chain.contract(cores, 0..cut);
+        let (right_value, right_node) = chain.contract(cores, cut..n);
+        let sizes = Sizes {
+            left_rows: chain.rows(0..cut),
+            left_cols: chain.cols(0..cut),
+            bond: chain.bond(cut),
+            right_rows: chain.rows(cut..n),
+            right_cols: chain.cols(cut..n),
+        };
+        // Axes of the left half: i1 j1 .. bond; of the right half: bond, i j ..
+        let mut left_shape = chain.interleaved(0..cut);
+        left_shape.push(sizes.bond);
+        let mut right_shape = vec![sizes.bond];
+        right_shape.extend(chain.interleaved(cut..n));
+        let (k, l) = (cut, n - cut);
+        let left_axes = (0..k).map(|i| 2 * i).chain((0..k).map(|i| 2 * i + 1)).chain([2 * k]).collect();
+        let right_axes = (0..l).map(|i| 2 * i + 1).chain([0]).chain((0..l).map(|i| 2 * i + 2)).collect();
+        let left = Order { shape: left_shape, axes: left_axes };
+        let right = Order { shape: right_shape, axes: right_axes };
+        let left_matrix = left.apply(&left_value);
+        Halves { cut, sizes, left, right, left_node, right_node, left_matrix, right_value }
     }
-    let split = splits[range.start][range.end];
-    let left = merge(cores, splits, dims, bonds, range.start..split, merged);
-    let right = merge(cores, splits, dims, bonds, split..range.end, merged);
-    let bond = bonds[split];
-    let rows = bonds[range.start] * dims[range.start..split].iter().product::<usize>();
-    let cols = dims[split..range.end].iter().product::<usize>() * bonds[range.end];
-    let mut out = Array::stale(&[rows * cols]);
-    gemm(
-        ViewMut::new(out.data_mut(), rows, cols),
-        0.0,
-        1.0,
-        View::new(left.data(), rows, bond),
-        View::new(right.data(), bond, cols),
-        Threads::All,
-    );
-    merged.push(Merge { left, right, rows, bond, cols, split });
+
+    /// Every row of the matrix is one product: (left columns x bond) times (bond x right columns).
+    fn multiply(&self) -> Array {
+        let Sizes { left_rows, left_cols, bond, right_rows, right_cols } = self.sizes;
+        let cols = left_cols * right_cols;
+        let right = self.right.apply(&self.right_value); // right rows x bond x right columns
+        let mut w = Array::stale(&[left_rows * right_rows, cols]);
+        let out = Shared::new(w.data_mut());
+        let blocks = left_rows.div_ceil(LEFT_ROWS);
+        par::each(right_rows * blocks, |task| {
+            let (j, block) = (task / blocks, task % blocks);
+            let right = View::new(&right.data()[j * bond * right_cols..], bond, right_cols);
+            for i in block * LEFT_ROWS..((block + 1) * LEFT_ROWS).min(left_rows) {
+                let left = View::new(&self.left_matrix.data()[i * left_cols * bond..], left_cols, bond);
+                // SAFETY: every row of the matrix belongs to one task.
+                let row = unsafe { out.slice((i * right_rows + j) * cols, cols) };
+                small::product(ViewMut::new(row, left_cols, right_cols), false, left, right);
+            }
+        });
+        w
+    }
+
+    /// Gradient of the left half: of each block of columns, the sum over right rows of the gradient of the matrix's
+    /// row times the transposed right block.
+    fn left_gradient(&self, gradient: &Array) -> Array {
+        let Sizes { left_rows, left_cols, bond, right_rows, right_cols } = self.sizes;
+        let cols = left_cols * right_cols;
+        let right = self.right.bond_last().apply(&self.right_value); // right rows x right columns x bond
+        let mut out = Array::stale(&[left_rows * left_cols * bond]);
+        let shared = Shared::new(out.data_mut());
+        let bands = left_cols.div_ceil(BAND);
+        par::each(left_rows * bands, |task| {
+            let (i, band) = (task / bands, task % bands);
+            let (first, count) = (band * BAND, BAND.min(left_cols - band * BAND));
+            for j in 0..right_rows {
+                let row = &gradient.data()[(i * right_rows + j) * cols + first * right_cols..];
+                let right = View::new(&right.data()[j * right_cols * bond..], right_cols, bond);
+                // SAFETY: every band of columns of a left row belongs to one task.
+                let to = unsafe { shared.slice((i * left_cols + first) * bond, count * bond) };
+                small::product(
+                    ViewMut::new(to, count, bond),
+                    j > 0,
+                    View::new(row, count, right_cols),
+                    right,
+                );
+            }
+        });
+        out
+    }
+}
+
+/// Gradient of the right half: the sum over left rows of the transposed left block times the gradient of the row.
+fn right_gradient(left: &Array, sizes: Sizes, gradient: &Array) -> Array {
+    let Sizes { left_rows, left_cols, bond, right_rows, right_cols } = sizes;
+    let cols = left_cols * right_cols;
+    let mut out = Array::stale(&[right_rows * bond * right_cols]);
+    let shared = Shared::new(out.data_mut());
+    let bands = right_cols.div_ceil(BAND);
+    par::each(right_rows * bands, |task| {
+        let (j, band) = (task / bands, task % bands);
+        let (first, count) = (band * BAND, BAND.min(right_cols - band * BAND));
+        for i in 0..left_rows {
+            let row = &gradient.data()[(i * right_rows + j) * cols + first..];
+            let row = View::strided(row, left_cols, count, right_cols, 1);
+            let left = View::new(&left.data()[i * left_cols * bond..], left_cols, bond).t();
+            // SAFETY: every band of columns of a right row belongs to one task.
+            let to = unsafe { shared.matrix(j * bond * right_cols + first, bond, count, right_cols) };
+            small::product(to, i > 0, left, row);
+        }
+    });
     out
 }
 
-/// The split of every range of cores that needs the fewest multiplications, by dynamic programming over ranges.
-fn order(dims: &[usize], bonds: &[usize]) -> Vec<Vec<usize>> {
-    let n = dims.len();
-    let mut cost = vec![vec![0.0f64; n + 1]; n + 1];
-    let mut splits = vec![vec![0; n + 1]; n + 1];
-    for len in 2..=n {
-        for start in 0..=n - len {
-            let end = start + len;
-            let outer = dims[start..end].iter().map(|&dim| dim as f64).product::<f64>()
-                * bonds[start] as f64
-                * bonds[end] as f64;
-            cost[start][end] = f64::INFINITY;
-            for split in start + 1..end {
-                let total = cost[start][split] + cost[split][end] + outer * bonds[split] as f64;
-                if total < cost[start][end] {
-                    cost[start][end] = total;
-                    splits[start][end] = split;
-                }
-            }
-        }
-    }
-    splits
+/// A reordering of the axes of a contracted half.
+struct Order {
+    shape: Vec<usize>,
+    axes: Vec<usize>,
 }
 
-/// Shape i1 j1 .. in jn of the contracted chain, and the order of axes that makes it i1..in j1..jn.
-fn interleaved(cores: &[Var]) -> (Vec<usize>, Vec<usize>) {
-    let shape = cores.iter().flat_map(|core| [core.shape()[1], core.shape()[2]]).collect();
-    let axes = (0..cores.len()).map(|k| 2 * k).chain((0..cores.len()).map(|k| 2 * k + 1)).collect();
-    (shape, axes)
+impl Order {
+    fn apply(&self, value: &Array) -> Array {
+        let mut out = Array::stale(&[value.len()]);
+        permute::permute(out.data_mut(), value.data(), &self.shape, &self.axes, false);
+        out
+    }
+
+    /// The gradient of the value from that of the reordered one.
+    fn restore(&self, gradient: &Array) -> Array {
+        let mut inverse = vec![0; self.axes.len()];
+        for (i, &axis) in self.axes.iter().enumerate() {
+            inverse[axis] = i;
+        }
+        let shape: Vec<usize> = self.axes.iter().map(|&axis| self.shape[axis]).collect();
+        let mut out = Array::stale(&[gradient.len()]);
+        permute::permute(out.data_mut(), gradient.data(), &shape, &inverse, false);
+        out
+    }
+
+    /// The order that has the first axis of the value, the bond of a right half, at the end.
+    fn bond_last(&self) -> Order {
+        let axes = self.axes.iter().copied().filter(|&axis| axis != 0).chain([0]).collect();
+        Order { shape: self.shape.clone(), axes }
+    }
 }

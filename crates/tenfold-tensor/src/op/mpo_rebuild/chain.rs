@@ -1,0 +1,164 @@
+//! Contracting a range of neighboring cores, and its gradient.
+
+use std::ops::Range;
+
+use crate::product::{Threads, View, ViewMut, gemm};
+use crate::tape::Sink;
+use crate::{Array, Var};
+
+/// Sizes of the cores, and for every range the cut that needs the fewest multiplications.
+pub(super) struct Chain {
+    shapes: Vec<[usize; 4]>,
+    cuts: Vec<Vec<usize>>,
+}
+
+/// What the gradient of a range needs.
+pub(super) enum Node {
+    /// A core itself.
+    Core(usize),
+    /// The product of two neighboring ranges.
+    Merge { range: Range<usize>, parts: Box<[(Array, Node); 2]> },
+}
+
+impl Chain {
+    #[track_caller]
+    pub(super) fn new(cores: &[Var]) -> Chain {
+        assert!(!cores.is_empty(), "an operator without cores");
+        let mut bond = 1;
+        let shapes: Vec<[usize; 4]> = cores
+            .iter()
+            .enumerate()
+            .map(|(i, core)| {
+                let &[left, row, col, right] = core.shape() else {
+                    panic!("core {i} has shape {:?}, expected four axes", core.shape())
+                };
+                assert_eq!(left, bond, "left bond of core {i} of shape {:?}", core.shape());
+                bond = right;
+                [left, row, col, right]
+            })
+            .collect();
+        assert_eq!(bond, 1, "right bond of the last core");
+        let cuts = cheapest_cuts(&shapes);
+        Chain { shapes, cuts }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// The bond left of a core.
+    pub(super) fn bond(&self, core: usize) -> usize {
+        self.shapes[core][0]
+    }
+
+    pub(super) fn rows(&self, range: Range<usize>) -> usize {
+        self.shapes[range].iter().map(|s| s[1]).product()
+    }
+
+    pub(super) fn cols(&self, range: Range<usize>) -> usize {
+        self.shapes[range].iter().map(|s| s[2]).product()
+    }
+
+    /// i, j of every core of a range.
+    pub(super) fn interleaved(&self, range: Range<usize>) -> Vec<usize> {
+        self.shapes[range].iter().flat_map(|s| [s[1], s[2]]).collect()
+    }
+
+    /// Where to cut the whole chain.
+    pub(super) fn root_cut(&self) -> usize {
+        self.cuts[0][self.len()]
+    }
+
+    /// The contraction of a range, [d0, i, j, i, j, .., d1].
+    pub(super) fn contract(&self, cores: &[Var], range: Range<usize>) -> (Array, Node) {
+        if range.len() == 1 {
+            return (cores[range.start].value().clone(), Node::Core(range.start));
+        }
+        let cut = self.cuts[range.start][range.end];
+        let (left, left_node) = self.contract(cores, range.start..cut);
+        let (right, right_node) = self.contract(cores, cut..range.end);
+        let (rows, bond, cols) = self.product_shape(&range, cut);
+        let mut out = Array::stale(&[rows * cols]);
+        gemm(
+            ViewMut::new(out.data_mut(), rows, cols),
+            0.0,
+            1.0,
+            View::new(left.data(), rows, bond),
+            View::new(right.data(), bond, cols),
+            Threads::All,
+        );
+        let parts = Box::new([(left, left_node), (right, right_node)]);
+        (out, Node::Merge { range, parts })
+    }
+
+    /// Pours the gradient of a contracted range into its cores.
+    pub(super) fn backward(&self, node: Node, gradient: Array, sink: &mut Sink<'_>) {
+        let (range, parts) = match node {
+            Node::Core(core) => return sink.add(core, gradient.reshape(&self.shapes[core])),
+            Node::Merge { range, parts } => (range, parts),
+        };
+        let cut = self.cuts[range.start][range.end];
+        let (rows, bond, cols) = self.product_shape(&range, cut);
+        let g = View::new(gradient.data(), rows, cols);
+        let [(left, left_node), (right, right_node)] = *parts;
+        if (range.start..cut).any(|core| sink.wants(core)) {
+            let mut d = Array::stale(&[rows * bond]);
+            let right = View::new(right.data(), bond, cols).t();
+            gemm(ViewMut::new(d.data_mut(), rows, bond), 0.0, 1.0, g, right, Threads::All);
+            self.backward(left_node, d, sink);
+        }
+        if (cut..range.end).any(|core| sink.wants(core)) {
+            let mut d = Array::stale(&[bond * cols]);
+            let left = View::new(left.data(), rows, bond).t();
+            gemm(ViewMut::new(d.data_mut(), bond, cols), 0.0, 1.0, left, g, Threads::All);
+            self.backward(right_node, d, sink);
+        }
+    }
+
+    /// Rows, inner size and columns of the product of both parts of a range.
+    fn product_shape(&self, range: &Range<usize>, cut: usize) -> (usize, usize, usize) {
+        let size = |range: Range<usize>| self.rows(range.clone()) * self.cols(range);
+        (
+            self.shapes[range.start][0] * size(range.start..cut),
+            self.bond(cut),
+            size(cut..range.end) * self.shapes[range.end - 1][3],
+        )
+    }
+}
+
+/// The cut of every range with the fewest multiplications, by dynamic programming over ranges: exact.
+fn cheapest_cuts(shapes: &[[usize; 4]]) -> Vec<Vec<usize>> {
+    let n = shapes.len();
+    let mut cost = vec![vec![0.0f64; n + 1]; n + 1];
+    let mut cuts = vec![vec![0; n + 1]; n + 1];
+    for len in 2..=n {
+        for start in 0..=n - len {
+            let end = start + len;
+            let size: f64 = shapes[start..end].iter().map(|s| (s[1] * s[2]) as f64).product();
+            let outer = size * (shapes[start][0] * shapes[end - 1][3]) as f64;
+            cost[start][end] = f64::INFINITY;
+            for cut in start + 1..end {
+                let total = cost[start][cut] + cost[cut][end] + outer * shapes[cut][0] as f64;
+                if total < cost[start][end] {
+                    cost[start][end] = total;
+                    cuts[start][end] = cut;
+                }
+            }
+        }
+    }
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cheapest_cut_avoids_the_wide_bond() {
+        // Bonds 1-16-32-2-16-1 of a 768 x 3072 matrix: the last product is done over the bond of 2.
+        let shapes = [[1, 4, 4, 16], [16, 4, 4, 32], [32, 3, 6, 2], [2, 4, 8, 16], [16, 4, 4, 1]];
+        let cuts = cheapest_cuts(&shapes);
+        assert_eq!(cuts[0][5], 3);
+        assert_eq!((cuts[0][2], cuts[3][5]), (1, 4));
+    }
+}
