@@ -1,0 +1,54 @@
+//! What a recipe means where it says nothing: every default and every limit, in one place. `recipes/reference.toml`
+//! shows them beside their keys, and a test compares the two.
+
+use tenfold_train::Decay;
+
+/// `seed`: of batches and of the choice of calibration text.
+pub const SEED: u64 = 17;
+/// `calibration.tokens`: enough for second moments of a few thousand inputs, seconds to run.
+pub const CALIBRATION_TOKENS: usize = 20_000;
+/// `phase.tokens`: tokens in the batch of one step.
+pub const BATCH_TOKENS: usize = 2048;
+/// `phase.hidden`: weight of the token-level term of distillation beside the embedding term.
+pub const HIDDEN: f64 = 1.0;
+/// `phase.train`: every leaf.
+pub const TRAIN: &str = "**";
+/// `phase.optimizer.lr`: peak rate.
+pub const RATE: f64 = 3e-4;
+/// `phase.optimizer.weight-decay`.
+pub const WEIGHT_DECAY: f64 = 0.0;
+/// `phase.optimizer.beta1`. Source: Kingma and Ba 2015, algorithm 1.
+pub const BETA1: f64 = 0.9;
+/// `phase.optimizer.beta2`. Source: Kingma and Ba 2015, algorithm 1.
+pub const BETA2: f64 = 0.999;
+/// `phase.optimizer.eps`. Source: Kingma and Ba 2015, algorithm 1.
+pub const EPS: f64 = 1e-8;
+/// `phase.schedule.warmup`: steps over which the rate rises from 0; all of them where there are fewer.
+pub const WARMUP: u64 = 10;
+/// `phase.schedule.decay`: how the rate falls after the warm-up.
+pub const DECAY: Decay = Decay::Linear;
+/// `phase.schedule.floor`: share of the peak rate that is left at the last step.
+pub const FLOOR: f64 = 0.0;
+/// `phase.clip`: the largest norm of all gradients together; 0 switches clipping off.
+pub const CLIP: f64 = 1.0;
+/// `phase.checkpoint-every`: steps between checkpoints.
+pub const CHECKPOINT_EVERY: u64 = 50;
+/// `phase.group.rate`: multiple of the phase's rate.
+pub const GROUP_RATE: f64 = 1.0;
+/// `eval.tasks`.
+pub const TASKS: &[&str] = &["fidelity@1"];
+
+/// The longest recipe that is read, in bytes.
+pub const RECIPE_LIMIT: u64 = 4 << 20;
+/// The longest text file that is read, in bytes.
+pub const TEXT_LIMIT: u64 = 1 << 30;
+/// The longest name, in characters: it becomes a folder's name.
+pub const NAME_LIMIT: usize = 100;
+/// The most steps of a phase.
+pub const STEPS_LIMIT: u64 = 100_000_000;
+/// The most tokens of a batch, or of calibration text.
+pub const TOKENS_LIMIT: u64 = 1 << 32;
+/// The largest share that `budget.parameters` may name: full-rank operators are larger than what they replace.
+pub const BUDGET_LIMIT: f64 = 100.0;
+/// Bytes of the untouched model's answers that are kept in memory between variants.
+pub const TEACHER_BYTES: usize = 512 << 20;

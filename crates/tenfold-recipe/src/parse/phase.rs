@@ -1,0 +1,109 @@
+//! A phase: an objective, what trains, and how.
+
+use super::reader::Reader;
+use super::section::text_source;
+use crate::default;
+use crate::place::Located;
+use crate::recipe::{Group, Objective, Optimizer, Phase, Schedule};
+use tenfold_train::Decay;
+use tenfold_weight::Selector;
+
+/// The objectives by name.
+const OBJECTIVES: [(&str, ()); 1] = [("distill", ())];
+/// The optimizers by name.
+const OPTIMIZERS: [(&str, ()); 1] = [("adamw", ())];
+
+/// One `[[phase]]`; nothing when a fault leaves no phase.
+pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
+    let objective = table
+        .need("objective", "what is minimized, \"distill\"")
+        .and_then(|entry| table.word("objective", "objective", entry, &OBJECTIVES));
+    let text = text_source(table);
+    let hidden = table.number("hidden", "a number of at least 0", |x| x >= 0.0, default::HIDDEN);
+    let steps = table
+        .need("steps", "the number of optimizer steps")
+        .and_then(|entry| table.count_of("steps", entry, 1..=default::STEPS_LIMIT));
+    let tokens = table.count("tokens", 1..=default::TOKENS_LIMIT, default::BATCH_TOKENS as u64) as usize;
+    let train = match table.get("train") {
+        Some(entry) => table.selectors("train", entry),
+        None => Selector::parse(default::TRAIN).ok().map(|all| vec![Located::from(all)]),
+    };
+    let optimizer = optimizer(table);
+    let schedule = schedule(table, steps.unwrap_or(default::STEPS_LIMIT));
+    let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
+    let checkpoint_every =
+        table.count("checkpoint-every", 1..=default::STEPS_LIMIT, default::CHECKPOINT_EVERY);
+    let groups: Vec<_> = table
+        .tables("group", "[[phase.group]]")
+        .iter()
+        .map(|one| group(one, optimizer.weight_decay))
+        .collect();
+    table.finish();
+    objective?;
+    Some(Phase {
+        objective: Objective::Distill { text, hidden },
+        steps: steps?,
+        tokens,
+        train: train?,
+        optimizer,
+        schedule,
+        clip: (clip > 0.0).then_some(clip),
+        checkpoint_every,
+        groups: groups.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn optimizer(table: &Reader<'_>) -> Optimizer {
+    let mut found = Optimizer {
+        rate: default::RATE,
+        weight_decay: default::WEIGHT_DECAY,
+        beta1: default::BETA1,
+        beta2: default::BETA2,
+        eps: default::EPS,
+    };
+    if let Some(table) = table.table("optimizer", "optimizer") {
+        if let Some(entry) = table.get("kind") {
+            // There is one optimizer; its name may be left out.
+            let _ = table.word("kind", "optimizer", entry, &OPTIMIZERS);
+        }
+        let moment = |x: f64| (0.0..1.0).contains(&x);
+        found.rate =
+            table.number("lr", "a number above 0 and at most 10", |x| x > 0.0 && x <= 10.0, found.rate);
+        found.weight_decay = decay(&table, found.weight_decay);
+        found.beta1 = table.number("beta1", "a number from 0 to below 1", moment, found.beta1);
+        found.beta2 = table.number("beta2", "a number from 0 to below 1", moment, found.beta2);
+        found.eps = table.number("eps", "a number above 0 and at most 1", |x| x > 0.0 && x <= 1.0, found.eps);
+        table.finish();
+    }
+    found
+}
+
+fn schedule(table: &Reader<'_>, steps: u64) -> Schedule {
+    let mut found =
+        Schedule { warmup: default::WARMUP.min(steps), decay: default::DECAY, floor: default::FLOOR };
+    if let Some(table) = table.table("schedule", "schedule") {
+        // The warm-up ends within the phase.
+        found.warmup = table.count("warmup", 0..=steps, found.warmup);
+        let words = Decay::ALL.map(|decay| (decay.word(), decay));
+        let word = table.get("decay").and_then(|entry| table.word("decay", "decay", entry, &words));
+        found.decay = word.unwrap_or(found.decay);
+        found.floor =
+            table.number("floor", "a number from 0 to 1", |x| (0.0..=1.0).contains(&x), found.floor);
+        table.finish();
+    }
+    found
+}
+
+fn group(table: &Reader<'_>, inherited: f64) -> Option<Group> {
+    let select =
+        table.need("select", "a selector or a list of them").and_then(|e| table.selectors("select", e));
+    let expected = "a number from 0 to 1000";
+    let rate = table.number("rate", expected, |x| (0.0..=1000.0).contains(&x), default::GROUP_RATE);
+    let weight_decay = decay(table, inherited);
+    table.finish();
+    Some(Group { select: select?, rate, weight_decay })
+}
+
+fn decay(table: &Reader<'_>, default: f64) -> f64 {
+    table.number("weight-decay", "a number from 0 to 10", |x| (0.0..=10.0).contains(&x), default)
+}

@@ -1,0 +1,147 @@
+//! The tables that a recipe has once: the top level, model, calibration, eval, budget.
+
+use super::reader::Reader;
+use super::{RECEIPT, phase, step};
+use crate::default;
+use crate::fault::Problem;
+use crate::recipe::{Calibration, Eval, Recipe, Task};
+use crate::text::TextSource;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+use tenfold_format::source::Source;
+
+/// The largest seed: TOML integers are signed.
+const SEED_LIMIT: u64 = i64::MAX as u64;
+
+/// The whole recipe; nothing when a fault was noted that leaves no recipe.
+pub(super) fn recipe(path: &Path, root: &Reader<'_>) -> Option<Recipe> {
+    let name = name(root);
+    let seed = root.count("seed", 0..=SEED_LIMIT, default::SEED);
+    let from = match root.table("model", "[model]") {
+        Some(table) => sources(&table),
+        None => {
+            // A value of another type under this key has been reported already.
+            if root.get("model").is_none() {
+                root.need("model", "a table [model] with from = \"hf:owner/name\"");
+            }
+            None
+        }
+    };
+    let calibration = calibration(root);
+    let steps: Vec<_> = root.tables("step", "[[step]]").iter().map(step::step).collect();
+    let phases: Vec<_> = root.tables("phase", "[[phase]]").iter().map(phase::phase).collect();
+    let eval = eval(root);
+    let budget = budget(root);
+    let hashes = hashes(root);
+    root.finish();
+    Some(Recipe {
+        path: path.to_owned(),
+        name: name?,
+        seed,
+        from: from?,
+        calibration,
+        steps: steps.into_iter().collect::<Option<_>>()?,
+        phases: phases.into_iter().collect::<Option<_>>()?,
+        eval,
+        budget,
+        hashes,
+    })
+}
+
+fn name(root: &Reader<'_>) -> Option<String> {
+    let name = root.text("name", root.need("name", "a text, the name of its runs")?)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let fits = (1..=default::NAME_LIMIT).contains(&name.value.len())
+        && name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.value.chars().all(plain);
+    if !fits {
+        let expected = format!(
+            "1 to {} letters, digits, '-', '_' and '.', beginning with a letter or digit: runs are kept in a folder \
+             of that name",
+            default::NAME_LIMIT
+        );
+        let (key, got) = ("name".to_owned(), format!("{:?}", name.value));
+        root.fault(name.place, Problem::OutOfRange { key, expected, got });
+    }
+    fits.then(|| name.value.to_owned())
+}
+
+fn sources(table: &Reader<'_>) -> Option<Vec<Source>> {
+    let from = table.need("from", "a source or a list of them, such as \"hf:owner/name\" or \"path:FOLDER\"");
+    let texts = from.and_then(|entry| table.texts("from", entry));
+    table.finish();
+    let parse = |text: crate::place::Located<&str>| match Source::from_str(text.value) {
+        Ok(source) => Some(source),
+        Err(error) => {
+            table.fault(text.place, Problem::Source(error));
+            None
+        }
+    };
+    Some(texts?.into_iter().filter_map(parse).collect())
+}
+
+fn calibration(root: &Reader<'_>) -> Calibration {
+    let mut found = Calibration { text: TextSource::Shipped, tokens: default::CALIBRATION_TOKENS };
+    if let Some(table) = root.table("calibration", "[calibration]") {
+        found.text = text_source(&table);
+        found.tokens = table.count("tokens", 1..=default::TOKENS_LIMIT, found.tokens as u64) as usize;
+        table.finish();
+    }
+    found
+}
+
+fn eval(root: &Reader<'_>) -> Eval {
+    let table = root.table("eval", "[eval]");
+    let known = Task::ALL.map(|task| (task.name(), task));
+    let listed = table.as_ref().and_then(|table| Some((table, table.get("tasks")?)));
+    let tasks = match listed {
+        Some((table, entry)) => {
+            let texts = table.texts("tasks", entry).unwrap_or_default();
+            texts.into_iter().filter_map(|text| table.word_at("task", text, &known)).collect()
+        }
+        None => default::TASKS.iter().filter_map(|name| Task::parse(name)).collect(),
+    };
+    let text = table.as_ref().map(text_source).unwrap_or_default();
+    if let Some(table) = table {
+        table.finish();
+    }
+    Eval { tasks, text }
+}
+
+fn budget(root: &Reader<'_>) -> Option<f64> {
+    let table = root.table("budget", "[budget]")?;
+    let expected =
+        format!("a share of the tree's stored parameters, above 0 and at most {}", default::BUDGET_LIMIT);
+    if table.need("parameters", &expected).is_none() {
+        table.finish();
+        return None;
+    }
+    let share = table.number("parameters", &expected, |x| x > 0.0 && x <= default::BUDGET_LIMIT, 1.0);
+    table.finish();
+    Some(share)
+}
+
+/// The key `text` of a table.
+pub(super) fn text_source(table: &Reader<'_>) -> TextSource {
+    let Some(text) = table.get("text").and_then(|entry| table.text("text", entry)) else {
+        return TextSource::Shipped;
+    };
+    TextSource::parse(text.value).unwrap_or_else(|| {
+        let (key, got) = ("text".to_owned(), format!("{:?}", text.value));
+        let expected = "\"shipped\" or \"path:FILE\"".to_owned();
+        table.fault(text.place, Problem::OutOfRange { key, expected, got });
+        TextSource::Shipped
+    })
+}
+
+/// The hashes of a receipt. The rest of that table is no part of the recipe and is not looked at.
+fn hashes(root: &Reader<'_>) -> BTreeMap<String, String> {
+    let receipt = root.get(RECEIPT).and_then(|entry| entry.value.as_table());
+    let hashes = receipt.and_then(|table| table.get("hashes")).and_then(|value| value.get_ref().as_table());
+    let text = |(key, value): (&toml::Spanned<_>, &toml::Spanned<toml::de::DeValue<'_>>)| {
+        let key: &std::borrow::Cow<'_, str> = key.get_ref();
+        Some((key.to_string(), value.get_ref().as_str()?.to_owned()))
+    };
+    hashes.into_iter().flat_map(|table| table.iter().filter_map(text)).collect()
+}

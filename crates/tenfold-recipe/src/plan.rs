@@ -1,0 +1,214 @@
+//! A plan: a recipe matched against a tree, before any arithmetic.
+//!
+//! It says for every weight what it becomes, what that stores, and which of its leaves train. Only shapes and forms
+//! are looked at, so a tree of zeros serves as well as a trained one.
+
+mod budget;
+mod matching;
+mod train;
+
+pub use matching::Near;
+pub(crate) use train::{Trained, trained};
+
+use crate::error::Error;
+use crate::fault::{Fault, Problem};
+use crate::recipe::Recipe;
+use matching::Matches;
+use serde::Serialize;
+use std::sync::Arc;
+use tenfold_method::{Method, Planned, registry};
+use tenfold_weight::{Form, Path, Tree};
+
+/// Bytes of a stored number.
+const BYTES: usize = 4;
+
+/// What a recipe will make of a tree.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// The recipe's name.
+    pub name: String,
+    /// Every weight, in path order.
+    pub rows: Vec<Row>,
+    /// All weights together.
+    pub totals: Totals,
+    /// Stored parameters that the recipe's budget allows.
+    pub budget: Option<usize>,
+    /// For every step in order: the share of each matrix that the budget leaves it, where the step has no size of
+    /// its own.
+    pub shares: Vec<Option<f64>>,
+}
+
+/// What becomes of one weight.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The weight's path.
+    pub path: String,
+    /// O x I of a matrix, n of a vector.
+    pub shape: Vec<usize>,
+    /// The steps that rewrite it, from 1, in order; none for a weight that stays as it is.
+    pub steps: Vec<usize>,
+    /// Its form now.
+    pub from: String,
+    /// Its form afterwards.
+    pub to: String,
+    /// Parameters stored now.
+    pub parameters_before: usize,
+    /// Parameters stored afterwards; at most, unless `exact`.
+    pub parameters_after: usize,
+    /// Bytes stored now.
+    pub bytes_before: usize,
+    /// Bytes stored afterwards; at most, unless `exact`.
+    pub bytes_after: usize,
+    /// Whether form and size are certain before any evidence is seen.
+    pub exact: bool,
+    /// Which of its leaves train, in words: `all`, `nothing`, `auxiliary`.
+    pub trains: String,
+}
+
+/// Sums over all rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Weights in the tree.
+    pub weights: usize,
+    /// Weights that a step rewrites.
+    pub rewritten: usize,
+    /// Parameters stored now.
+    pub parameters_before: usize,
+    /// Parameters stored afterwards; at most, unless `exact`.
+    pub parameters_after: usize,
+    /// Bytes stored now.
+    pub bytes_before: usize,
+    /// Bytes stored afterwards; at most, unless `exact`.
+    pub bytes_after: usize,
+    /// Whether the sums are certain.
+    pub exact: bool,
+}
+
+impl Plan {
+    /// Matches a recipe against a tree.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] with every fault: selectors that match nothing, selected weights that are no matrices, a
+    /// budget that cannot be met.
+    pub fn of(recipe: &Recipe, tree: &Tree) -> Result<Self, Error> {
+        Resolved::of(recipe, tree).map(|resolved| resolved.plan)
+    }
+
+    /// Whether the planned size keeps the budget; nothing without one.
+    pub fn within_budget(&self) -> Option<bool> {
+        self.budget.map(|most| self.totals.parameters_after <= most)
+    }
+}
+
+/// A plan with what it takes to carry it out.
+pub(crate) struct Resolved {
+    /// The method of every step, with its budget's share.
+    pub(crate) methods: Vec<Arc<dyn Method>>,
+    /// The weights of every step.
+    pub(crate) paths: Vec<Vec<Path>>,
+    pub(crate) plan: Plan,
+}
+
+impl Resolved {
+    pub(crate) fn of(recipe: &Recipe, tree: &Tree) -> Result<Self, Error> {
+        let fail = |mut faults: Vec<Fault>| {
+            faults.sort_by_key(|fault| (fault.line, fault.column));
+            Error::Recipe { path: recipe.path.clone(), faults }
+        };
+        let matches = Matches::of(&recipe.steps, tree).map_err(fail)?;
+        let allowed = recipe.budget.map(|share| (share * tree.parameters() as f64) as usize);
+        let sizes =
+            budget::sizes(&recipe.steps, &matches, tree, allowed).map_err(|fault| fail(vec![fault]))?;
+        let weights = plan_weights(recipe, &matches, &sizes.methods, tree).map_err(fail)?;
+        let faults = train::unmatched(&recipe.phases, &weights);
+        if !faults.is_empty() {
+            return Err(fail(faults));
+        }
+        let rows: Vec<Row> = weights.iter().map(|weight| weight.row(recipe, &sizes.methods)).collect();
+        let totals = Totals::of(&rows);
+        let plan = Plan { name: recipe.name.clone(), rows, totals, budget: allowed, shares: sizes.shares };
+        Ok(Self { methods: sizes.methods, paths: matches.paths, plan })
+    }
+}
+
+/// One weight of the tree and what is planned for it.
+pub(crate) struct Weight<'t> {
+    pub(crate) path: &'t Path,
+    pub(crate) form: &'t Form,
+    /// Indices of the steps that rewrite it, in order.
+    pub(crate) steps: Vec<usize>,
+    /// What the last of them makes of it.
+    pub(crate) planned: Planned,
+}
+
+impl Weight<'_> {
+    fn row(&self, recipe: &Recipe, methods: &[Arc<dyn Method>]) -> Row {
+        let cost = self.form.cost();
+        let method = self.steps.last().map(|step| &*methods[*step]);
+        let bytes_after = if self.steps.is_empty() { cost.bytes } else { BYTES * self.planned.parameters };
+        Row {
+            path: self.path.to_string(),
+            shape: self.form.shape(),
+            steps: self.steps.iter().map(|step| step + 1).collect(),
+            from: self.form.describe(),
+            to: self.planned.form.clone(),
+            parameters_before: cost.parameters,
+            parameters_after: self.planned.parameters,
+            bytes_before: cost.bytes,
+            bytes_after,
+            exact: self.planned.exact,
+            trains: train::words(&recipe.phases, method, self),
+        }
+    }
+}
+
+fn plan_weights<'t>(
+    recipe: &Recipe,
+    matches: &Matches,
+    methods: &[Arc<dyn Method>],
+    tree: &'t Tree,
+) -> Result<Vec<Weight<'t>>, Vec<Fault>> {
+    let mut faults: Vec<Option<Fault>> = recipe.steps.iter().map(|_| None).collect();
+    let mut weights = Vec::with_capacity(tree.len());
+    for (path, form) in tree.iter() {
+        let steps = matches.steps_of(path);
+        let mut planned = Planned { form: form.describe(), parameters: form.parameters(), exact: true };
+        for &step in &steps {
+            match methods[step].plan(path, form) {
+                Ok(next) => planned = next,
+                // One weight per step is enough to show what is wrong with its selector.
+                Err(error) => {
+                    let place =
+                        recipe.steps[step].select.first().map_or(recipe.steps[step].place, |one| one.place);
+                    faults[step].get_or_insert_with(|| Fault::at(place, Problem::Method(error)));
+                }
+            }
+        }
+        weights.push(Weight { path, form, steps, planned });
+    }
+    let faults: Vec<Fault> = faults.into_iter().flatten().collect();
+    if faults.is_empty() { Ok(weights) } else { Err(faults) }
+}
+
+impl Totals {
+    fn of(rows: &[Row]) -> Self {
+        let sum = |of: fn(&Row) -> usize| rows.iter().map(of).sum();
+        Self {
+            weights: rows.len(),
+            rewritten: rows.iter().filter(|row| !row.steps.is_empty()).count(),
+            parameters_before: sum(|row| row.parameters_before),
+            parameters_after: sum(|row| row.parameters_after),
+            bytes_before: sum(|row| row.bytes_before),
+            bytes_after: sum(|row| row.bytes_after),
+            exact: rows.iter().all(|row| row.exact),
+        }
+    }
+}
+
+/// Builds a step's method.
+pub(crate) fn build(
+    name: &str,
+    options: &tenfold_method::Options,
+) -> Result<Arc<dyn Method>, tenfold_method::Error> {
+    (registry::find(name)?.build)(options)
+}

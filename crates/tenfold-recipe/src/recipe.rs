@@ -1,0 +1,204 @@
+//! What a recipe says, with every default filled in.
+
+mod write;
+
+use crate::default;
+use crate::error::Error;
+use crate::file;
+use crate::parse;
+use crate::place::{Located, Place};
+use crate::text::TextSource;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tenfold_format::source::Source;
+use tenfold_method::{Info, Options};
+use tenfold_train::Decay;
+use tenfold_weight::Selector;
+
+/// A recipe: a model, rewrites in order, training phases in order, evaluation, a budget.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// The name of its runs.
+    pub name: String,
+    /// Seeds batches and the choice of calibration text.
+    pub seed: u64,
+    /// Where the model comes from: the first that answers.
+    pub from: Vec<Source>,
+    /// Text for evidence.
+    pub calibration: Calibration,
+    /// Rewrites.
+    pub steps: Vec<Step>,
+    /// Training.
+    pub phases: Vec<Phase>,
+    /// What is measured.
+    pub eval: Eval,
+    /// The most that the result may store, as a share of the parameters of the whole untouched tree.
+    pub budget: Option<f64>,
+    /// When the recipe is a receipt: the hashes of what the first run read, which a repetition must find again.
+    pub hashes: BTreeMap<String, String>,
+}
+
+/// Text over which evidence is collected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    /// Where the texts come from.
+    pub text: TextSource,
+    /// Tokens to read, about.
+    pub tokens: usize,
+}
+
+/// One rewrite of the weights that selectors match.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The method.
+    pub method: &'static Info,
+    /// The weights.
+    pub select: Vec<Located<Selector>>,
+    /// Weights left out again.
+    pub except: Vec<Located<Selector>>,
+    /// The method's options.
+    pub options: Options,
+    /// Where the method is named.
+    pub place: Place,
+}
+
+/// What a phase minimizes.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Objective {
+    /// The distance to the untouched model: 1 - cosine of the sentence vectors, plus `hidden` times the squared
+    /// distance of the last hidden states relative to their size.
+    Distill {
+        /// Where the texts come from.
+        text: TextSource,
+        /// Weight of the token-level term.
+        hidden: f64,
+    },
+}
+
+/// One stretch of training.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// What is minimized.
+    pub objective: Objective,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Tokens of one step's batch, about.
+    pub tokens: usize,
+    /// Which leaves train, as far as their method lets them.
+    pub train: Vec<Located<Selector>>,
+    /// The optimizer, AdamW.
+    pub optimizer: Optimizer,
+    /// The rate over the steps.
+    pub schedule: Schedule,
+    /// The largest norm of all gradients together; nothing: no limit.
+    pub clip: Option<f64>,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Leaves with a rate or decay of their own; the first group that matches counts.
+    pub groups: Vec<Group>,
+}
+
+/// Settings of AdamW.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Optimizer {
+    /// Peak rate.
+    pub rate: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+/// The rate over the steps of a phase.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// Steps over which the rate rises from 0.
+    pub warmup: u64,
+    /// How it falls afterwards.
+    pub decay: Decay,
+    /// Share of the peak that is left at the end.
+    pub floor: f64,
+}
+
+/// Leaves with a rate or decay of their own.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The leaves.
+    pub select: Vec<Located<Selector>>,
+    /// Multiple of the phase's rate.
+    pub rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+/// What is measured before training and after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eval {
+    /// Tasks.
+    pub tasks: Vec<Task>,
+    /// Texts for fidelity; the shipped held-out text when nothing else is said.
+    pub text: TextSource,
+}
+
+/// A task with its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Task {
+    /// How close sentence vectors stay to the untouched model's.
+    Fidelity,
+    /// STS-B: rank correlation with human judgments of similarity. Needs a data folder.
+    Stsb,
+}
+
+impl Recipe {
+    /// Reads a recipe, or a receipt, from a file.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::TooLarge`], [`Error::NotUtf8`]; [`Error::Recipe`] with every fault of the text.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Self::parse(path, &file::read_text(path, default::RECIPE_LIMIT)?)
+    }
+
+    /// Parses the text of a recipe or a receipt; `path` stands for the file in errors.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] with every fault, in the order of the text.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        parse::recipe(path, text)
+    }
+
+    /// The recipe as text, defaults included. [`Recipe::parse`] reads it back to the same text.
+    pub fn to_toml(&self) -> String {
+        write::recipe(self)
+    }
+}
+
+impl Task {
+    /// Every task.
+    pub const ALL: [Self; 2] = [Self::Fidelity, Self::Stsb];
+
+    /// Name and version, as recipes write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fidelity => "fidelity@1",
+            Self::Stsb => tenfold_eval::task::stsb::NAME,
+        }
+    }
+
+    /// The task of a name with version.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|task| task.name() == name)
+    }
+
+    /// Whether it reads files from a data folder.
+    pub fn needs_data(self) -> bool {
+        matches!(self, Self::Stsb)
+    }
+}

@@ -1,0 +1,138 @@
+//! A recipe as text, every default spelled out.
+
+use super::{Group, Objective, Phase, Recipe, Step};
+use crate::place::Located;
+use std::fmt::Write;
+use tenfold_method::Value;
+use tenfold_weight::Selector;
+use toml::Value as Toml;
+
+/// The whole recipe.
+pub(super) fn recipe(recipe: &Recipe) -> String {
+    let mut out = Text::default();
+    out.key("name", recipe.name.as_str());
+    out.key("seed", integer(recipe.seed));
+    out.head("[model]");
+    out.key("from", texts(recipe.from.iter().map(ToString::to_string)));
+    out.head("[calibration]");
+    out.key("text", recipe.calibration.text.to_string());
+    out.key("tokens", integer(recipe.calibration.tokens));
+    for one in &recipe.steps {
+        step(&mut out, one);
+    }
+    for one in &recipe.phases {
+        phase(&mut out, one);
+    }
+    out.head("[eval]");
+    out.key("tasks", texts(recipe.eval.tasks.iter().map(|task| task.name().to_owned())));
+    out.key("text", recipe.eval.text.to_string());
+    if let Some(share) = recipe.budget {
+        out.head("[budget]");
+        out.key("parameters", share);
+    }
+    out.0
+}
+
+fn step(out: &mut Text, step: &Step) {
+    out.head("[[step]]");
+    out.key("method", step.method.name);
+    out.key("select", selectors(&step.select));
+    if !step.except.is_empty() {
+        out.key("except", selectors(&step.except));
+    }
+    for (key, value) in &step.options.0 {
+        out.key(key, option(value));
+    }
+}
+
+fn phase(out: &mut Text, phase: &Phase) {
+    out.head("[[phase]]");
+    match &phase.objective {
+        Objective::Distill { text, hidden } => {
+            out.key("objective", "distill");
+            out.key("text", text.to_string());
+            out.key("hidden", *hidden);
+        }
+    }
+    out.key("steps", integer(phase.steps));
+    out.key("tokens", integer(phase.tokens));
+    out.key("train", selectors(&phase.train));
+    let (optimizer, schedule) = (&phase.optimizer, &phase.schedule);
+    out.inline(
+        "optimizer",
+        &[
+            ("kind", "adamw".into()),
+            ("lr", optimizer.rate.into()),
+            ("weight-decay", optimizer.weight_decay.into()),
+            ("beta1", optimizer.beta1.into()),
+            ("beta2", optimizer.beta2.into()),
+            ("eps", optimizer.eps.into()),
+        ],
+    );
+    out.inline(
+        "schedule",
+        &[
+            ("warmup", integer(schedule.warmup)),
+            ("decay", schedule.decay.word().into()),
+            ("floor", schedule.floor.into()),
+        ],
+    );
+    out.key("clip", phase.clip.unwrap_or(0.0));
+    out.key("checkpoint-every", integer(phase.checkpoint_every));
+    for one in &phase.groups {
+        group(out, one);
+    }
+}
+
+fn group(out: &mut Text, group: &Group) {
+    out.head("[[phase.group]]");
+    out.key("select", selectors(&group.select));
+    out.key("rate", group.rate);
+    out.key("weight-decay", group.weight_decay);
+}
+
+fn selectors(list: &[Located<Selector>]) -> Toml {
+    texts(list.iter().map(|one| one.value.as_str().to_owned()))
+}
+
+fn texts(list: impl Iterator<Item = String>) -> Toml {
+    Toml::Array(list.map(Toml::String).collect())
+}
+
+/// Counts in recipes are read from TOML integers, so they fit back into one.
+fn integer(count: impl TryInto<i64>) -> Toml {
+    Toml::Integer(count.try_into().unwrap_or(i64::MAX))
+}
+
+fn option(value: &Value) -> Toml {
+    match value {
+        Value::Integer(value) => Toml::Integer(*value),
+        Value::Float(value) => Toml::Float(*value),
+        Value::Text(value) => Toml::String(value.clone()),
+        Value::Flag(value) => Toml::Boolean(*value),
+        Value::Integers(values) => Toml::Array(values.iter().copied().map(Toml::Integer).collect()),
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, head: &str) {
+        self.line(format_args!("\n{head}"));
+    }
+
+    fn key(&mut self, key: &str, value: impl Into<Toml>) {
+        self.line(format_args!("{key} = {}", value.into()));
+    }
+
+    fn inline(&mut self, key: &str, pairs: &[(&str, Toml)]) {
+        let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        self.line(format_args!("{key} = {{ {} }}", pairs.join(", ")));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}

@@ -1,0 +1,27 @@
+//! Carrying out a plan: evidence, rewrites, evaluation, training, evaluation, saving.
+//!
+//! A [`Session`] holds what several variants of one model share: the untouched model, its evidence, its answers. A
+//! [`Runner`] carries one recipe through to its receipt, in a folder that survives being stopped at any moment.
+
+mod batch;
+mod distill;
+mod event;
+mod evidence;
+mod fetch;
+mod folder;
+mod phase;
+mod rewrite;
+mod runner;
+mod session;
+mod state;
+mod summary;
+mod teacher;
+
+pub use batch::Batches;
+pub use distill::Distill;
+pub use event::{Event, Flow, Stage};
+pub use fetch::{fetch_model, load_model};
+pub use runner::{Finished, Outcome, RunOptions, Runner};
+pub use session::{Session, SessionOptions, Variant};
+pub use summary::{Shown, report};
+pub use teacher::{Target, Teacher};

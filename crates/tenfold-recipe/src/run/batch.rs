@@ -1,0 +1,131 @@
+//! Batches of training text: which sequences stand in the batch of a step is a pure function of seed and step.
+
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use tenfold_model::Batch;
+
+/// The batches of one phase, all decided when it begins. Every sequence is used once before any is used again.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    sequences: Arc<[Vec<u32>]>,
+    members: Vec<Vec<u32>>,
+    id: [u8; 32],
+}
+
+impl Batches {
+    /// Decides the batches of the first `steps` steps: as many sequences as fit into `tokens` tokens, a longer one
+    /// alone. More steps leave the batches of the earlier ones as they are. No sequences give no batches.
+    pub fn new(sequences: Arc<[Vec<u32>]>, seed: u64, tokens: usize, steps: u64) -> Self {
+        let mut members: Vec<Vec<u32>> = Vec::new();
+        let (mut open, mut held) = (Vec::new(), 0);
+        let mut epoch = 0;
+        while (members.len() as u64) < steps && !sequences.is_empty() {
+            for at in shuffled(sequences.len(), seed, epoch) {
+                let length = sequences[at as usize].len();
+                if !open.is_empty() && held + length > tokens {
+                    members.push(std::mem::take(&mut open));
+                    held = 0;
+                }
+                open.push(at);
+                held += length;
+            }
+            epoch += 1;
+        }
+        members.truncate(usize::try_from(steps).unwrap_or(usize::MAX));
+        let id = identity(&sequences, seed, tokens);
+        Self { sequences, members, id }
+    }
+
+    /// The batch of a step, from 0.
+    ///
+    /// # Panics
+    /// When the step is none of those decided.
+    #[track_caller]
+    pub fn batch(&self, step: u64) -> Batch {
+        let members = &self.members[step as usize];
+        let sequences: Vec<&[u32]> =
+            members.iter().map(|at| self.sequences[*at as usize].as_slice()).collect();
+        Batch::from_sequences(&sequences)
+    }
+
+    /// What tells these batches from others: equal for equal sequences, seed and tokens.
+    pub fn id(&self) -> [u8; 32] {
+        self.id
+    }
+}
+
+fn identity(sequences: &[Vec<u32>], seed: u64, tokens: usize) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update((tokens as u64).to_le_bytes());
+    for sequence in sequences {
+        hash.update((sequence.len() as u64).to_le_bytes());
+        for id in sequence {
+            hash.update(id.to_le_bytes());
+        }
+    }
+    hash.finalize().into()
+}
+
+/// The numbers below `count` in an order drawn from seed and epoch.
+pub(crate) fn shuffled(count: usize, seed: u64, epoch: u64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    let mut state = seed ^ epoch.wrapping_mul(0xA076_1D64_78BD_642F);
+    for at in (1..count).rev() {
+        // The bias of the remainder is below count / 2^64.
+        order.swap(at, (next(&mut state) % (at as u64 + 1)) as usize);
+    }
+    order
+}
+
+/// One number of SplitMix64. Source: Steele, Lea and Flood 2014, Fast splittable pseudorandom number generators.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequences(lengths: &[usize]) -> Arc<[Vec<u32>]> {
+        lengths.iter().enumerate().map(|(at, length)| vec![at as u32; *length]).collect()
+    }
+
+    #[test]
+    fn a_batch_depends_on_seed_and_step_alone() {
+        let texts = sequences(&[3, 4, 5, 2, 6, 1, 3, 4]);
+        let (few, many) =
+            (Batches::new(Arc::clone(&texts), 5, 8, 3), Batches::new(Arc::clone(&texts), 5, 8, 40));
+        assert!((0..3).all(|step| few.batch(step) == many.batch(step)));
+        assert_eq!(few.id(), many.id());
+        let other = Batches::new(texts, 6, 8, 40);
+        assert!((0..40).any(|step| other.batch(step) != many.batch(step)));
+        assert_ne!(other.id(), many.id());
+    }
+
+    #[test]
+    fn batches_keep_to_their_tokens_and_an_epoch_uses_every_sequence_once() {
+        let texts = sequences(&[3, 4, 5, 2, 6, 1, 3, 4, 30]);
+        let batches = Batches::new(Arc::clone(&texts), 1, 10, 60);
+        let mut seen = Vec::new();
+        for step in 0..60 {
+            let batch = batches.batch(step);
+            assert!(batch.tokens() <= 10 || batch.offsets.sequences() == 1, "step {step}");
+            seen.extend((0..batch.offsets.sequences()).map(|at| batch.ids[batch.offsets.range(at).start]));
+        }
+        for epoch in seen.chunks_exact(texts.len()) {
+            let mut sorted = epoch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..texts.len() as u32).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn no_sequences_give_no_batches() {
+        assert!(Batches::new(sequences(&[]), 1, 10, 5).members.is_empty());
+    }
+}

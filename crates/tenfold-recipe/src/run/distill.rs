@@ -1,0 +1,42 @@
+//! The objective `distill`: stay close to the untouched model.
+
+use super::batch::Batches;
+use super::teacher::Teacher;
+use crate::error::Error;
+use tenfold_model::Model;
+use tenfold_tensor::{Var, op};
+use tenfold_train::Objective;
+use tenfold_weight::Scope;
+
+/// Mean over the batch's texts of `1 - cos(student, teacher)` of their vectors, plus `hidden` times the mean squared
+/// distance of the last hidden states relative to the teacher's mean square.
+///
+/// Source: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network, with vectors in the place of
+/// class probabilities; Jiao et al. 2020, TinyBERT, equation 8, for the hidden states.
+pub struct Distill<'s> {
+    /// The untouched model; the student shares its encoder.
+    pub model: &'s Model,
+    /// Its answers.
+    pub teacher: &'s Teacher,
+    /// The batches.
+    pub batches: &'s Batches,
+    /// Weight of the term of the hidden states.
+    pub hidden: f64,
+}
+
+impl Objective for Distill<'_> {
+    type Error = Error;
+
+    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
+        let batch = self.batches.batch(step);
+        let target = self.teacher.target(self.model, self.batches, step, &batch)?;
+        let hidden = self.model.encoder.hidden(scope, &batch)?; // N x D
+        let vectors = self.model.encoder.pool(&hidden, &batch); // B x D
+        let loss = op::cosine_loss(&vectors, &target.vectors);
+        if self.hidden == 0.0 || target.hidden_square == 0.0 {
+            return Ok(loss);
+        }
+        let distance = op::mse(&hidden, &target.hidden);
+        Ok(op::add(&loss, &op::scale(&distance, (self.hidden / target.hidden_square) as f32)))
+    }
+}

@@ -1,0 +1,154 @@
+//! Rewriting: one matrix per thread, a step at a time, and how much output each matrix loses by it.
+
+use super::event::{Reporter, Stage};
+use crate::error::Error;
+use crate::plan::Resolved;
+use crate::result::WeightResult;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use tenfold_linalg::{Matrix, Metric, output_error, parallel};
+use tenfold_method::{Evidence, Method};
+use tenfold_tensor::Array;
+use tenfold_weight::{Form, Path, Tree, dense_values};
+
+/// A rewritten tree and what that did to each weight.
+pub(super) struct Rewritten {
+    pub(super) tree: Tree,
+    pub(super) weights: Vec<WeightResult>,
+}
+
+/// Carries out all steps of a plan on a tree.
+pub(super) fn rewrite(
+    original: &Tree,
+    resolved: &Resolved,
+    evidence: &Evidence,
+    reporter: &mut Reporter<'_>,
+) -> Result<Rewritten, Error> {
+    let mut tree = original.clone();
+    for (method, paths) in resolved.methods.iter().zip(&resolved.paths) {
+        let forms = step(&tree, method, paths, evidence, reporter)?;
+        for (path, form) in paths.iter().zip(forms) {
+            tree.insert(path.clone(), form);
+        }
+    }
+    let touched: BTreeSet<&Path> = resolved.paths.iter().flatten().collect();
+    let touched: Vec<&Path> = touched.into_iter().collect();
+    let weights = each(
+        &touched,
+        |path| work(original, path),
+        "measured",
+        reporter,
+        |path| measure(original, &tree, path, evidence),
+    )?;
+    Ok(Rewritten { weights, tree })
+}
+
+/// The new forms of one step's weights, in the order of the paths.
+fn step(
+    tree: &Tree,
+    method: &Arc<dyn Method>,
+    paths: &[Path],
+    evidence: &Evidence,
+    reporter: &mut Reporter<'_>,
+) -> Result<Vec<Form>, Error> {
+    let forms =
+        paths.iter().map(|path| Ok((path.clone(), tree.get(path)?))).collect::<Result<Vec<_>, Error>>()?;
+    reporter.progress(Stage::Rewrite, format!("{} decides", method.info().name), 0, Some(paths.len()))?;
+    let settled = method.settle(&forms, evidence)?;
+    let method_of = |at: usize| settled.as_ref().and_then(|each| each.get(at)).unwrap_or(method);
+    let jobs: Vec<(usize, &Path, &Form)> =
+        forms.iter().enumerate().map(|(at, (path, form))| (at, path, *form)).collect();
+    each(
+        &jobs,
+        |job| work(tree, job.1),
+        "rewritten",
+        reporter,
+        |(at, path, form)| {
+            let fresh = method_of(*at).rewrite(path, form, evidence)?;
+            let mut finite = true;
+            fresh.visit(&tenfold_weight::Address::root((*path).clone()), &mut |_, leaf| {
+                finite &= leaf.value.is_finite()
+            });
+            if finite {
+                Ok(fresh)
+            } else {
+                Err(Error::NotFinite { path: (*path).clone(), form: fresh.describe() })
+            }
+        },
+    )
+}
+
+/// About how long a matrix takes to decompose, in any unit.
+fn work(tree: &Tree, path: &Path) -> u64 {
+    let shape = tree.get(path).map(Form::shape).unwrap_or_default();
+    let least = shape.iter().copied().min().unwrap_or(0);
+    shape.iter().chain([&least]).map(|size| *size as u64).product()
+}
+
+/// Applies `f` to every item, one per thread, and tells of each as it is done. The first error in item order counts;
+/// a wish to stop skips what has not begun.
+fn each<T: Sync, R: Send>(
+    items: &[T],
+    cost: impl Fn(&T) -> u64 + Send,
+    verb: &str,
+    reporter: &mut Reporter<'_>,
+    f: impl Fn(&T) -> Result<R, Error> + Sync + Send,
+) -> Result<Vec<R>, Error> {
+    let stop = AtomicBool::new(false);
+    let (sender, done) = mpsc::channel();
+    let results = thread::scope(|scope| {
+        let stop = &stop;
+        let workers = scope.spawn(move || {
+            parallel::map(items, cost, |item| {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(Error::Interrupted { stage: Stage::Rewrite });
+                }
+                let result = f(item);
+                // Nobody listens after a stop.
+                let _ = sender.send(());
+                result
+            })
+        });
+        for (count, ()) in done.iter().enumerate() {
+            let told = reporter.progress(Stage::Rewrite, verb, count + 1, Some(items.len()));
+            stop.fetch_or(told.is_err(), Ordering::Relaxed);
+        }
+        workers.join()
+    });
+    let results = results.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    if stop.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted { stage: Stage::Rewrite });
+    }
+    results.into_iter().collect()
+}
+
+/// What became of a weight: its form, its size, and the share of its output that it lost.
+fn measure(original: &Tree, tree: &Tree, path: &Path, evidence: &Evidence) -> Result<WeightResult, Error> {
+    let form = tree.get(path)?;
+    let before = original.get(path)?;
+    // Only this weight: a scope over the whole tree would keep every matrix it builds.
+    let alone = |form: &Form| Tree::from_iter([(path.clone(), form.clone())]);
+    let (old, new) =
+        (matrix(&dense_values(&alone(before), path)?)?, matrix(&dense_values(&alone(form), path)?)?);
+    let (metric, word) = match evidence.metric(path) {
+        Ok(metric @ Metric::Rows(_)) => (metric, "rows"),
+        Ok(metric @ Metric::Inputs(_)) => (metric, "inputs"),
+        _ => (Metric::Weights, "weights"),
+    };
+    Ok(WeightResult {
+        path: path.to_string(),
+        shape: form.shape(),
+        form: form.describe(),
+        parameters_before: before.parameters(),
+        parameters: form.parameters(),
+        error: output_error(&old, &new, &metric),
+        metric: word.to_owned(),
+    })
+}
+
+fn matrix(values: &Array) -> Result<Matrix, Error> {
+    Ok(Matrix::from_f32(values.data(), values.height(), values.width())?)
+}

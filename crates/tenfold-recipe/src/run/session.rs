@@ -1,0 +1,289 @@
+//! A session: one untouched model, and what all its variants share.
+
+use super::event::{Event, Flow, Reporter, Stage};
+use super::evidence;
+use super::phase::{self, Place};
+use super::rewrite::{self, Rewritten};
+use super::teacher::Teacher;
+use crate::default::TEACHER_BYTES;
+use crate::error::Error;
+use crate::plan::{Plan, Resolved};
+use crate::recipe::{Calibration, Eval, Recipe, Task};
+use crate::result::{PhaseResult, Scores, WeightResult};
+use crate::text::{TextSource, Use};
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tenfold_eval::task::stsb;
+use tenfold_eval::{EmbedOptions, embed, fidelity};
+use tenfold_method::Evidence;
+use tenfold_model::Model;
+use tenfold_tensor::Array;
+use tenfold_weight::Tree;
+
+/// What a session needs besides model and recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionOptions {
+    /// Where the data of tasks is.
+    pub data: Option<PathBuf>,
+    /// Bytes of the untouched model's answers that are kept for the next variant.
+    pub teacher_bytes: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { data: None, teacher_bytes: TEACHER_BYTES }
+    }
+}
+
+/// One untouched model with its evidence, its answers and its scores, each made when first needed and then shared by
+/// every variant.
+pub struct Session {
+    model: Model,
+    seed: u64,
+    calibration: Calibration,
+    eval: Eval,
+    texts: Vec<String>,
+    pairs: Vec<stsb::Pair>,
+    evidence: OnceCell<Arc<Evidence>>,
+    vectors: OnceCell<Array>,
+    original: OnceCell<Scores>,
+    sequences: RefCell<BTreeMap<String, Arc<[Vec<u32>]>>>,
+    teacher: Teacher,
+}
+
+/// What came of one variant of the model.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// The plan that was carried out.
+    pub plan: Plan,
+    /// The tree after rewriting and training.
+    pub tree: Tree,
+    /// Each rewritten weight.
+    pub weights: Vec<WeightResult>,
+    /// Scores after rewriting.
+    pub truncated: Scores,
+    /// Scores after training; nothing without phases.
+    pub healed: Option<Scores>,
+    /// Each phase.
+    pub phases: Vec<PhaseResult>,
+    /// Stored parameters.
+    pub parameters: usize,
+    /// Stored bytes without file headers.
+    pub bytes: usize,
+    /// Wall seconds of rewriting, training and measuring.
+    pub seconds: f64,
+}
+
+impl Session {
+    /// A session of a model under the calibration, evaluation and seed of a recipe. Reads texts and data.
+    ///
+    /// # Errors
+    /// [`Error::NeedsData`], and faults of texts and data files.
+    pub fn open(model: Model, recipe: &Recipe, options: &SessionOptions) -> Result<Self, Error> {
+        let texts = match recipe.eval.tasks.contains(&Task::Fidelity) {
+            true => recipe.eval.text.texts(Use::Evaluate)?,
+            false => Vec::new(),
+        };
+        let pairs = match (recipe.eval.tasks.contains(&Task::Stsb), &options.data) {
+            (true, Some(dir)) => stsb::read(dir)?,
+            (true, None) => return Err(Error::NeedsData { task: Task::Stsb.name() }),
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            model,
+            seed: recipe.seed,
+            calibration: recipe.calibration.clone(),
+            eval: recipe.eval.clone(),
+            texts,
+            pairs,
+            evidence: OnceCell::new(),
+            vectors: OnceCell::new(),
+            original: OnceCell::new(),
+            sequences: RefCell::default(),
+            teacher: Teacher::new(options.teacher_bytes),
+        })
+    }
+
+    /// The untouched model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The untouched model as the teacher of its variants.
+    pub fn teacher(&self) -> &Teacher {
+        &self.teacher
+    }
+
+    /// What the untouched model's weights see of calibration text.
+    ///
+    /// # Errors
+    /// Faults of texts and model; [`Error::Interrupted`].
+    pub fn evidence(&self, events: &mut dyn FnMut(Event) -> Flow) -> Result<Arc<Evidence>, Error> {
+        self.evidence_with(&mut Reporter::new(events))
+    }
+
+    /// The untouched model's own scores.
+    ///
+    /// # Errors
+    /// Faults of the model; [`Error::Interrupted`].
+    pub fn original(&self, events: &mut dyn FnMut(Event) -> Flow) -> Result<Scores, Error> {
+        self.original_with(&mut Reporter::new(events))
+    }
+
+    /// Carries out the steps and phases of a recipe, in memory: rewrite, measure, train, measure. The calibration,
+    /// evaluation and texts are the session's, so variants differ in nothing else.
+    ///
+    /// # Errors
+    /// Faults of the recipe against this model, of methods, training and evaluation; [`Error::Interrupted`].
+    pub fn variant(&self, recipe: &Recipe, events: &mut dyn FnMut(Event) -> Flow) -> Result<Variant, Error> {
+        let reporter = &mut Reporter::new(events);
+        let resolved = Resolved::of(recipe, &self.model.tree)?;
+        let evidence = self.evidence_with(reporter)?;
+        self.original_with(reporter)?;
+        reporter.take_seconds();
+        let Rewritten { mut tree, weights } = self.rewrite(&resolved, &evidence, reporter)?;
+        let truncated = reporter.stage(Stage::Truncated, |on| self.scores(Stage::Truncated, &tree, on))?;
+        let mut phases = Vec::new();
+        for index in 0..recipe.phases.len() {
+            let (trained, result) = self.phase(recipe, index, &resolved, tree, None, reporter)?;
+            tree = trained;
+            phases.push(result);
+        }
+        let healed = match phases.is_empty() {
+            true => None,
+            false => Some(reporter.stage(Stage::Healed, |on| self.scores(Stage::Healed, &tree, on))?),
+        };
+        Ok(Variant {
+            plan: resolved.plan,
+            parameters: tree.parameters(),
+            bytes: tree.bytes(),
+            seconds: reporter.take_seconds().iter().map(|(_, seconds)| seconds).sum(),
+            tree,
+            weights,
+            truncated,
+            healed,
+            phases,
+        })
+    }
+
+    pub(super) fn evidence_with(&self, reporter: &mut Reporter<'_>) -> Result<Arc<Evidence>, Error> {
+        if let Some(known) = self.evidence.get() {
+            return Ok(Arc::clone(known));
+        }
+        let found = reporter.stage(Stage::Evidence, |on| {
+            let sequences = self.sequences(&self.calibration.text, Stage::Evidence, on)?;
+            evidence::collect(&self.model, &sequences, self.seed, self.calibration.tokens, on)
+        })?;
+        Ok(Arc::clone(self.evidence.get_or_init(|| Arc::new(found))))
+    }
+
+    pub(super) fn original_with(&self, reporter: &mut Reporter<'_>) -> Result<Scores, Error> {
+        if let Some(known) = self.original.get() {
+            return Ok(known.clone());
+        }
+        let scores = reporter.stage(Stage::Original, |on| {
+            if self.eval.tasks.contains(&Task::Fidelity) {
+                let vectors = self.vectors_of(Stage::Original, &self.model.tree, on)?;
+                let _ = self.vectors.set(vectors);
+            }
+            Ok(Scores { fidelity: None, stsb: self.stsb(Stage::Original, &self.model.tree, on)? })
+        })?;
+        Ok(self.original.get_or_init(|| scores).clone())
+    }
+
+    pub(super) fn rewrite(
+        &self,
+        resolved: &Resolved,
+        evidence: &Evidence,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Rewritten, Error> {
+        reporter.stage(Stage::Rewrite, |on| rewrite::rewrite(&self.model.tree, resolved, evidence, on))
+    }
+
+    pub(super) fn phase(
+        &self,
+        recipe: &Recipe,
+        index: usize,
+        resolved: &Resolved,
+        tree: Tree,
+        place: Option<Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Tree, PhaseResult), Error> {
+        reporter
+            .stage(Stage::Phase(index + 1), |on| phase::train(self, recipe, index, resolved, tree, place, on))
+    }
+
+    /// Scores of a tree; those of the original must have been taken before.
+    pub(super) fn scores(
+        &self,
+        stage: Stage,
+        tree: &Tree,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Scores, Error> {
+        let fidelity = match self.vectors.get() {
+            Some(before) => Some(fidelity(before, &self.vectors_of(stage, tree, reporter)?)?),
+            None => None,
+        };
+        Ok(Scores { fidelity, stsb: self.stsb(stage, tree, reporter)? })
+    }
+
+    fn vectors_of(&self, stage: Stage, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<Array, Error> {
+        let texts: Vec<&str> = self.texts.iter().map(String::as_str).collect();
+        let mut told = Ok(());
+        let vectors = embed(&self.model, tree, &texts, &EmbedOptions::default(), &mut |done, total| {
+            told = std::mem::replace(&mut told, Ok(())).and(reporter.progress(
+                stage,
+                "texts",
+                done,
+                Some(total),
+            ));
+        })?;
+        told.map(|()| vectors)
+    }
+
+    fn stsb(
+        &self,
+        stage: Stage,
+        tree: &Tree,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Option<stsb::Score>, Error> {
+        if self.pairs.is_empty() {
+            return Ok(None);
+        }
+        let mut told = Ok(());
+        let score =
+            stsb::score(&self.model, tree, &self.pairs, &EmbedOptions::default(), &mut |done, total| {
+                told = std::mem::replace(&mut told, Ok(())).and(reporter.progress(
+                    stage,
+                    stsb::NAME,
+                    done,
+                    Some(total),
+                ));
+            })?;
+        told.map(|()| Some(score))
+    }
+
+    /// Token sequences of a training text, tokenized once.
+    pub(super) fn sequences(
+        &self,
+        text: &TextSource,
+        stage: Stage,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Arc<[Vec<u32>]>, Error> {
+        let key = text.to_string();
+        if let Some(known) = self.sequences.borrow().get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        reporter.progress(stage, "tokenizing", 0, None)?;
+        let texts = text.texts(Use::Train)?;
+        let tokens = texts.iter().map(|text| self.model.tokenize(text)).collect::<Result<Vec<_>, _>>()?;
+        let sequences: Arc<[Vec<u32>]> = tokens.into_iter().filter(|one| !one.is_empty()).collect();
+        if sequences.is_empty() {
+            return Err(Error::NoTokens { purpose: "training" });
+        }
+        self.sequences.borrow_mut().insert(key, Arc::clone(&sequences));
+        Ok(sequences)
+    }
+}

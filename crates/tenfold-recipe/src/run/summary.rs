@@ -1,0 +1,195 @@
+//! What a run shows people: its results put into the report's words.
+
+use super::session::{Session, Variant};
+use crate::error::Error;
+use crate::plan::Row;
+use crate::receipt::Receipt;
+use crate::recipe::Recipe;
+use crate::report::{Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum};
+use crate::result::{Scores, WeightResult};
+use std::collections::BTreeMap;
+use tenfold_linalg::{Matrix, MpoShape, entropy, parallel, spectra, stable_rank};
+use tenfold_weight::{Path, Tree, dense_values};
+
+/// Matrices whose spectra are shown: those that lost most. Each costs two singular value decompositions.
+const SPECTRA: usize = 6;
+
+/// One variant as a report shows it.
+pub struct Shown<'v> {
+    /// A short name, unique in the report.
+    pub name: &'v str,
+    /// One phrase on what it is.
+    pub description: &'v str,
+    /// Time of a forward pass, where it was measured.
+    pub latency: Option<tenfold_eval::Latency>,
+    /// What came out.
+    pub variant: &'v Variant,
+}
+
+/// A report of variants of one session. The first is what the recipe chose; the receipt is its record.
+///
+/// # Errors
+/// Faults in multiplying out and decomposing the matrices whose spectra are shown.
+pub fn report(
+    recipe: &Recipe,
+    session: &Session,
+    receipt: &Receipt,
+    latency: Option<tenfold_eval::Latency>,
+    variants: &[Shown<'_>],
+) -> Result<Report, Error> {
+    let record = &receipt.record;
+    let chosen = variants.first().map(|shown| shown.variant);
+    let spectra = chosen.map_or(Ok(Vec::new()), |variant| spectra_of(&session.model().tree, variant))?;
+    Ok(Report {
+        title: recipe.name.clone(),
+        original: Original {
+            name: record.origin.clone(),
+            parameters: record.parameters.before as u64,
+            bytes: record.bytes.before as u64,
+            latency: latency.map(shown_latency),
+            stsb: record.original.stsb.map(|score| score.spearman),
+        },
+        variants: variants.iter().map(shown_variant).collect(),
+        measured_on: measured_on(recipe, &record.truncated),
+        plan: chosen.map(shown_plan).unwrap_or_default(),
+        spectra,
+        provenance: Provenance {
+            model_origin: record.origin.clone(),
+            model_hash: weights_hash(&record.hashes),
+            recipe: receipt.recipe.clone(),
+            seed: recipe.seed,
+            machine: record.machine.to_string(),
+            seconds: receipt.seconds(),
+            peak_bytes: record.peak_memory,
+            version: record.program.clone(),
+            facts: facts(receipt),
+        },
+        ..Report::default()
+    })
+}
+
+fn shown_variant(shown: &Shown<'_>) -> crate::report::Variant {
+    let variant = shown.variant;
+    let losses = variant.phases.iter().flat_map(|phase| &phase.losses).enumerate();
+    crate::report::Variant {
+        name: shown.name.to_owned(),
+        description: shown.description.to_owned(),
+        parameters: variant.parameters as u64,
+        bytes: variant.bytes as u64,
+        truncated: quality(&variant.truncated),
+        healed: variant.healed.as_ref().and_then(quality),
+        latency: shown.latency.map(shown_latency),
+        seconds: Some(variant.seconds),
+        losses: losses.map(|(step, loss)| Loss { step: step as u64, loss: *loss }).collect(),
+    }
+}
+
+fn quality(scores: &Scores) -> Option<Quality> {
+    let fidelity = scores.fidelity?;
+    Some(Quality {
+        mean_cosine: fidelity.mean_cosine,
+        least_cosine: Some(fidelity.least_cosine),
+        neighbor_agreement: Some(fidelity.neighbor_agreement),
+        stsb: scores.stsb.map(|score| score.spearman),
+    })
+}
+
+fn shown_latency(latency: tenfold_eval::Latency) -> Latency {
+    Latency { single_ms: latency.batch_1_ms, batch_ms: latency.batch_32_ms }
+}
+
+fn measured_on(recipe: &Recipe, scores: &Scores) -> String {
+    let Some(fidelity) = scores.fidelity else { return String::new() };
+    match &recipe.eval.text {
+        crate::text::TextSource::Shipped => format!("{} shipped texts that no training saw", fidelity.texts),
+        source => format!("{} texts of {source}", fidelity.texts),
+    }
+}
+
+fn shown_plan(variant: &Variant) -> Plan {
+    let results: BTreeMap<&str, &WeightResult> =
+        variant.weights.iter().map(|one| (one.path.as_str(), one)).collect();
+    let (changed, kept): (Vec<&Row>, Vec<&Row>) =
+        variant.plan.rows.iter().partition(|row| !row.steps.is_empty());
+    let shown = |row: &&Row| {
+        // What the plan left open, the rewrite has decided.
+        let result = results.get(row.path.as_str());
+        let after = result.map_or(row.parameters_after, |one| one.parameters);
+        PlanRow {
+            path: row.path.clone(),
+            from: row.from.clone(),
+            to: result.map_or_else(|| row.to.clone(), |one| one.form.clone()),
+            parameters_before: row.parameters_before as u64,
+            parameters_after: after as u64,
+            bytes_before: row.bytes_before as u64,
+            bytes_after: (size_of::<f32>() * after) as u64,
+            error: result.map(|one| one.error),
+            trains: row.trains.clone(),
+        }
+    };
+    Plan {
+        rows: changed.iter().map(shown).collect(),
+        kept_weights: kept.len() as u64,
+        kept_parameters: kept.iter().map(|row| row.parameters_after as u64).sum(),
+        kept_bytes: kept.iter().map(|row| row.bytes_after as u64).sum(),
+    }
+}
+
+/// Spectra before and after of the matrices that lost most of their output, in path order.
+fn spectra_of(original: &Tree, variant: &Variant) -> Result<Vec<Spectrum>, Error> {
+    let mut lossy: Vec<&WeightResult> = variant.weights.iter().filter(|one| one.error > 0.0).collect();
+    lossy.sort_by(|a, b| b.error.total_cmp(&a.error).then_with(|| a.path.cmp(&b.path)));
+    lossy.truncate(SPECTRA);
+    lossy.sort_by(|a, b| a.path.cmp(&b.path));
+    let cost = |one: &&WeightResult| one.shape.iter().map(|size| *size as u64).product();
+    parallel::map(&lossy, cost, |one| spectrum(original, &variant.tree, one)).into_iter().collect()
+}
+
+fn spectrum(original: &Tree, tree: &Tree, weight: &WeightResult) -> Result<Spectrum, Error> {
+    let path = Path::new(&weight.path);
+    let (before, after) = (singular_values(original, &path)?, singular_values(tree, &path)?);
+    Ok(Spectrum {
+        path: weight.path.clone(),
+        cut: cut(&after),
+        stable_rank_before: Some(stable_rank(&before)),
+        stable_rank_after: Some(stable_rank(&after)),
+        entropy_before: Some(entropy(&before)),
+        entropy_after: Some(entropy(&after)),
+        before,
+        after,
+    })
+}
+
+fn singular_values(tree: &Tree, path: &Path) -> Result<Vec<f64>, Error> {
+    let alone = Tree::from_iter([(path.clone(), tree.get(path)?.clone())]);
+    let values = dense_values(&alone, path)?;
+    let (rows, cols) = (values.height(), values.width());
+    // An operator of two cores whose only bond joins all rows to all columns: its unfolding is the matrix.
+    let shape = MpoShape::new(vec![rows, 1], vec![1, cols])?;
+    let unfoldings = spectra(&Matrix::from_f32(values.data(), rows, cols)?, &shape)?;
+    Ok(unfoldings.into_iter().next().unwrap_or_default())
+}
+
+/// How many singular values a cut left: those above what rounding to f32 leaves; nothing when all are.
+fn cut(after: &[f64]) -> Option<u64> {
+    let noise = after.first().copied().unwrap_or(0.0) * f64::from(f32::EPSILON) * 4.0;
+    let kept = after.iter().filter(|value| **value > noise).count();
+    (kept < after.len()).then_some(kept as u64)
+}
+
+fn weights_hash(hashes: &BTreeMap<String, String>) -> String {
+    let weights = hashes.iter().filter(|(name, _)| name.ends_with(".safetensors"));
+    weights.map(|(_, hash)| hash.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn facts(receipt: &Receipt) -> Vec<Fact> {
+    let fact = |name: String, value: String| Fact { name, value };
+    let stages = receipt
+        .record
+        .stages
+        .iter()
+        .map(|one| fact(format!("seconds: {}", one.stage), format!("{:.1}", one.seconds)));
+    let hashes =
+        receipt.record.hashes.iter().map(|(name, hash)| fact(format!("sha-256: {name}"), hash.clone()));
+    stages.chain(hashes).collect()
+}

@@ -1,0 +1,76 @@
+//! The untouched model's answers, computed once per batch and kept in memory within a limit, so that several variants
+//! can learn from one teacher.
+
+use super::batch::Batches;
+use crate::error::Error;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use tenfold_model::{Batch, Model};
+use tenfold_tensor::Array;
+use tenfold_weight::Scope;
+
+/// What the untouched model makes of one batch.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Sentence vectors, B x D.
+    pub vectors: Array,
+    /// Last hidden states, N x D.
+    pub hidden: Array,
+    /// Mean of the squared hidden states.
+    pub hidden_square: f64,
+}
+
+/// Answers by batch.
+pub struct Teacher {
+    limit: usize,
+    kept: RefCell<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    targets: BTreeMap<([u8; 32], u64), Target>,
+    bytes: usize,
+}
+
+impl Teacher {
+    /// A teacher that keeps at most `limit` bytes of answers; what comes later is computed whenever it is asked for.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, kept: RefCell::default() }
+    }
+
+    /// The answer of `model` to the batch of a step.
+    ///
+    /// # Errors
+    /// Faults of the model.
+    pub fn target(
+        &self,
+        model: &Model,
+        batches: &Batches,
+        step: u64,
+        batch: &Batch,
+    ) -> Result<Target, Error> {
+        let key = (batches.id(), step);
+        if let Some(known) = self.kept.borrow().targets.get(&key) {
+            return Ok(known.clone());
+        }
+        let scope = Scope::evaluate(&model.tree);
+        let hidden = model.encoder.hidden(&scope, batch)?;
+        let vectors = model.encoder.pool(&hidden, batch).value().clone();
+        let hidden = hidden.value().clone();
+        let square: f64 = hidden.data().iter().map(|value| f64::from(*value).powi(2)).sum();
+        let hidden_square = square / hidden.len().max(1) as f64;
+        let target = Target { vectors, hidden, hidden_square };
+        let bytes = size_of::<f32>() * (target.vectors.len() + target.hidden.len());
+        let mut kept = self.kept.borrow_mut();
+        if kept.bytes + bytes <= self.limit {
+            kept.bytes += bytes;
+            kept.targets.insert(key, target.clone());
+        }
+        Ok(target)
+    }
+
+    /// Bytes of the answers that are kept.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.borrow().bytes
+    }
+}
