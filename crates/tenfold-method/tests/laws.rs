@@ -1,0 +1,373 @@
+//! Every registered method keeps every law. A new method needs a line in [`ways`] and nothing else.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tenfold_linalg::{Matrix, Metric, output_error};
+use tenfold_method::{Error, Evidence, Kind, Method, OptionInfo, Options, Planned, Value, registry};
+use tenfold_tensor::Array;
+use tenfold_testkit::case::{Case, PATH};
+use tenfold_testkit::tolerance::{Tolerance, assert_close, widen};
+use tenfold_testkit::{law, random};
+use tenfold_weight::{Form, Path, Role, Tree, dense_values};
+
+/// Square, wide, tall, with a prime side, a row, a column.
+const SHAPES: [(usize, usize); 6] = [(24, 24), (12, 40), (40, 12), (13, 18), (1, 20), (20, 1)];
+/// The most that a rewrite at full size may differ, relative to the largest entry: decompositions are in f64, factors
+/// are stored in f32.
+const EXACT: Tolerance = Tolerance { relative: 0.0, absolute: 1e-5 };
+
+/// The ways in which the laws use a method.
+struct Ways {
+    name: &'static str,
+    /// Nothing is cut.
+    full: Options,
+    /// Something is cut.
+    cut: Vec<Options>,
+    /// Whether `share` is measured on the inputs of the layer rather than on the weights alone.
+    inputs: bool,
+}
+
+fn ways() -> Vec<Ways> {
+    let text = |word: &str| Value::Text(word.to_owned());
+    let integer = Value::Integer;
+    vec![
+        Ways {
+            name: "auto",
+            full: Options::from([("share", integer(1))]),
+            cut: vec![Options::default(), Options::from([("share", Value::Float(0.4))])],
+            inputs: true,
+        },
+        Ways {
+            name: "mpo",
+            full: Options::default(),
+            cut: vec![
+                Options::from([("bond-max", integer(3))]),
+                Options::from([("cores", integer(3)), ("share", Value::Float(0.5))]),
+                Options::from([
+                    ("cores", integer(2)),
+                    ("bond-max", integer(2)),
+                    ("gauge", text("symmetric")),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
+            name: "svd",
+            full: Options::default(),
+            cut: vec![
+                Options::from([("rank", integer(2))]),
+                Options::from([("share", Value::Float(0.5)), ("metric", text("inputs"))]),
+            ],
+            inputs: false,
+        },
+    ]
+}
+
+fn build(name: &str, options: &Options) -> Arc<dyn Method> {
+    (registry::find(name).unwrap().build)(options).unwrap()
+}
+
+/// A matrix with falling singular values, as trained ones have.
+fn weight(rows: usize, cols: usize) -> Array {
+    let inner = rows.min(cols);
+    let side = |which: &str, r, c| {
+        let name = format!("{which} {rows} x {cols}");
+        Matrix::from_f32(random::array(&name, &[r, c]).data(), r, c).unwrap()
+    };
+    let (left, right) = (side("left", rows, inner), side("right", inner, cols));
+    let scaled = Matrix::from_fn(inner, cols, |k, j| right.get(k, j) / (1 + k) as f64);
+    Array::from_vec(left.matmul(&scaled).to_f32(), &[rows, cols])
+}
+
+/// Inputs of unequal sizes in every direction, as second moment.
+fn moment(cols: usize) -> Matrix {
+    let x = random::array(&format!("inputs of width {cols}"), &[3 * cols, cols]);
+    let x =
+        Matrix::from_fn(3 * cols, cols, |i, j| f64::from(x.data()[i * cols + j]) / (1.0 + j as f64).sqrt());
+    let sum = x.transpose().matmul(&x);
+    Matrix::from_fn(cols, cols, |i, j| sum.get(i, j) / (3 * cols) as f64)
+}
+
+/// A tree of every shape, a vector, and evidence for every matrix.
+fn tree() -> (Tree, Vec<Path>, Evidence) {
+    let mut tree = Tree::new();
+    let mut evidence = Evidence::none();
+    for (rows, cols) in SHAPES {
+        let path = Path::new(format!("layer.{rows}x{cols}.weight"));
+        evidence = evidence.with_inputs(path.clone(), moment(cols));
+        tree.insert(path, Form::dense(weight(rows, cols)));
+    }
+    let matrices = tree.iter().map(|(path, _)| path.clone()).collect();
+    tree.insert(Path::new("layer.bias"), Form::dense(random::array("bias", &[7])));
+    (tree, matrices, evidence)
+}
+
+/// Rewrites some weights of a tree as a run does: one settlement for all, then each by what was settled.
+fn run(method: &Arc<dyn Method>, tree: &Tree, paths: &[Path], evidence: &Evidence) -> Result<Tree, Error> {
+    let weights: Vec<(Path, &Form)> =
+        paths.iter().map(|path| (path.clone(), tree.get(path).unwrap())).collect();
+    let settled = method.settle(&weights, evidence)?;
+    let mut rewritten = tree.clone();
+    for (at, (path, form)) in weights.into_iter().enumerate() {
+        let method = settled.as_ref().map_or(method, |settled| &settled[at]);
+        rewritten.insert(path.clone(), method.rewrite(&path, form, evidence)?);
+    }
+    Ok(rewritten)
+}
+
+/// Every method in every way of using it, full size first.
+fn each(mut see: impl FnMut(&str, &Ways, &Arc<dyn Method>)) {
+    for ways in ways() {
+        for options in [&ways.full].into_iter().chain(&ways.cut) {
+            let what = format!("{} with {:?}", ways.name, options.0);
+            see(&what, &ways, &build(ways.name, options));
+        }
+    }
+}
+
+#[test]
+fn every_method_is_looked_at() {
+    let looked_at: BTreeSet<&str> = ways().iter().map(|ways| ways.name).collect();
+    let registered: BTreeSet<&str> = registry::REGISTRY.iter().map(|entry| entry.info.name).collect();
+    assert_eq!(looked_at, registered);
+    assert_eq!(registered.len(), registry::REGISTRY.len(), "two methods of one name");
+}
+
+#[test]
+fn every_method_explains_itself() {
+    for entry in registry::REGISTRY {
+        let info = entry.info;
+        for text in [info.summary, info.equation, info.when, info.when_not, info.trains] {
+            assert!(!text.is_empty() && !text.contains("  "), "{}: {text:?}", info.name);
+        }
+        assert!(!info.sources.is_empty(), "{} names no source", info.name);
+        for OptionInfo { name, default, doc, .. } in info.options {
+            let kebab = name.chars().all(|sign| sign.is_ascii_lowercase() || sign == '-');
+            assert!(kebab && !default.is_empty() && !doc.is_empty(), "{}: option {name}", info.name);
+        }
+    }
+}
+
+#[test]
+fn the_plan_is_what_the_rewrite_makes() {
+    let (tree, paths, evidence) = tree();
+    each(|what, _, method| {
+        let plans: Vec<Planned> =
+            paths.iter().map(|path| method.plan(path, tree.get(path).unwrap()).unwrap()).collect();
+        let rewritten = match run(method, &tree, &paths, &evidence) {
+            Ok(rewritten) => rewritten,
+            Err(fault) => panic!("{what}: {fault}"),
+        };
+        let (mut most, mut total) = (0, 0);
+        for (path, plan) in paths.iter().zip(&plans) {
+            let form = rewritten.get(path).unwrap();
+            if plan.exact {
+                let got = (form.describe(), form.parameters());
+                assert_eq!(got, (plan.form.clone(), plan.parameters), "{what}: {path}");
+            }
+            assert_eq!(form.shape(), tree.get(path).unwrap().shape(), "{what}: shape of {path}");
+            (most, total) = (most + plan.parameters, total + form.parameters());
+        }
+        assert!(total <= most, "{what}: {total} parameters, planned {most} at most");
+    });
+}
+
+#[test]
+fn nothing_else_changes() {
+    let (tree, paths, evidence) = tree();
+    let (chosen, others) = paths.split_first().unwrap();
+    each(|what, _, method| {
+        let before = tree.values();
+        let rewritten = run(method, &tree, std::slice::from_ref(chosen), &evidence).unwrap();
+        assert_eq!(tree.values(), before, "{what}: the tree it started from");
+        assert_eq!(rewritten.len(), tree.len(), "{what}: number of weights");
+        for path in others.iter().chain([&Path::new("layer.bias")]) {
+            let (old, new) = (tree.get(path).unwrap().as_array(), rewritten.get(path).unwrap().as_array());
+            let same = old.zip(new).is_some_and(|(old, new)| old.same_storage(new));
+            assert!(same, "{what}: {path} changed");
+        }
+    });
+}
+
+#[test]
+fn full_size_is_exact() {
+    let (tree, paths, evidence) = tree();
+    for ways in ways() {
+        let rewritten = run(&build(ways.name, &ways.full), &tree, &paths, &evidence).unwrap();
+        for path in &paths {
+            let expected = widen(dense_values(&tree, path).unwrap().data());
+            let got = dense_values(&rewritten, path).unwrap();
+            assert_close(&format!("{}: {path}", ways.name), got.data(), &expected, EXACT);
+        }
+    }
+}
+
+#[test]
+fn a_rewrite_repeats_to_the_bit() {
+    let (tree, paths, evidence) = tree();
+    each(|what, _, method| {
+        let rewrite = || run(method, &tree, &paths, &evidence).unwrap();
+        law::record::same(what, &rewrite(), &rewrite());
+    });
+}
+
+#[test]
+fn rewritten_weights_keep_the_laws_of_forms() {
+    let (tree, paths, evidence) = tree();
+    each(|_, ways, method| {
+        let rewritten = run(method, &tree, &paths, &evidence).unwrap();
+        for path in &paths {
+            let form = rewritten.get(path).unwrap().clone();
+            let &[rows, cols] = form.shape().as_slice() else { panic!("{path} is no matrix") };
+            let matrix = widen(dense_values(&rewritten, path).unwrap().data());
+            let bias = Form::dense(random::array("bias", &[rows]));
+            let tree = [(Path::new(PATH), form), (Path::new("head.bias"), bias)].into_iter().collect();
+            let case = Case { name: ways.name, tree, rows, cols, matrix };
+            for holds in [law::apply::holds, law::record::holds, law::cost::holds, law::sharing::holds] {
+                holds(&case);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_share_is_kept_and_buys_accuracy() {
+    let (rows, cols) = (48, 36);
+    let path = Path::new("layer.weight");
+    let second = moment(cols);
+    let evidence = Evidence::none().with_inputs(path.clone(), second.clone());
+    let form = Form::dense(weight(rows, cols));
+    let original = Matrix::from_f32(form.as_array().unwrap().data(), rows, cols).unwrap();
+    for ways in ways() {
+        if !registry::find(ways.name).unwrap().info.options.iter().any(|option| option.name == "share") {
+            continue;
+        }
+        let metric = if ways.inputs { Metric::Inputs(&second) } else { Metric::Weights };
+        let error = |share: f64| {
+            let method = build(ways.name, &Options::from([("share", Value::Float(share))]));
+            let tree: Tree = [(path.clone(), form.clone())].into_iter().collect();
+            let rewritten = run(&method, &tree, std::slice::from_ref(&path), &evidence).unwrap();
+            let budget = (share * (rows * cols) as f64) as usize;
+            let parameters = rewritten.parameters();
+            assert!(parameters <= budget, "{}: {parameters} parameters at share {share}", ways.name);
+            let dense = dense_values(&rewritten, &path).unwrap();
+            let approximation = Matrix::from_f32(dense.data(), rows, cols).unwrap();
+            output_error(&original, &approximation, &metric)
+        };
+        let errors = [0.2, 0.4, 0.6, 0.8].map(error);
+        assert!(errors.is_sorted_by(|a, b| a >= b), "{}: errors {errors:?} at growing shares", ways.name);
+        assert!(errors[3] < 0.6 * errors[0], "{}: errors {errors:?} hardly fall", ways.name);
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused_by_name() {
+    for entry in registry::REGISTRY {
+        for option in entry.info.options {
+            for wrong in wrong_values(option.kind) {
+                let options = Options::from([(option.name, wrong.clone())]);
+                match (entry.build)(&options).err() {
+                    Some(Error::OptionValue { method, option: named, .. }) => {
+                        assert_eq!((method, named), (entry.info.name, option.name));
+                    }
+                    other => panic!("{} with {} = {wrong}: {other:?}", entry.info.name, option.name),
+                }
+            }
+            for right in right_values(option.kind) {
+                let options = Options::from([(option.name, right.clone())]);
+                assert!(
+                    (entry.build)(&options).is_ok(),
+                    "{} with {} = {right}",
+                    entry.info.name,
+                    option.name
+                );
+            }
+        }
+    }
+}
+
+fn wrong_values(kind: Kind) -> Vec<Value> {
+    let mut wrong = vec![Value::Flag(true), Value::Text("many".to_owned())];
+    match kind {
+        Kind::Integer(low, high) => {
+            wrong.push(Value::Integer(low - 1));
+            wrong.push(Value::Float(low as f64 + 0.5));
+            wrong.extend(high.checked_add(1).map(Value::Integer));
+        }
+        Kind::Share => wrong.extend([0.0, -0.5, 1.5, f64::NAN].map(Value::Float)),
+        Kind::Choice(_) => wrong.push(Value::Integer(0)),
+        Kind::Factors => wrong.extend([Value::Integers(vec![]), Value::Integers(vec![4, 0])]),
+    }
+    wrong
+}
+
+/// Values that are right by themselves; factor lists come in pairs.
+fn right_values(kind: Kind) -> Vec<Value> {
+    match kind {
+        Kind::Integer(low, high) => vec![Value::Integer(low), Value::Integer(high)],
+        Kind::Share => vec![Value::Float(1e-9), Value::Float(1.0), Value::Integer(1)],
+        Kind::Choice(words) => words.iter().map(|word| Value::Text((*word).to_owned())).collect(),
+        Kind::Factors => vec![],
+    }
+}
+
+#[test]
+fn misspelt_names_get_a_suggestion() {
+    let misspelt = |name: &str| name[..name.len() - 1].to_owned();
+    for entry in registry::REGISTRY {
+        for option in entry.info.options {
+            let options = Options::from([(misspelt(option.name).as_str(), Value::Integer(1))]);
+            match (entry.build)(&options).err() {
+                Some(Error::UnknownOption { nearest, .. }) => {
+                    assert_eq!(nearest.as_deref(), Some(option.name))
+                }
+                other => panic!("{}: {other:?}", option.name),
+            }
+        }
+        match registry::find(&misspelt(entry.info.name)).err() {
+            Some(Error::UnknownMethod { nearest, known, .. }) => {
+                assert_eq!(nearest.as_deref(), Some(entry.info.name));
+                assert_eq!(known.len(), registry::REGISTRY.len());
+            }
+            other => panic!("{}: {other:?}", entry.info.name),
+        }
+    }
+}
+
+#[test]
+fn evidence_is_asked_for_when_it_is_needed() {
+    let (tree, paths, _) = tree();
+    each(|what, _, method| {
+        let without = run(method, &tree, &paths, &Evidence::none());
+        match without {
+            Ok(_) => assert!(!method.needs_inputs(), "{what} asks for evidence that it does not need"),
+            Err(Error::NoEvidence { path }) => {
+                assert!(method.needs_inputs() && paths.contains(&path), "{what}: {path}");
+            }
+            Err(other) => panic!("{what}: {other}"),
+        }
+    });
+}
+
+#[test]
+fn only_matrices_are_rewritten() {
+    let vector = Form::dense(random::array("vector", &[9]));
+    let path = Path::new("layer.bias");
+    each(|what, _, method| {
+        let named = |fault: Error| matches!(&fault, Error::NotAMatrix { path: named, .. } if *named == path);
+        assert!(method.plan(&path, &vector).is_err_and(named), "{what}: plan");
+        assert!(method.rewrite(&path, &vector, &Evidence::none()).is_err_and(named), "{what}: rewrite");
+    });
+}
+
+#[test]
+fn schedules_repeat() {
+    let path = Path::new("layer.weight");
+    each(|what, _, method| {
+        for (step, role) in (0..5).flat_map(|step| Role::ALL.map(|role| (step, role))) {
+            let (first, second) = (method.schedule(step, &path, role), method.schedule(step, &path, role));
+            assert_eq!(first, second, "{what}: {role} at step {step}");
+        }
+    });
+}
