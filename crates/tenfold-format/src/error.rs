@@ -118,6 +118,16 @@ pub enum Error {
         /// The fault.
         fault: TensorFault,
     },
+    /// A tensor that cannot be written as it was given.
+    #[error("{}: cannot write tensor {tensor}: {fault}; nothing was written, correct the tensor", .path.display())]
+    Unwritable {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The fault.
+        fault: TensorFault,
+    },
     /// Bytes after the last tensor.
     #[error("{}: {got} bytes of data, but the tensors end at {expected}; the file is damaged", .path.display())]
     TrailingBytes {

@@ -6,8 +6,9 @@
 //! path:FOLDER-OR-FILE         as it is; the prefix may be left out
 //! ```
 //!
-//! What was fetched once is taken from the cache, without a question to the server. A folder appears in the cache as
-//! a whole or not at all; an interrupted download continues where it stopped.
+//! What was fetched once is taken from the cache, without a question to the server: a branch stays the commit that it
+//! was, until another revision is named or its folder is deleted. A folder appears in the cache as a whole or not at
+//! all; an interrupted download continues where it stopped.
 
 mod archive;
 mod cache;

@@ -23,7 +23,7 @@ const ALIGNMENT: usize = 8;
 /// because Hugging Face's loader refuses files without it.
 ///
 /// # Errors
-/// [`Error::Tensor`] for a name given twice or data that does not fill its shape; [`Error::Write`] or
+/// [`Error::Unwritable`] for a name given twice or data that does not fill its shape; [`Error::Write`] or
 /// [`Error::DiskFull`], after which `path` is as it was.
 pub fn write(
     path: &Path,
@@ -50,7 +50,7 @@ fn header(
     entries.insert("__metadata__".to_owned(), json!(metadata));
     let mut start = 0;
     for (name, shape, data) in tensors {
-        let fault = |fault| Error::Tensor { path: path.to_owned(), tensor: name.clone(), fault };
+        let fault = |fault| Error::Unwritable { path: path.to_owned(), tensor: name.clone(), fault };
         if !names.insert(name) || name == "__metadata__" {
             return Err(fault(TensorFault::Duplicate));
         }

@@ -8,6 +8,7 @@
 //! ```
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::is_name;
@@ -47,7 +48,11 @@ impl Shelf {
             .write(true)
             .open(&path)
             .map_err(Error::write(&path))?;
-        file.lock().map_err(Error::write(&path))?;
+        match file.lock() {
+            // Some network file systems have no locks; then two fetches at once only waste a download.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            locked => locked.map_err(Error::write(&path))?,
+        }
         Ok(file)
     }
 

@@ -90,7 +90,7 @@ fn wrong_tensors_are_not_written() {
         tensors,
         &BTreeMap::new(),
     ) {
-        Err(Error::Tensor { tensor, fault, .. }) if tensor == "x" => fault,
+        Err(Error::Unwritable { tensor, fault, .. }) if tensor == "x" => fault,
         other => panic!("expected a fault of x, got {other:?}"),
     };
     let x = |shape: Vec<usize>| ("x".to_owned(), shape, &data[..]);
