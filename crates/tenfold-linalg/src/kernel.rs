@@ -13,6 +13,30 @@ use faer::{Accum, Conj, Mat, MatMut, MatRef, Spec};
 use crate::error::{Error, Result};
 use crate::parallel::threads_for;
 
+/// Smallest ratio of least to largest singular value for which squaring a matrix is accepted. There the error
+/// of a singular value, relative to the largest, is about 2^-52 / (2 * 1e-5) = 1e-11.
+pub(crate) const SAFE_RATIO: f64 = 1e-5;
+
+/// Range of the largest squared row norm in which neither overflow nor underflow has touched the spectrum.
+const SQUARE_RANGE: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
+
+/// Whether the squares on the diagonal of X X^T are of a magnitude that f64 holds well.
+pub(crate) fn squared_in_range(gram: &Mat<f64>) -> bool {
+    SQUARE_RANGE.contains(&(0..gram.nrows()).fold(0.0, |m: f64, i| m.max(gram[(i, i)])))
+}
+
+/// Singular values from their squares (falling), or `None` when they reach below [`SAFE_RATIO`].
+pub(crate) fn safe_roots(squares: &[f64]) -> Option<Vec<f64>> {
+    if let (Some(&first), Some(&last)) = (squares.first(), squares.last()) {
+        let safe = last >= first * SAFE_RATIO * SAFE_RATIO;
+        // A NaN compares false and takes the careful route.
+        if !safe {
+            return None;
+        }
+    }
+    Some(squares.iter().map(|s| s.max(0.0).sqrt()).collect())
+}
+
 /// A row-major slice as a matrix.
 pub(crate) fn view(data: &[f64], rows: usize, cols: usize) -> MatRef<'_, f64> {
     MatRef::from_row_major_slice(data, rows, cols)
@@ -54,12 +78,27 @@ pub(crate) fn gram(x: MatRef<'_, f64>) -> Mat<f64> {
     out
 }
 
+/// Whether squares of all entries stay finite; NaN does not. Iterations do not end otherwise.
+fn bounded(x: MatRef<'_, f64>) -> bool {
+    let mut bounded = true;
+    for j in 0..x.ncols() {
+        for i in 0..x.nrows() {
+            bounded &= x[(i, j)].abs() <= *SQUARE_RANGE.end();
+        }
+    }
+    bounded
+}
+
 /// Eigenvalues in falling order and, when asked for, eigenvectors as columns, of the symmetric matrix whose
 /// lower triangle is given. The vectors are orthonormal to rounding whatever the spectrum.
 pub(crate) fn eigen(lower: MatRef<'_, f64>, vectors: bool) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = lower.nrows();
     if n == 0 {
         return Ok((Vec::new(), Mat::new()));
+    }
+    let failed = Error::NoConvergence { operation: "eigendecomposition", rows: n, cols: n };
+    if !bounded(lower) {
+        return Err(failed);
     }
     let par = threads_for(n * n * n);
     let params = Spec::default();
@@ -75,11 +114,7 @@ pub(crate) fn eigen(lower: MatRef<'_, f64>, vectors: bool) -> Result<(Vec<f64>, 
         MemStack::new(&mut memory),
         params,
     )
-    .map_err(|EvdError::NoConvergence| Error::NoConvergence {
-        operation: "eigendecomposition",
-        rows: n,
-        cols: n,
-    })?;
+    .map_err(|EvdError::NoConvergence| failed)?;
     if !vectors {
         values.sort_by(|a, b| b.total_cmp(a));
         return Ok((values, basis));
@@ -107,13 +142,17 @@ pub(crate) fn singular_values(x: MatRef<'_, f64>) -> Result<Vec<f64>> {
 
 fn svd(x: MatRef<'_, f64>, u: Option<MatMut<'_, f64>>) -> Result<Vec<f64>> {
     let (m, n) = (x.nrows(), x.ncols());
+    let failed = Error::NoConvergence { operation: "SVD", rows: m, cols: n };
+    if !bounded(x) {
+        return Err(failed);
+    }
     let par = threads_for(m * n * m.min(n));
     let params = Spec::default();
     let want = if u.is_some() { ComputeSvdVectors::Thin } else { ComputeSvdVectors::No };
     let mut values = vec![0.0; m.min(n)];
     let mut memory = MemBuffer::new(svd_scratch::<f64>(m, n, want, ComputeSvdVectors::No, par, params));
     faer_svd(x, DiagMut::from_slice_mut(&mut values), u, None, par, MemStack::new(&mut memory), params)
-        .map_err(|SvdError::NoConvergence| Error::NoConvergence { operation: "SVD", rows: m, cols: n })?;
+        .map_err(|SvdError::NoConvergence| failed)?;
     Ok(values)
 }
 
@@ -211,5 +250,15 @@ mod tests {
                 assert!(residual.norm_max() < 1e-12);
             }
         }
+    }
+
+    #[test]
+    fn factorizations_that_fail_say_which() {
+        let mut x = sample(40, 40);
+        x[(3, 3)] = f64::NAN;
+        assert_eq!(left_svd(x.as_ref()), Err(Error::NoConvergence { operation: "SVD", rows: 40, cols: 40 }));
+        let failed = eigen(x.as_ref(), true);
+        let operation = "eigendecomposition";
+        assert_eq!(failed, Err(Error::NoConvergence { operation, rows: 40, cols: 40 }));
     }
 }

@@ -6,7 +6,7 @@
 //! factors, and directions that the metric does not see are still represented: where it leaves the choice of
 //! a vector open, the plain SVD of what remains of W makes it.
 
-use faer::Mat;
+use faer::{Mat, MatRef};
 
 use crate::error::{Error, Result};
 use crate::kernel;
@@ -89,12 +89,20 @@ impl SvdFactors {
 pub fn svd_in_metric(w: &Matrix, metric: &Metric<'_>) -> Result<SvdFactors> {
     w.check()?;
     check(w, metric)?;
+    let tall = w.rows() > w.cols();
     match metric {
         // The shorter side is the cheaper one to project on.
-        Metric::Weights if w.rows() > w.cols() => rows_projected(w, w),
-        Metric::Weights => columns_projected(w, w),
-        Metric::Inputs(c) => columns_projected(w, &Matrix::matmul(w, &root(c)?)),
-        Metric::Rows(weights) => rows_projected(w, &scaled_rows(w, weights)),
+        Metric::Weights if tall => rows_projected(w, w.view()),
+        Metric::Weights => columns_projected(w.view(), left(kernel::gram(w.view()), || Ok(owned(w.view())))?),
+        Metric::Rows(weights) => rows_projected(w, scaled_rows(w, weights).view()),
+        Metric::Inputs(c) if tall => {
+            // W = Q R: the factors of R, a square of the shorter side, are those of W but for Q.
+            let (q, r) = kernel::thin_qr(w.view());
+            let inner = through_inputs(r.as_ref(), c)?;
+            let up = kernel::product(q.as_ref(), inner.up.view());
+            Ok(SvdFactors { up: Matrix::new(w.rows(), w.cols(), up)?, ..inner })
+        }
+        Metric::Inputs(c) => through_inputs(w.view(), c),
     }
 }
 
@@ -172,24 +180,48 @@ fn scaled_rows(w: &Matrix, weights: &[f64]) -> Matrix {
     scaled
 }
 
-/// U U^T W for the left singular vectors U of `seen`, completed where `seen` is silent.
-fn columns_projected(w: &Matrix, seen: &Matrix) -> Result<SvdFactors> {
-    let (mut values, mut u) = kernel::left_svd(seen.view())?;
-    let size = values.len();
+/// Left singular values and vectors of a matrix from its square X X^T (lower triangle) where that is
+/// accurate, else from the matrix itself.
+fn left(gram: Mat<f64>, seen: impl FnOnce() -> Result<Mat<f64>>) -> Result<(Vec<f64>, Mat<f64>)> {
+    if kernel::squared_in_range(&gram) {
+        let (squares, vectors) = kernel::eigen(gram.as_ref(), true)?;
+        if let Some(values) = kernel::safe_roots(&squares) {
+            return Ok((values, vectors));
+        }
+    }
+    kernel::left_svd(seen()?.as_ref())
+}
+
+/// Factors of a wide or square `w` for inputs with second moment `c`: W C W^T is the square of W C^{1/2}, and
+/// its eigenvectors are all that is needed.
+fn through_inputs(w: MatRef<'_, f64>, c: &Matrix) -> Result<SvdFactors> {
+    let (rows, cols) = (w.nrows(), w.ncols());
+    let through = kernel::product(w, c.view());
+    let square = kernel::product(kernel::view(&through, rows, cols), w.transpose());
+    let lower = Mat::from_fn(rows, rows, |i, j| 0.5 * (square[i * rows + j] + square[j * rows + i]));
+    let seen = || Ok(owned(kernel::view(&kernel::product(w, root(c)?.view()), rows, cols)));
+    columns_projected(w, left(lower, seen)?)
+}
+
+/// U U^T W for left singular vectors U, completed where the metric is silent.
+fn columns_projected(w: MatRef<'_, f64>, left: (Vec<f64>, Mat<f64>)) -> Result<SvdFactors> {
+    let (mut values, mut u) = left;
+    let (rows, cols, size) = (w.nrows(), w.ncols(), u.ncols());
     let rank = numerical_rank(&values);
     if rank < size {
         let known = u.as_ref().subcols(0, rank);
-        let down = kernel::product(known.transpose(), w.view());
-        let mut unseen = Mat::<f64>::zeros(w.rows(), w.cols());
-        unseen.as_mut().copy_from(w.view());
-        unseen -= known * kernel::view(&down, rank, w.cols());
+        let down = kernel::product(known.transpose(), w);
+        let unseen = owned(w) - known * kernel::view(&down, rank, cols);
         let (_, more) = kernel::left_svd(unseen.as_ref())?;
         complete(&mut u, rank, &more);
         values[rank..].fill(0.0);
     }
-    let down = kernel::product(u.transpose(), w.view());
-    let up = kernel::flatten(u.as_ref());
-    balanced(Matrix::new(w.rows(), size, up)?, Matrix::new(size, w.cols(), down)?, values)
+    let down = Matrix::new(size, cols, kernel::product(u.transpose(), w))?;
+    balanced(Matrix::new(rows, size, kernel::flatten(u.as_ref()))?, down, values)
+}
+
+fn owned(view: MatRef<'_, f64>) -> Mat<f64> {
+    view.to_owned()
 }
 
 /// Replaces the columns from `rank` on by the leading ones of `more`, made orthogonal to those kept.
@@ -203,8 +235,13 @@ fn complete(u: &mut Mat<f64>, rank: usize, more: &Mat<f64>) {
 }
 
 /// W V V^T for the right singular vectors V of `seen`: the same with rows and columns exchanged.
-fn rows_projected(w: &Matrix, seen: &Matrix) -> Result<SvdFactors> {
-    let factors = columns_projected(&w.transpose(), &seen.transpose())?;
+fn rows_projected(w: &Matrix, seen: MatRef<'_, f64>) -> Result<SvdFactors> {
+    let right = if seen.nrows() < seen.ncols() {
+        kernel::left_svd(seen.transpose())?
+    } else {
+        left(kernel::gram(seen.transpose()), || Ok(owned(seen.transpose())))?
+    };
+    let factors = columns_projected(w.view().transpose(), right)?;
     Ok(SvdFactors { up: factors.down.transpose(), down: factors.up.transpose(), spectrum: factors.spectrum })
 }
 
@@ -284,6 +321,19 @@ mod tests {
         ));
         let negative = svd_in_metric(&w, &Metric::Rows(&[1.0, -2.0, 0.0]));
         assert_eq!(negative, Err(Error::NegativeWeight { row: 1, value: -2.0 }));
+    }
+
+    #[test]
+    fn extreme_magnitudes_keep_their_errors() {
+        let plain = sample(6, 5);
+        let want = svd_in_metric(&plain, &Metric::Weights).unwrap();
+        for factor in [1e-140, 1e-90, 1e90, 1e140] {
+            let w = Matrix::from_fn(6, 5, |r, c| plain.get(r, c) * factor);
+            let got = svd_in_metric(&w, &Metric::Weights).unwrap();
+            for rank in 0..=5 {
+                assert!((got.error(rank) - want.error(rank)).abs() < 1e-12, "{factor:e} {rank}");
+            }
+        }
     }
 
     #[test]

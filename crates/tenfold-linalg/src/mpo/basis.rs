@@ -4,20 +4,14 @@
 //! Unfolding k has rows (sites 1..k) and columns (sites k+1..n). Where it is wide, its left singular vectors
 //! are the eigenvectors of X X^T; the same matrix for bond k-1 is a partial trace of that over site k, so one
 //! large product serves all bonds of a side. Squaring loses the singular values below about 1e-8 of the
-//! largest, so a bond whose spectrum reaches below [`SAFE_RATIO`] is done again from a triangular factor of
-//! X, which has the same left factors and keeps full accuracy. Tall unfoldings mirror this from the right.
+//! largest, so a bond whose spectrum reaches below [`kernel::SAFE_RATIO`] is done again from a triangular
+//! factor of X, which has the same left factors and keeps full accuracy. Tall unfoldings mirror this from the
+//! right.
 
 use faer::{Mat, MatRef};
 
 use crate::error::Result;
 use crate::kernel;
-
-/// Smallest ratio of least to largest singular value for which the squared route is used. There the error of
-/// a singular value, relative to the largest, is about 2^-52 / (2 * 1e-5) = 1e-11.
-const SAFE_RATIO: f64 = 1e-5;
-
-/// Range of the largest squared row norm in which neither overflow nor underflow has touched the spectrum.
-const SQUARE_RANGE: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
 
 /// Which end of the chain a bond is measured from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +40,10 @@ pub(super) fn bases(
     if count == 0 {
         return Ok(found);
     }
-    let mut gram = Some(kernel::gram(unfold(x, blocks, side, count))).filter(|g| in_range(g, x));
+    let mut gram = Some(kernel::gram(unfold(x, blocks, side, count))).filter(|g| {
+        // A zero tensor has a zero square, but so has one whose squares are too small for f64.
+        kernel::squared_in_range(g) || x.iter().all(|&v| v == 0.0)
+    });
     let mut factor: Option<Mat<f64>> = None;
     for depth in (1..=count).rev() {
         let squared = match &gram {
@@ -76,12 +73,6 @@ pub(super) fn bases(
     Ok(found)
 }
 
-/// Whether squares stayed within the range of f64; those of a zero tensor do.
-fn in_range(gram: &Mat<f64>, x: &[f64]) -> bool {
-    let largest = (0..gram.nrows()).fold(0.0, |m: f64, i| m.max(gram[(i, i)]));
-    SQUARE_RANGE.contains(&largest) || (largest == 0.0 && x.iter().all(|&v| v == 0.0))
-}
-
 /// The unfolding with the `depth` sites at the given end as rows.
 pub(super) fn unfold<'a>(x: &'a [f64], blocks: &[usize], side: Side, depth: usize) -> MatRef<'a, f64> {
     let n = blocks.len();
@@ -104,11 +95,11 @@ fn from_gram(gram: &Mat<f64>, vectors: bool) -> Result<Option<Basis>> {
     let live = active.len();
     if live == d {
         let (squares, q) = kernel::eigen(gram.as_ref(), vectors)?;
-        return Ok(roots(&squares).map(|spectrum| Basis { vectors: q, spectrum }));
+        return Ok(kernel::safe_roots(&squares).map(|spectrum| Basis { vectors: q, spectrum }));
     }
     let compact = Mat::from_fn(live, live, |i, j| gram[(active[i.max(j)], active[i.min(j)])]);
     let (squares, q) = kernel::eigen(compact.as_ref(), vectors)?;
-    let Some(mut spectrum) = roots(&squares) else { return Ok(None) };
+    let Some(mut spectrum) = kernel::safe_roots(&squares) else { return Ok(None) };
     spectrum.resize(d, 0.0);
     let mut full = Mat::new();
     if vectors {
@@ -124,17 +115,6 @@ fn from_gram(gram: &Mat<f64>, vectors: bool) -> Result<Option<Basis>> {
         }
     }
     Ok(Some(Basis { vectors: full, spectrum }))
-}
-
-fn roots(squares: &[f64]) -> Option<Vec<f64>> {
-    if let (Some(&first), Some(&last)) = (squares.first(), squares.last()) {
-        let safe = last >= first * SAFE_RATIO * SAFE_RATIO;
-        // A NaN compares false and takes the careful route.
-        if !safe {
-            return None;
-        }
-    }
-    Some(squares.iter().map(|s| s.max(0.0).sqrt()).collect())
 }
 
 fn from_factor(factor: &Mat<f64>, vectors: bool) -> Result<Basis> {

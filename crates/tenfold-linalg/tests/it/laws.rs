@@ -315,6 +315,11 @@ fn extreme_magnitudes_are_exact_too() {
             let worst = mpo.rebuild().subtract(&w).max_abs();
             assert!(worst <= 1e-12 * w.max_abs(), "1e{exponent} {shape:?}: {worst:e}");
         }
+        let huge = Matrix::from_fn(rows, cols, |r, c| plain.get(r, c) * 1e200);
+        for gauge in GAUGES {
+            let failed = decompose(&huge, &shape, &Bonds::Full, gauge);
+            assert!(shape.cores() == 1 || matches!(failed, Err(Error::NoConvergence { .. })), "{shape:?}");
+        }
     }
 }
 
