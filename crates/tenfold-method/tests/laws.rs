@@ -320,7 +320,7 @@ fn misspelt_names_get_a_suggestion() {
             let options = Options::from([(misspelt(option.name).as_str(), Value::Integer(1))]);
             match (entry.build)(&options).err() {
                 Some(Error::UnknownOption { nearest, .. }) => {
-                    assert_eq!(nearest.as_deref(), Some(option.name))
+                    assert_eq!(nearest.as_deref(), Some(option.name));
                 }
                 other => panic!("{}: {other:?}", option.name),
             }

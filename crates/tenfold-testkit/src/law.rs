@@ -43,3 +43,41 @@ fn apply(what: &str, scope: &Scope<'_>, x: &Array, activation: Activation) -> Va
 fn bits(array: &Array) -> Vec<u32> {
     array.data().iter().map(|value| value.to_bits()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::case::{Case, PATH, forms};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use tenfold_weight::{Form, Path};
+
+    fn broken(case: &Case, law: fn(&Case)) -> bool {
+        catch_unwind(AssertUnwindSafe(|| law(case))).is_err()
+    }
+
+    #[test]
+    fn a_wrong_entry_breaks_the_laws_of_values() {
+        for mut case in forms() {
+            case.matrix[case.cols] += 1e-2;
+            assert!(broken(&case, super::apply::holds), "{}", case.name);
+            assert!(broken(&case, super::rows::holds), "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn a_lost_role_breaks_saving() {
+        let Some(mut case) = forms().into_iter().find(|case| case.name == "mpo of two cores") else {
+            panic!("the case is gone");
+        };
+        case.tree.visit_mut(|_, leaf| leaf.role = tenfold_weight::Role::Value);
+        assert!(broken(&case, super::record::holds));
+    }
+
+    #[test]
+    fn every_case_has_its_shape() {
+        for case in forms() {
+            let form = case.tree.get(&Path::new(PATH)).map(Form::shape);
+            assert_eq!(form.ok(), Some(vec![case.rows, case.cols]), "{}", case.name);
+            assert_eq!(case.matrix.len(), case.rows * case.cols, "{}", case.name);
+        }
+    }
+}
