@@ -1,6 +1,7 @@
 //! The top-left block of a matrix.
 
 use crate::kernel::elementwise;
+use crate::par;
 use crate::tape::record;
 use crate::{Array, Var};
 
@@ -16,21 +17,32 @@ pub fn crop(x: &Var, rows: usize, cols: usize) -> Var {
         return x.clone();
     }
     let mut y = Array::stale(&[rows, cols]);
+    let source = x.value().data();
     if cols > 0 {
-        for (y, x) in y.data_mut().chunks_exact_mut(cols).zip(x.value().data().chunks_exact(width)) {
-            y.copy_from_slice(&x[..cols]);
-        }
+        par::chunks_mut(y.data_mut(), par::block_rows(cols) * cols, |start, chunk| {
+            for (y, x) in chunk.chunks_exact_mut(cols).zip(source[start / cols * width..].chunks_exact(width))
+            {
+                y.copy_from_slice(&x[..cols]);
+            }
+        });
     }
     record(&[x], y, move |gradient, sink| {
+        let dy = gradient.data();
         sink.accumulate(0, &[height, width], |dx, filled| {
-            if !filled {
-                dx.fill(0.0);
-            }
-            if cols > 0 {
-                for (dx, dy) in dx.chunks_exact_mut(width).zip(gradient.data().chunks_exact(cols)) {
-                    elementwise::add_assign(&mut dx[..cols], dy);
+            par::chunks_mut(dx, par::block_rows(width) * width, |start, chunk| {
+                for (i, dx) in chunk.chunks_exact_mut(width).enumerate() {
+                    let row = start / width + i;
+                    let inside = if row < rows { cols } else { 0 };
+                    let dy = &dy[(row * cols).min(dy.len())..][..inside];
+                    let (block, outside) = dx.split_at_mut(inside);
+                    if filled {
+                        elementwise::add_assign(block, dy);
+                    } else {
+                        block.copy_from_slice(dy);
+                        outside.fill(0.0);
+                    }
                 }
-            }
+            });
         });
     })
 }

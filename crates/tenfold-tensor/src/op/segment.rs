@@ -1,7 +1,7 @@
 //! One row per sequence of a packed batch: the mean of its tokens, or its first token.
 
 use crate::kernel::{elementwise, reduce};
-use crate::par;
+use crate::par::{self, Shared};
 use crate::tape::record;
 use crate::{Array, Offsets, Var};
 
@@ -28,17 +28,23 @@ pub fn segment_mean(x: &Var, offsets: &Offsets) -> Var {
     let offsets = offsets.clone();
     let shape = x.shape().to_vec();
     record(&[x], y, move |gradient, sink| {
+        let dy = gradient.data();
         sink.accumulate(0, &shape, |dx, filled| {
-            for (tokens, dy) in offsets.ranges().zip(gradient.data().chunks_exact(width.max(1))) {
+            let shared = Shared::new(dx);
+            par::each(offsets.sequences(), |i| {
+                let tokens = offsets.range(i);
                 let factor = 1.0 / tokens.len() as f32;
-                for dx in dx[tokens.start * width..tokens.end * width].chunks_exact_mut(width) {
+                for token in tokens {
+                    // SAFETY: every token belongs to one sequence, every sequence to one task.
+                    let dx = unsafe { shared.slice(token * width, width) };
+                    let dy = &dy[i * width..(i + 1) * width];
                     if filled {
                         elementwise::add_scaled(dx, dy, factor);
                     } else {
                         elementwise::scale(dx, dy, factor);
                     }
                 }
-            }
+            });
         });
     })
 }
