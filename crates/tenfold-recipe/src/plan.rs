@@ -8,7 +8,7 @@ mod matching;
 mod train;
 
 pub use matching::Near;
-pub(crate) use train::{Trained, trained};
+pub(crate) use train::{Trained, selected, trained};
 
 use crate::error::Error;
 use crate::fault::{Fault, Problem};

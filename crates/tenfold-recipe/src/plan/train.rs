@@ -18,13 +18,18 @@ pub(crate) struct Trained<'a> {
 
 /// The factor on the rate with which a leaf trains at a step of a phase; nothing when it is frozen.
 pub(crate) fn trained(phase: &Phase, step: u64, leaf: &Trained<'_>) -> Option<f32> {
-    if !phase.train.iter().any(|one| one.value.matches_leaf(leaf.path, leaf.role)) {
+    if !selected(phase, leaf.path, leaf.role) {
         return None;
     }
     match leaf.method.map_or(Training::Trains(1.0), |method| method.schedule(step, leaf.path, leaf.role)) {
         Training::Frozen => None,
         Training::Trains(factor) => Some(factor),
     }
+}
+
+/// Whether a phase's selectors match a leaf, whatever its method says.
+pub(crate) fn selected(phase: &Phase, path: &Path, role: Role) -> bool {
+    phase.train.iter().any(|one| one.value.matches_leaf(path, role))
 }
 
 /// Which leaves of a weight train, in words. Phases that differ are told apart.
@@ -34,7 +39,7 @@ pub(super) fn words(phases: &[Phase], method: Option<&dyn Method>, weight: &Weig
         let leaf = |role: &Role| Trained { method, path: weight.path, role: *role };
         // Schedules change slowly; what trains at the first or the last step trains in the phase.
         let trains = |role: &&Role| {
-            [0, phase.steps - 1].iter().any(|step| trained(phase, *step, &leaf(role)).is_some())
+            [0, phase.steps.saturating_sub(1)].iter().any(|step| trained(phase, *step, &leaf(role)).is_some())
         };
         let training: Vec<&str> = roles.iter().filter(trains).map(|role| role.word()).collect();
         match training.len() {

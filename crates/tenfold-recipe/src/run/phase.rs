@@ -5,7 +5,7 @@ use super::distill::Distill;
 use super::event::{Event, Reporter, Stage};
 use super::session::Session;
 use crate::error::Error;
-use crate::plan::{Resolved, Trained, trained};
+use crate::plan::{Resolved, Trained, selected, trained};
 use crate::recipe::{Objective, Phase, Recipe};
 use crate::result::PhaseResult;
 use std::collections::BTreeMap;
@@ -46,18 +46,21 @@ pub(super) fn train(
         let method = methods.get(&leaf.id.path).map(|method| method.as_ref());
         trained(phase, step, &Trained { method, path: &leaf.id.path, role: leaf.role })
     };
-    let ever = |leaf: &LeafInfo| (0..phase.steps).any(|step| schedule(step, leaf).is_some());
-    let size = |leaf: &LeafInfo| leaf.shape.iter().product::<usize>();
-    let parameters = tree.leaves().iter().filter(|leaf| ever(leaf)).map(size).sum();
-
+    let leaves = tree.leaves();
     let options = options(phase, &tree, place);
-    let mut trainer = Trainer::new(tree, options)?.scheduled(schedule);
+    let mut trainer = Trainer::new(tree, options)?.scheduled(&schedule);
     trainer.resume_if_present()?;
     let outcome = trainer.run(&objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
     if outcome.stopped {
         return Err(Error::Interrupted { stage });
     }
-    let result = PhaseResult { losses: outcome.losses, trained: parameters };
+    let ever = |leaf: &LeafInfo| {
+        selected(phase, &leaf.id.path, leaf.role)
+            && (0..phase.steps).any(|step| schedule(step, leaf).is_some())
+    };
+    let trained = leaves.iter().filter(|leaf| !outcome.idle.contains(&leaf.id) && ever(leaf));
+    let trained = trained.map(|leaf| leaf.shape.iter().product::<usize>()).sum();
+    let result = PhaseResult { losses: outcome.losses, trained };
     Ok((trainer.into_tree(), result))
 }
 

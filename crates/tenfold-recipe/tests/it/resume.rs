@@ -50,6 +50,40 @@ fn stopped_at_every_event_it_ends_with_the_same_bytes() {
     assert_eq!(contents(&bench.at("often/model")), contents(&whole.model));
 }
 
+/// A kill leaves what is on disk and asks nobody: here, a panic out of the middle of the run.
+#[test]
+fn killed_at_any_moment_it_ends_with_the_same_bytes() {
+    let bench = Bench::new();
+    let recipe = bench.recipe(WHOLE);
+    let whole = bench.finish(&recipe, "whole");
+    let mut kills = 0;
+    for limit in (8..).step_by(3) {
+        let mut seen = 0;
+        let attempt = || {
+            bench.stop_at(&recipe, "killed", |_| {
+                seen += 1;
+                // Not a panic of its own: that would print a backtrace for every attempt.
+                if seen > limit {
+                    std::panic::resume_unwind(Box::new("killed"));
+                }
+                false
+            })
+        };
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)) {
+            Ok(stopped) => {
+                assert_eq!(stopped, None);
+                break;
+            }
+            Err(_) => kills += 1,
+        }
+        assert!(kills < 100, "no end in sight");
+    }
+    assert!(kills > 8, "{kills}");
+    assert_eq!(contents(&bench.at("killed/model")), contents(&whole.model));
+    let phases = |receipt: &tenfold_recipe::Receipt| receipt.record.phases.clone();
+    assert_eq!(phases(&bench.finish(&recipe, "killed").receipt), phases(&whole.receipt));
+}
+
 #[test]
 fn a_stop_inside_each_stage_loses_nothing_before_it() {
     let bench = Bench::new();

@@ -37,7 +37,11 @@ fn a_run_leaves_a_model_a_receipt_and_a_report() {
     // What is saved is what the receipt was written from, and nothing of the work is left.
     assert_eq!(Receipt::read(&done.receipt_path).unwrap(), done.receipt);
     let html = fs::read_to_string(&done.report_path).unwrap();
-    assert!(html.contains("tiny"), "{html}");
+    for shown in
+        ["tiny", "encoder.layer.0", "low rank 9", "20 texts of", &record.machine.processor, "[[phase]]"]
+    {
+        assert!(html.contains(shown), "the report does not show {shown:?}");
+    }
     assert!(!bench.at("out/work").exists());
 }
 
