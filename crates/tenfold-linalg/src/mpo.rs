@@ -81,8 +81,7 @@ pub struct Mpo {
 ///
 /// # Errors
 /// [`Error::EmptyMatrix`], [`Error::NonFinite`], [`Error::ShapeTooSmall`], the errors of [`Bonds::resolve`],
-/// and
-/// [`Error::NoConvergence`] (entries beyond about 1e150 end there).
+/// and [`Error::NoConvergence`] (entries beyond about 1e150 end there).
 ///
 /// # Source
 /// MPOP (ACL 2021) algorithm 1, with the index interleaving and the gauge of its released code.
