@@ -73,7 +73,7 @@ pub(crate) fn draw(heading: &Heading<'_>, chart: &Scatter<'_>) -> Option<Markup>
         let here: Vec<_> =
             placed.iter().filter(|(_, x, _)| (*x <= middle) == (side == Anchor::Start)).collect();
         let wanted: Vec<f64> = here.iter().map(|(_, _, y)| *y).collect();
-        let heights = spread(&wanted, TYPE + 3.0, top, bottom - 4.0);
+        let heights = spread(&wanted, TYPE + 3.0, top, bottom - TYPE);
         let (away, gap) = if side == Anchor::Start { (1.0, 24.0) } else { (-1.0, 12.0) };
         for ((point, x, y), label) in here.into_iter().zip(heights) {
             canvas.line("leader t0", (x + away * 8.0, *y), (x + away * (gap - 2.0), label));

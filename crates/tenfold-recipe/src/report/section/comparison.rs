@@ -22,9 +22,12 @@ pub(crate) fn draw(report: &Report) -> Markup {
     } else {
         format!(" Fidelity is measured on {}.", report.measured_on)
     };
-    page.put(&lead(&format!(
-        "Every form below was made from the same model and judged on the same texts.{measured}"
-    )));
+    let against = if report.variants.len() > 1 {
+        "Every form below was made from the same model and judged on the same texts."
+    } else {
+        "This run made one form: it stands against the untouched model, not against other ways to its size."
+    };
+    page.put(&lead(&format!("{against}{measured}")));
     page.put(&keys(report)).put(&table(report).draw());
     page.inside("div", &[("class", "charts")], |page| {
         for chart in [lost(report), size_and_quality(report)].into_iter().flatten() {
@@ -58,6 +61,9 @@ struct Measure {
     variant: fn(&Variant) -> String,
 }
 
+/// The heading of the task's column; the hyphen does not break.
+const STSB: &str = "STS\u{2011}B";
+
 /// All columns; those that say nothing of any variant are left out.
 const MEASURES: &[Measure] = &[
     Measure {
@@ -87,7 +93,7 @@ const MEASURES: &[Measure] = &[
         variant: |one| maybe(one.quality().and_then(|quality| quality.neighbor_agreement), percent),
     },
     Measure {
-        heading: "STS\u{2011}B",
+        heading: STSB,
         original: |one| maybe(one.stsb, |score| fixed(score, 1)),
         variant: |one| maybe(one.quality().and_then(|quality| quality.stsb), |score| fixed(score, 1)),
     },
@@ -121,10 +127,15 @@ fn table(report: &Report) -> Table {
     rows.push(row(Tone::Original.class(), false, "untouched original", &|measure| {
         (measure.original)(original)
     }));
-    let caption = "Cosine, worst text and neighbors compare sentence vectors with the original\u{2019}s: \
-                   higher is closer. STS-B is Spearman\u{2019}s correlation with people\u{2019}s judgments, \
-                   times 100.";
-    Table { caption: caption.to_owned(), columns, rows, foot: Vec::new() }
+    let judged = measures.iter().any(|measure| measure.heading == STSB);
+    let mut caption =
+        "Cosine, worst text and neighbors compare sentence vectors with the original\u{2019}s: higher \
+                       is closer."
+            .to_owned();
+    if judged {
+        caption += " STS-B is Spearman\u{2019}s correlation with people\u{2019}s judgments, times 100.";
+    }
+    Table { caption, columns, rows, foot: Vec::new() }
 }
 
 /// How much of the original's directions was lost, per variant, before and after healing.
@@ -151,13 +162,11 @@ fn lost(report: &Report) -> Option<Markup> {
             group.bars.iter().map(|bar| format!("{}, {}: {}", group.name, bar.label, bar.words))
         })
         .collect();
-    let heading = Heading {
-        id: "lost",
-        title: "What was lost.",
-        lead: "One minus the mean cosine with the original: shorter is better, 0 is unchanged. Pale: right \
-               after the cut; full: after healing.",
-        words: &words.join("; "),
-    };
+    let healed = groups.iter().any(|group| group.bars.len() > 1);
+    let stages = if healed { " Pale: right after the cut; full: after healing." } else { "" };
+    let lead =
+        format!("One minus the mean cosine with the original: shorter is better, 0 is unchanged.{stages}");
+    let heading = Heading { id: "lost", title: "What was lost.", lead: &lead, words: &words.join("; ") };
     bar::draw(&heading, &Bars { unit: "1 \u{2212} mean cosine", groups })
 }
 
