@@ -112,9 +112,7 @@ impl Form {
     /// # Errors
     /// [`Error::Parts`] when the inner sizes differ.
     pub fn lowrank(down: Array, up: Array) -> Result<Self, Error> {
-        let down = Self::Dense(Dense::new(Role::Down, down));
-        let up = Self::Dense(Dense::new(Role::Up, up));
-        Lowrank::new(down, up).map(Self::Lowrank)
+        Lowrank::new(Self::dense(down), Self::dense(up)).map(Self::Lowrank)
     }
 
     /// The sum of two forms of one shape.
@@ -198,6 +196,16 @@ impl Form {
     pub fn each(&self, see: &mut dyn FnMut(&Self)) {
         see(self);
         self.operations().parts(&mut |part| part.each(see));
+    }
+
+    /// The same form as a part that plays `role` in another: its own dense leaf, or both sides of a sum, get that role.
+    /// Leaves of other forms have roles of their own.
+    fn with_role(self, role: Role) -> Self {
+        match self {
+            Self::Dense(form) => Self::Dense(Dense::new(role, form.leaf.value)),
+            Self::Sum(form) => Self::Sum(form.with_role(role)),
+            other => other,
+        }
     }
 
     /// The values when the form is dense: no computation.

@@ -3,9 +3,8 @@
 //! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
 
 use crate::error::Error;
-use crate::form::{Dense, Form, Lowrank, Mpo, Sum};
+use crate::form::{Form, Lowrank, Mpo, Sum};
 use crate::path::{Address, Path};
-use crate::role::Role;
 use crate::tree::Tree;
 use std::collections::BTreeMap;
 use tenfold_format::manifest::{FormRecord, WeightRecord};
@@ -33,7 +32,7 @@ pub fn restore(
     let mut tree = Tree::new();
     let mut reader = Reader { records, read };
     for (path, record) in records {
-        let form = reader.form(&record.form, Role::Value, &record.shape)?;
+        let form = reader.form(&record.form, &record.shape)?;
         if form.shape() != record.shape {
             let expected = format!("{:?} as its record says", record.shape);
             return Err(Error::Shape { path: Path::new(path), expected, got: form.shape() });
@@ -51,14 +50,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// `shape` is the expected shape where the record's surroundings tell it, else empty.
-    fn form(&mut self, record: &FormRecord, role: Role, shape: &[usize]) -> Result<Form, Error> {
+    fn form(&mut self, record: &FormRecord, shape: &[usize]) -> Result<Form, Error> {
         Ok(match record {
-            FormRecord::Dense { leaf } => Form::Dense(Dense::new(role, (self.read)(leaf)?)),
+            FormRecord::Dense { leaf } => Form::dense((self.read)(leaf)?),
             FormRecord::Mpo { rows, cols, cores } => {
                 let factors = MpoShape::new(rows.clone(), cols.clone())?;
-                let central = factors.central();
-                let role = |k: usize| if k == central { Role::Central } else { Role::Auxiliary };
-                let cores = cores.iter().enumerate().map(|(k, core)| self.form(core, role(k), &[]));
+                let cores = cores.iter().map(|core| self.form(core, &[]));
                 let cores = cores.collect::<Result<Vec<_>, _>>()?;
                 let (height, width) = match shape {
                     &[height, width] => (height, width),
@@ -67,12 +64,12 @@ impl Reader<'_> {
                 Form::Mpo(Mpo::from_forms(factors, height, width, cores)?)
             }
             FormRecord::Lowrank { down, up } => {
-                let down = self.form(down, Role::Down, &[])?;
-                Form::Lowrank(Lowrank::new(down, self.form(up, Role::Up, &[])?)?)
+                let down = self.form(down, &[])?;
+                Form::Lowrank(Lowrank::new(down, self.form(up, &[])?)?)
             }
             FormRecord::Sum { left, right } => {
-                let left = self.form(left, role, shape)?;
-                Form::Sum(Sum::new(left, self.form(right, role, shape)?)?)
+                let left = self.form(left, shape)?;
+                Form::Sum(Sum::new(left, self.form(right, shape)?)?)
             }
             FormRecord::Shared { owner } => {
                 let owner = Address::parse(owner);

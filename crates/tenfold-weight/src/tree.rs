@@ -92,7 +92,7 @@ impl Tree {
     pub fn leaves(&self) -> Vec<LeafInfo> {
         let mut found = Vec::new();
         self.visit(|id, leaf| {
-            found.push(LeafInfo { id, role: leaf.role, shape: leaf.value.shape().to_vec() })
+            found.push(LeafInfo { id, role: leaf.role, shape: leaf.value.shape().to_vec() });
         });
         found
     }

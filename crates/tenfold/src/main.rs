@@ -1,2 +1,43 @@
-//! The program.
-fn main() {}
+//! The program `tenfold`: verbs only. Each verb is one file under `verb/`; what they know is in the libraries.
+
+mod cli;
+mod interrupt;
+mod model;
+mod screen;
+mod table;
+mod verb;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Keeps freed pages: training allocates and frees the same large blocks every step, and the system's allocator
+/// gives them back and faults them in again each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code when everything was done.
+const DONE: u8 = 0;
+/// Exit code when a check failed: a budget exceeded, a machine unfit.
+const CHECK_FAILED: u8 = 1;
+/// Exit code for any error.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = match cli::Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => {
+            // Help and version come this way too; they are no errors.
+            let code = if error.use_stderr() { FAILED } else { DONE };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    match verb::run(&command) {
+        Ok(verb::Verdict::Done) => DONE.into(),
+        Ok(verb::Verdict::CheckFailed) => CHECK_FAILED.into(),
+        Err(error) => {
+            screen::print_error(&error);
+            FAILED.into()
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
+use crate::role::Role;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
 use tenfold_tensor::{Var, op};
@@ -26,6 +27,7 @@ impl Lowrank {
     pub fn new(down: Form, up: Form) -> Result<Self, Error> {
         match (down.shape().as_slice(), up.shape().as_slice()) {
             (&[rank, cols], &[rows, inner]) if rank == inner => {
+                let (down, up) = (down.with_role(Role::Down), up.with_role(Role::Up));
                 Ok(Self { down: Box::new(down), up: Box::new(up), rows, cols, rank })
             }
             (down, up) => Err(Error::Parts {

@@ -4,7 +4,7 @@
 //! training, once and for all in evaluation) and run one dense product, or contract the activations
 //! through the chain.
 
-use super::{Call, Dense, Form, Leaf, Operations, OperationsMut, rest_after};
+use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
 use crate::cost::{self, Cost};
 use crate::error::Error;
 use crate::path::Address;
@@ -30,11 +30,7 @@ impl Mpo {
     /// # Errors
     /// As [`Mpo::from_forms`].
     pub fn new(shape: MpoShape, rows: usize, cols: usize, cores: Vec<Array>) -> Result<Self, Error> {
-        let central = shape.central();
-        let role = |k| if k == central { Role::Central } else { Role::Auxiliary };
-        let cores =
-            cores.into_iter().enumerate().map(|(k, core)| Form::Dense(Dense::new(role(k), core))).collect();
-        Self::from_forms(shape, rows, cols, cores)
+        Self::from_forms(shape, rows, cols, cores.into_iter().map(Form::dense).collect())
     }
 
     /// A chain whose cores are forms themselves, each of a core's order-4 shape.
@@ -63,6 +59,9 @@ impl Mpo {
         if bonds.last() != Some(&1) {
             return Err(fault("a last bond of 1".to_owned(), &bonds));
         }
+        let central = shape.central();
+        let role = |k| if k == central { Role::Central } else { Role::Auxiliary };
+        let cores = cores.into_iter().enumerate().map(|(k, core)| core.with_role(role(k))).collect();
         Ok(Self { shape, rows, cols, bonds, cores })
     }
 

@@ -4,6 +4,7 @@ use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
+use crate::role::Role;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
 use tenfold_tensor::{Activation, Var, op};
@@ -30,6 +31,13 @@ impl Sum {
                 got: right.shape(),
             })
         }
+    }
+}
+
+impl Sum {
+    pub(super) fn with_role(self, role: Role) -> Self {
+        let of = |side: Box<Form>| Box::new(side.with_role(role));
+        Self { left: of(self.left), right: of(self.right) }
     }
 }
 

