@@ -37,6 +37,18 @@ pub(crate) fn each(count: usize, f: impl Fn(usize) + Sync + Send) {
     }
 }
 
+/// Calls `f(scratch, i)` for every `i` below `count`, in parallel, with a scratch that is made once for many calls.
+pub(crate) fn each_with<S>(
+    count: usize,
+    make: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, usize) + Sync + Send,
+) {
+    /// Pieces per thread: enough that an unlucky one does not keep the others waiting.
+    const PIECES: usize = 8;
+    let least = count / (PIECES * rayon::current_num_threads());
+    (0..count).into_par_iter().with_min_len(least.max(1)).for_each_init(make, f);
+}
+
 /// Whether `f` holds for every chunk.
 pub(crate) fn all(data: &[f32], grain: usize, f: impl Fn(&[f32]) -> bool + Sync + Send) -> bool {
     if data.len() <= grain { f(data) } else { data.par_chunks(grain).all(f) }

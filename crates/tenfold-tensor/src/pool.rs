@@ -100,6 +100,9 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// A buffer with unspecified (but initialized) contents: what an earlier owner left there, or zeros.
     pub(crate) fn stale(len: usize) -> Buffer {
+        if len == 0 {
+            return Buffer { start: NonNull::dangling(), len, bytes: 0 };
+        }
         let bytes = class(len.saturating_mul(size_of::<f32>()));
         let mut pool = pool();
         pool.live_bytes += bytes;
@@ -124,6 +127,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
         let mut pool = pool();
         pool.live_bytes -= self.bytes;
         pool.idle_bytes += self.bytes;
@@ -134,7 +140,8 @@ impl Drop for Buffer {
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        // SAFETY: the block holds at least `len` initialized floats and lives as long as `self`.
+        // SAFETY: the block holds at least `len` initialized floats, none when it is dangling, and lives as long as
+        // `self`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

@@ -7,7 +7,7 @@
 
 mod head;
 
-use head::Head;
+use head::{Head, Scratch};
 
 use crate::par::{self, Shared};
 use crate::tape::{any_tracked, record};
@@ -46,13 +46,14 @@ pub fn attention(q: &Var, k: &Var, v: &Var, offsets: &Offsets, heads: usize, cau
         let (y, weights, sums) =
             (Shared::new(y.data_mut()), Shared::new(weights.data_mut()), Shared::new(sums.data_mut()));
         let (q, k, v) = (q.value().data(), k.value().data(), v.value().data());
-        par::each(plan.tasks(), |task| {
+        let make = || Scratch::forward(plan.longest(), plan.size(), plan.all_kept());
+        par::each_with(plan.tasks(), make, |scratch, task| {
             let (head, place) = plan.head(task);
             // SAFETY: every task has its own part of the weights and of the sums.
             let (kept, sums) = unsafe {
                 (weights.slice(place.weights_at, place.weights_len), sums.slice(place.sums_at, head.tokens))
             };
-            head.forward(kept, sums, &y, q, k, v);
+            head.forward(kept, sums, &y, [q, k, v], scratch);
         });
     }
 
@@ -63,12 +64,13 @@ pub fn attention(q: &Var, k: &Var, v: &Var, offsets: &Offsets, heads: usize, cau
         {
             let (dq, dk, dv) =
                 (Shared::new(dq.data_mut()), Shared::new(dk.data_mut()), Shared::new(dv.data_mut()));
-            par::each(plan.tasks(), |task| {
+            let make = || Scratch::backward(plan.longest(), plan.size(), plan.all_kept());
+            par::each_with(plan.tasks(), make, |scratch, task| {
                 let (head, place) = plan.head(task);
                 let kept = &weights.data()[place.weights_at..place.weights_at + place.weights_len];
                 let sums = &sums.data()[place.sums_at..place.sums_at + head.tokens];
                 let inputs = [q_value.data(), k_value.data(), v_value.data()];
-                head.backward(kept, sums, gradient.data(), y.data(), inputs, [&dq, &dk, &dv]);
+                head.backward(kept, sums, [gradient.data(), y.data()], inputs, [&dq, &dk, &dv], scratch);
             });
         }
         sink.add(0, dq);
@@ -120,6 +122,20 @@ impl Plan {
         if self.keep && tokens <= KEPT_TOKENS { tokens * head::padded(tokens) } else { 0 }
     }
 
+    fn longest(&self) -> usize {
+        self.offsets.longest()
+    }
+
+    /// Width of a head.
+    fn size(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// Whether no weights are computed again.
+    fn all_kept(&self) -> bool {
+        self.keep && self.longest() <= KEPT_TOKENS
+    }
+
     fn tasks(&self) -> usize {
         self.offsets.sequences() * self.heads
     }
@@ -127,7 +143,7 @@ impl Plan {
     fn head(&self, task: usize) -> (Head, Place) {
         let (sequence, index) = (task / self.heads, task % self.heads);
         let tokens = self.offsets.range(sequence);
-        let size = self.width / self.heads;
+        let size = self.size();
         let weights_len = self.kept(tokens.len());
         let place = Place {
             weights_at: self.weights_at[sequence] + index * weights_len,

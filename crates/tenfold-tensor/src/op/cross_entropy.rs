@@ -5,7 +5,7 @@ use crate::par::{self, Shared};
 use crate::tape::record;
 use crate::{Array, Error, Var};
 
-/// Mean over rows of -log softmax(logits)[target], a scalar.
+/// Mean over rows of minus the logarithm of the softmax at the target, a scalar.
 ///
 /// # Shapes
 /// logits N x C, one target below C per row.

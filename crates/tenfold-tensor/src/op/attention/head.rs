@@ -13,6 +13,37 @@ pub(super) fn padded(tokens: usize) -> usize {
     tokens.next_multiple_of(LANES)
 }
 
+/// Memory of one task after another.
+pub(super) struct Scratch {
+    keys: Buffer,
+    values: Buffer,
+    scores: Buffer,
+    gradient: Buffer,
+}
+
+impl Scratch {
+    /// For the forward pass over heads of at most `tokens` x `size`.
+    pub(super) fn forward(tokens: usize, size: usize, all_kept: bool) -> Scratch {
+        let step = padded(tokens);
+        Scratch {
+            keys: Buffer::stale(size * step),
+            values: Buffer::stale(0),
+            scores: Buffer::stale(if all_kept { 0 } else { BLOCK.min(tokens) * step }),
+            gradient: Buffer::stale(0),
+        }
+    }
+
+    /// For the backward pass.
+    pub(super) fn backward(tokens: usize, size: usize, all_kept: bool) -> Scratch {
+        let step = padded(tokens);
+        Scratch {
+            values: Buffer::stale(size * step),
+            gradient: Buffer::stale(BLOCK.min(tokens) * step),
+            ..Scratch::forward(tokens, if all_kept { 0 } else { size }, all_kept)
+        }
+    }
+}
+
 /// One head of one sequence: a T x K matrix inside the rows of the packed arrays.
 pub(super) struct Head {
     /// T.
@@ -34,23 +65,21 @@ impl Head {
         kept: &mut [f32],
         sums: &mut [f32],
         out: &Shared<'_>,
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
+        [q, k, v]: [&[f32]; 3],
+        scratch: &mut Scratch,
     ) {
         let step = padded(self.tokens);
-        let keys = self.transposed(k);
-        let mut scratch = Buffer::stale(if kept.is_empty() { BLOCK.min(self.tokens) * step } else { 0 });
+        let keys = self.transposed(k, &mut scratch.keys);
         let mut first = 0;
         while first < self.tokens {
             let rows = BLOCK.min(self.tokens - first);
             let p = if kept.is_empty() {
-                &mut scratch[..rows * step]
+                &mut scratch.scores[..rows * step]
             } else {
                 &mut kept[first * step..][..rows * step]
             };
             let seen = self.seen(first + rows);
-            self.scores(p, first, rows, q, &keys);
+            self.scores(p, first, rows, q, keys);
             for (i, row) in p.chunks_exact_mut(step).enumerate() {
                 let end = self.seen(first + i + 1);
                 sums[first + i] = softmax::softmax(&mut row[..end], self.scale());
@@ -71,16 +100,14 @@ impl Head {
         &self,
         kept: &[f32],
         sums: &[f32],
-        dy: &[f32],
-        y: &[f32],
+        [dy, y]: [&[f32]; 2],
         [q, k, v]: [&[f32]; 3],
         [dq, dk, dv]: [&Shared<'_>; 3],
+        scratch: &mut Scratch,
     ) {
         let step = padded(self.tokens);
-        let (keys, values) = (self.transposed(if kept.is_empty() { k } else { &[] }), self.transposed(v));
-        let block = BLOCK.min(self.tokens);
-        let mut again = Buffer::stale(if kept.is_empty() { block * step } else { 0 });
-        let mut ds = Buffer::stale(block * step);
+        let keys: &[f32] = if kept.is_empty() { self.transposed(k, &mut scratch.keys) } else { &[] };
+        let values = self.transposed(v, &mut scratch.values);
         // A later block adds to the rows of k and v that an earlier one wrote; with causal attention it sees more
         // rows, which are zeroed here because no block wrote them yet.
         let add = self.causal && self.tokens > BLOCK;
@@ -93,8 +120,8 @@ impl Head {
             let rows = BLOCK.min(self.tokens - first);
             let seen = self.seen(first + rows);
             let p = if kept.is_empty() {
-                let p = &mut again[..rows * step];
-                self.scores(p, first, rows, q, &keys);
+                let p = &mut scratch.scores[..rows * step];
+                self.scores(p, first, rows, q, keys);
                 for (i, row) in p.chunks_exact_mut(step).enumerate() {
                     let end = self.seen(first + i + 1);
                     softmax::exp_in_place(&mut row[..end], self.scale(), sums[first + i]);
@@ -107,13 +134,13 @@ impl Head {
             let add = add || first > 0;
             let weights = View::strided(p, rows, seen, step, 1);
             small::product(self.rows_mut(dv, 0, seen), add, weights.t(), self.rows(dy, first, rows));
-            let ds = &mut ds[..rows * step];
+            let ds = &mut scratch.gradient[..rows * step];
             let wide = padded(seen);
             small::product(
                 ViewMut::strided(ds, rows, wide, step),
                 false,
                 self.rows(dy, first, rows),
-                View::strided(&values, self.size, wide, step, 1),
+                View::strided(values, self.size, wide, step, 1),
             );
             for (i, (ds, p)) in ds.chunks_exact_mut(step).zip(p.chunks_exact(step)).enumerate() {
                 // The sum of p dp over a row equals dy y, which is shorter.
@@ -149,14 +176,14 @@ impl Head {
         1.0 / (self.size as f32).sqrt()
     }
 
-    /// The head's matrix as K x T with padded rows; empty when the data is.
-    fn transposed(&self, data: &[f32]) -> Buffer {
+    /// The head's matrix as K x T with padded rows.
+    fn transposed<'a>(&self, data: &[f32], out: &'a mut [f32]) -> &'a [f32] {
         let step = padded(self.tokens);
-        let mut out = Buffer::stale(if data.is_empty() { 0 } else { self.size * step });
-        if data.is_empty() {
+        let out = &mut out[..self.size * step];
+        if out.is_empty() {
             return out;
         }
-        for (j, row) in out.chunks_exact_mut(step.max(1)).enumerate() {
+        for (j, row) in out.chunks_exact_mut(step).enumerate() {
             for (i, o) in row[..self.tokens].iter_mut().enumerate() {
                 *o = data[self.start + i * self.width + j];
             }
