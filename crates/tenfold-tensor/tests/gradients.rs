@@ -3,7 +3,9 @@
 //! The table of cases is compared with the list of public ops, so an op without a case fails the test.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use tenfold_tensor::{Activation, Array, Offsets, Var, cpu, op};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, cpu, op};
 
 // The same file as in the testkit; depending on that crate would tie this one to everything above it.
 #[path = "../../tenfold-testkit/src/gradient.rs"]
@@ -11,6 +13,12 @@ use tenfold_tensor::{Activation, Array, Offsets, Var, cpu, op};
 mod gradient;
 
 use gradient::{Options, array, check};
+
+/// One test at a time, because the level is a setting of the whole process.
+fn alone() -> MutexGuard<'static, ()> {
+    static LEVEL: Mutex<()> = Mutex::new(());
+    LEVEL.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 const SIZES: [usize; 4] = [1, 7, 31, 33];
 
@@ -169,8 +177,68 @@ fn exported() -> Vec<String> {
         .collect()
 }
 
+fn table() -> Vec<(&'static str, Cases)> {
+    TABLE.iter().copied().chain([("mpo_rebuild", mpo_rebuild as Cases)]).collect()
+}
+
+/// Gradients of the leaves that `tracked` names, of `uses` evaluations projected on one direction and summed.
+fn gradients(case: &Check, tracked: impl Fn(usize) -> bool, uses: usize) -> Vec<Option<Array>> {
+    let tape = Tape::new();
+    let leaf = |(i, leaf): (usize, &Array)| match tracked(i) {
+        true => tape.leaf(leaf.clone()),
+        false => Var::constant(leaf.clone()),
+    };
+    let vars: Vec<Var> = case.leaves.iter().enumerate().map(leaf).collect();
+    let value = || {
+        let y = (case.run)(&vars);
+        op::sum(&op::mul(&y, &Var::constant(array(101, y.shape()))))
+    };
+    let loss = (1..uses).fold(value(), |sum, _| op::add(&sum, &value()));
+    let mut gradients = tape.backward(&loss).unwrap();
+    vars.iter().map(|var| gradients.take(var)).collect()
+}
+
+#[test]
+fn an_untracked_input_gets_no_gradient_and_changes_no_other() {
+    let _alone = alone();
+    for (name, cases) in table() {
+        for case in SIZES.into_iter().flat_map(cases) {
+            let all = gradients(&case, |_| true, 1);
+            for i in 0..case.leaves.len() {
+                let one = gradients(&case, |leaf| leaf == i, 1);
+                for (leaf, gradient) in one.iter().enumerate() {
+                    let want = if leaf == i { all[i].as_ref() } else { None };
+                    assert!(
+                        gradient.as_ref() == want,
+                        "{name} {}: leaf {leaf} with only {i} tracked",
+                        case.label
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_use_adds_to_the_gradient_of_the_first() {
+    let _alone = alone();
+    for (name, cases) in table() {
+        for case in SIZES.into_iter().flat_map(cases) {
+            let (once, twice) = (gradients(&case, |_| true, 1), gradients(&case, |_| true, 2));
+            for (once, twice) in once.into_iter().zip(twice) {
+                let (once, twice) = (once.unwrap(), twice.unwrap());
+                let top = once.data().iter().fold(0.0f32, |top, x| top.max(x.abs()));
+                for (x, y) in once.data().iter().zip(twice.data()) {
+                    assert!((2.0 * x - y).abs() <= 1e-5 * top, "{name} {}: {y} is not twice {x}", case.label);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_op_agrees_with_finite_differences_at_every_level() {
+    let _alone = alone();
     let table: Vec<(&str, Cases)> =
         TABLE.iter().copied().chain([("mpo_rebuild", mpo_rebuild as Cases)]).collect();
     let mut covered: Vec<String> = table.iter().map(|(name, _)| (*name).to_owned()).collect();

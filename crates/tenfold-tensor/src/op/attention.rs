@@ -59,23 +59,23 @@ pub fn attention(q: &Var, k: &Var, v: &Var, offsets: &Offsets, heads: usize, cau
 
     let (q_value, k_value, v_value) = (q.value().clone(), k.value().clone(), v.value().clone());
     record(&inputs, y.clone(), move |gradient, sink| {
-        let shape = [tokens, width];
-        let (mut dq, mut dk, mut dv) = (Array::stale(&shape), Array::stale(&shape), Array::stale(&shape));
+        let mut results = [0, 1, 2].map(|input| sink.wants(input).then(|| Array::stale(&[tokens, width])));
         {
-            let (dq, dk, dv) =
-                (Shared::new(dq.data_mut()), Shared::new(dk.data_mut()), Shared::new(dv.data_mut()));
+            let outputs = results.each_mut().map(|result| result.as_mut().map(|d| Shared::new(d.data_mut())));
             let make = || Scratch::backward(plan.longest(), plan.size(), plan.all_kept());
             par::each_with(plan.tasks(), make, |scratch, task| {
                 let (head, place) = plan.head(task);
                 let kept = &weights.data()[place.weights_at..place.weights_at + place.weights_len];
                 let sums = &sums.data()[place.sums_at..place.sums_at + head.tokens];
                 let inputs = [q_value.data(), k_value.data(), v_value.data()];
-                head.backward(kept, sums, [gradient.data(), y.data()], inputs, [&dq, &dk, &dv], scratch);
+                head.backward(kept, sums, [gradient.data(), y.data()], inputs, &outputs, scratch);
             });
         }
-        sink.add(0, dq);
-        sink.add(1, dk);
-        sink.add(2, dv);
+        for (input, result) in results.into_iter().enumerate() {
+            if let Some(result) = result {
+                sink.add(input, result);
+            }
+        }
     })
 }
 

@@ -95,14 +95,14 @@ impl Head {
         }
     }
 
-    /// Writes the gradients of q, k and v of this head, from that of its result `y`.
+    /// Writes the wanted gradients of q, k and v of this head, from that of its result `y`.
     pub(super) fn backward(
         &self,
         kept: &[f32],
         sums: &[f32],
         [dy, y]: [&[f32]; 2],
         [q, k, v]: [&[f32]; 3],
-        [dq, dk, dv]: [&Shared<'_>; 3],
+        [dq, dk, dv]: &[Option<Shared<'_>>; 3],
         scratch: &mut Scratch,
     ) {
         let step = padded(self.tokens);
@@ -112,8 +112,7 @@ impl Head {
         // rows, which are zeroed here because no block wrote them yet.
         let add = self.causal && self.tokens > BLOCK;
         if add {
-            self.clear(dk);
-            self.clear(dv);
+            dk.iter().chain(dv).for_each(|d| self.clear(d));
         }
         let mut first = 0;
         while first < self.tokens {
@@ -133,7 +132,13 @@ impl Head {
             };
             let add = add || first > 0;
             let weights = View::strided(p, rows, seen, step, 1);
-            small::product(self.rows_mut(dv, 0, seen), add, weights.t(), self.rows(dy, first, rows));
+            if let Some(dv) = dv {
+                small::product(self.rows_mut(dv, 0, seen), add, weights.t(), self.rows(dy, first, rows));
+            }
+            if dq.is_none() && dk.is_none() {
+                first += rows;
+                continue;
+            }
             let ds = &mut scratch.gradient[..rows * step];
             let wide = padded(seen);
             small::product(
@@ -149,8 +154,12 @@ impl Head {
                 softmax::softmax_backward(&mut ds[..seen], &p[..seen], inner, self.scale());
             }
             let ds = View::strided(ds, rows, seen, step, 1);
-            small::product(self.rows_mut(dq, first, rows), false, ds, self.rows(k, 0, seen));
-            small::product(self.rows_mut(dk, 0, seen), add, ds.t(), self.rows(q, first, rows));
+            if let Some(dq) = dq {
+                small::product(self.rows_mut(dq, first, rows), false, ds, self.rows(k, 0, seen));
+            }
+            if let Some(dk) = dk {
+                small::product(self.rows_mut(dk, 0, seen), add, ds.t(), self.rows(q, first, rows));
+            }
             first += rows;
         }
     }
