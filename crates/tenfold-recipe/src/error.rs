@@ -146,16 +146,29 @@ pub enum Error {
     Linalg(#[from] tenfold_linalg::Error),
     /// A model.
     #[error(transparent)]
-    Model(#[from] tenfold_model::Error),
+    Model(Box<tenfold_model::Error>),
     /// A method.
     #[error(transparent)]
     Method(#[from] tenfold_method::Error),
     /// Training.
     #[error(transparent)]
-    Train(#[from] tenfold_train::Error),
+    Train(Box<tenfold_train::Error>),
     /// Evaluation.
     #[error(transparent)]
     Eval(#[from] tenfold_eval::Error),
+}
+
+// Boxed: every result of this crate would be as large as they are.
+impl From<tenfold_model::Error> for Error {
+    fn from(error: tenfold_model::Error) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<tenfold_train::Error> for Error {
+    fn from(error: tenfold_train::Error) -> Self {
+        Self::Train(Box::new(error))
+    }
 }
 
 /// One line per fault, as compilers write them.

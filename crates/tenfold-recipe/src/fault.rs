@@ -101,7 +101,7 @@ pub enum Problem {
     },
     /// A selector that cannot be read.
     #[error(transparent)]
-    Selector(tenfold_weight::Error),
+    Selector(Box<tenfold_weight::Error>),
     /// A role in a selector that selects weights.
     #[error("{selector:?} names a role; a step rewrites whole weights, roles belong to what a phase trains")]
     RoleInStep {
@@ -110,10 +110,10 @@ pub enum Problem {
     },
     /// A model source that cannot be read.
     #[error(transparent)]
-    Source(SourceError),
+    Source(Box<SourceError>),
     /// An unknown method, faulty options, or a weight that the method cannot rewrite.
     #[error(transparent)]
-    Method(tenfold_method::Error),
+    Method(Box<tenfold_method::Error>),
 
     // Found by matching the recipe against a tree.
     /// A selector that matches no weight.

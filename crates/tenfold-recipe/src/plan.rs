@@ -180,7 +180,7 @@ fn plan_weights<'t>(
                 Err(error) => {
                     let place =
                         recipe.steps[step].select.first().map_or(recipe.steps[step].place, |one| one.place);
-                    faults[step].get_or_insert_with(|| Fault::at(place, Problem::Method(error)));
+                    faults[step].get_or_insert_with(|| Fault::at(place, Problem::Method(Box::new(error))));
                 }
             }
         }

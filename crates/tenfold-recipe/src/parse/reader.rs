@@ -235,7 +235,7 @@ impl<'r> Reader<'r> {
         let parse = |text: Located<&str>| match Selector::parse(text.value) {
             Ok(value) => Some(Located { value, place: text.place }),
             Err(error) => {
-                self.fault(text.place, Problem::Selector(error));
+                self.fault(text.place, Problem::Selector(Box::new(error)));
                 None
             }
         };

@@ -74,7 +74,7 @@ fn sources(table: &Reader<'_>) -> Option<Vec<Source>> {
     let parse = |text: crate::place::Located<&str>| match Source::from_str(text.value) {
         Ok(source) => Some(source),
         Err(error) => {
-            table.fault(text.place, Problem::Source(error));
+            table.fault(text.place, Problem::Source(Box::new(error)));
             None
         }
     };

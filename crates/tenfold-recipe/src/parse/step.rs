@@ -14,7 +14,7 @@ pub(super) fn step(table: &Reader<'_>) -> Option<Step> {
     let entry = method.as_ref().and_then(|name| match registry::find(name.value) {
         Ok(entry) => Some(entry),
         Err(error) => {
-            table.fault(name.place, Problem::Method(error));
+            table.fault(name.place, Problem::Method(Box::new(error)));
             None
         }
     });
@@ -63,12 +63,12 @@ fn options(table: &Reader<'_>, entry: &registry::Entry, place: Place) -> Option<
     sound &= faults.is_empty();
     for error in faults {
         let at = places.get(option_of(&error)).copied().unwrap_or(place);
-        table.fault(at, Problem::Method(error));
+        table.fault(at, Problem::Method(Box::new(error)));
     }
     // Faults between options show only when the method is built.
     if sound && let Err(error) = (entry.build)(&options) {
         let at = places.get(option_of(&error)).copied().unwrap_or(place);
-        table.fault(at, Problem::Method(error));
+        table.fault(at, Problem::Method(Box::new(error)));
         sound = false;
     }
     sound.then_some(options)

@@ -69,7 +69,8 @@ fn with_share(options: &Options, share: f64) -> Options {
 fn methods(steps: &[Step], open: &[bool], share: f64) -> Result<Vec<Arc<dyn Method>>, Fault> {
     let one = |(step, open): (&Step, &bool)| {
         let options = if *open { with_share(&step.options, share) } else { step.options.clone() };
-        build(step.method.name, &options).map_err(|error| Fault::at(step.place, Problem::Method(error)))
+        build(step.method.name, &options)
+            .map_err(|error| Fault::at(step.place, Problem::Method(Box::new(error))))
     };
     steps.iter().zip(open).map(one).collect()
 }

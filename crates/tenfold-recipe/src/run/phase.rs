@@ -48,7 +48,7 @@ pub(super) fn train(
     };
     let leaves = tree.leaves();
     let options = options(phase, &tree, place);
-    let mut trainer = Trainer::new(tree, options)?.scheduled(&schedule);
+    let mut trainer = Trainer::new(tree, options)?.scheduled(schedule);
     trainer.resume_if_present()?;
     let outcome = trainer.run(&objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
     if outcome.stopped {

@@ -70,7 +70,7 @@ fn step(
             let fresh = method_of(*at).rewrite(path, form, evidence)?;
             let mut finite = true;
             fresh.visit(&tenfold_weight::Address::root((*path).clone()), &mut |_, leaf| {
-                finite &= leaf.value.is_finite()
+                finite &= leaf.value.is_finite();
             });
             if finite {
                 Ok(fresh)

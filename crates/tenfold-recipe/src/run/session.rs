@@ -278,7 +278,8 @@ impl Session {
         }
         reporter.progress(stage, "tokenizing", 0, None)?;
         let texts = text.texts(Use::Train)?;
-        let tokens = texts.iter().map(|text| self.model.tokenize(text)).collect::<Result<Vec<_>, _>>()?;
+        let tokenize = |text: &String| Ok(self.model.tokenize(text)?);
+        let tokens = texts.iter().map(tokenize).collect::<Result<Vec<_>, Error>>()?;
         let sequences: Arc<[Vec<u32>]> = tokens.into_iter().filter(|one| !one.is_empty()).collect();
         if sequences.is_empty() {
             return Err(Error::NoTokens { purpose: "training" });

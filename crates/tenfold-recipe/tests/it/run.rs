@@ -252,9 +252,10 @@ fn numbers_that_are_not_finite_stop_the_run() {
     );
     // Either the loss blows up and says where, or the norms of the model hold it: never a silent success with NaN.
     match Runner::new(&recipe, bench.options("out")).run(&mut |_| Flow::Continue) {
-        Err(Error::Train(
-            tenfold_train::Error::NonFiniteLoss { .. } | tenfold_train::Error::NonFiniteGradient { .. },
-        )) => {}
+        Err(Error::Train(error)) => assert!(matches!(
+            *error,
+            tenfold_train::Error::NonFiniteLoss { .. } | tenfold_train::Error::NonFiniteGradient { .. }
+        )),
         Ok(outcome) => assert!(finished(outcome).receipt.record.phases[0].last_loss.is_finite()),
         Err(error) => panic!("{error}"),
     }
@@ -266,7 +267,8 @@ fn numbers_that_are_not_finite_stop_the_run() {
     fs::write(&path, bytes).unwrap();
     let error =
         Runner::new(&bench.recipe(""), bench.options("other")).run(&mut |_| Flow::Continue).unwrap_err();
-    assert!(matches!(error, Error::Model(tenfold_model::Error::NonFinite { .. })), "{error}");
+    assert!(error.to_string().contains("is not finite at index"), "{error}");
+    assert!(matches!(error, Error::Model(_)));
 }
 
 #[test]
