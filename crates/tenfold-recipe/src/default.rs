@@ -38,6 +38,11 @@ pub const GROUP_RATE: f64 = 1.0;
 /// `eval.tasks`.
 pub const TASKS: &[&str] = &["fidelity@1"];
 
+/// Lines generated beside the shipped training passages: about as many as those.
+pub const GENERATED_LINES: usize = 2000;
+/// The seed of those lines; theirs alone, so that they are the same text under every recipe.
+pub const GENERATED_SEED: u64 = 1;
+
 /// The longest recipe that is read, in bytes.
 pub const RECIPE_LIMIT: u64 = 4 << 20;
 /// The longest text file that is read, in bytes.

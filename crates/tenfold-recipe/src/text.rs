@@ -1,6 +1,6 @@
 //! Where texts come from: the corpus that ships with the program, or a file with one text a line.
 
-use crate::default::TEXT_LIMIT;
+use crate::default::{GENERATED_LINES, GENERATED_SEED, TEXT_LIMIT};
 use crate::error::Error;
 use crate::file;
 use std::fmt;
@@ -10,7 +10,8 @@ use tenfold_eval::corpus;
 /// Where texts come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TextSource {
-    /// The shipped corpus: its training part, or its held-out part for evaluation.
+    /// The shipped corpus: its training part with as much generated from it, which brings words that the passages
+    /// lack, or its held-out part for evaluation.
     #[default]
     Shipped,
     /// A UTF-8 file, one text a line; blank lines are skipped.
@@ -43,7 +44,10 @@ impl TextSource {
     pub fn texts(&self, purpose: Use) -> Result<Vec<String>, Error> {
         match self {
             Self::Shipped => Ok(match purpose {
-                Use::Train => corpus::train().map(str::to_owned).collect(),
+                Use::Train => {
+                    let written = corpus::train().map(str::to_owned);
+                    written.chain(corpus::generate(GENERATED_SEED, GENERATED_LINES)).collect()
+                }
                 Use::Evaluate => corpus::heldout().map(str::to_owned).collect(),
             }),
             Self::File(path) => {
