@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use tenfold_format::Error;
@@ -295,7 +296,8 @@ fn reference(bytes: &[u8]) -> Option<Vec<(String, Vec<usize>, usize)>> {
     Some(tensors)
 }
 
-fn valid_file() -> Vec<u8> {
+/// A valid file; written once, because forcing a file to disk takes its time.
+static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let data: Vec<f32> = (0..12).map(|value| value as f32).collect();
@@ -305,7 +307,7 @@ fn valid_file() -> Vec<u8> {
     ];
     checkpoint::write(&path, &tensors, &BTreeMap::new()).unwrap();
     std::fs::read(path).unwrap()
-}
+});
 
 /// Names and extents, or numbers that a header is likely to contain.
 fn entry() -> impl Strategy<Value = String> {
@@ -336,7 +338,7 @@ proptest! {
         entries in prop::collection::vec(entry(), 0..4), data in 0usize..24,
         changes in mutate::mutations(), mutate in any::<bool>(),
     ) {
-        let bytes = if mutate { mutate::apply(valid_file(), &changes) } else { raw(&format!("{{{}}}", entries.join(",")), data) };
+        let bytes = if mutate { mutate::apply(VALID.clone(), &changes) } else { raw(&format!("{{{}}}", entries.join(",")), data) };
         if let Ok(checkpoint) = open(bytes.clone()) {
             let theirs = reference(&bytes).expect("accepted here only");
             let ours: Vec<_> = checkpoint.tensors().map(|t| (t.name.clone(), t.shape.clone(), t.bytes)).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use tenfold_format::Error;
@@ -285,6 +286,11 @@ fn forms_and_owners_nest_only_so_deep() {
     assert!(matches!(parse(&text), Err(Error::Json { .. })));
 }
 
+static EVERYTHING: LazyLock<(Manifest, Checkpoint)> = LazyLock::new(everything);
+
+static SMALL: LazyLock<Checkpoint> =
+    LazyLock::new(|| checkpoint(&[("x", &[1, 1]), ("y", &[1, 1, 1, 1]), ("z", &[1])]));
+
 /// Any form, however little sense it makes.
 fn form() -> impl Strategy<Value = FormRecord> {
     let owner = prop::sample::select(vec!["a", "b", "a#value", "a#core.1", "b#left", "b#right.down", "c"]);
@@ -309,15 +315,15 @@ proptest! {
         let manifest = manifest(vec![("a", &[1, 1], a), ("b", &[1, 1], b)]);
         let text = serde_json::to_string(&manifest).unwrap();
         prop_assert_eq!(&parse(&text).unwrap(), &manifest);
-        let _ = manifest.check(&checkpoint(&[("x", &[1, 1]), ("y", &[1, 1, 1, 1]), ("z", &[1])]));
+        let _ = manifest.check(&SMALL);
     }
 
     #[test]
     fn a_damaged_manifest_is_read_or_refused(changes in mutate::mutations()) {
-        let (manifest, checkpoint) = everything();
-        let damaged = mutate::apply(serde_json::to_vec(&manifest).unwrap(), &changes);
+        let (manifest, checkpoint) = &*EVERYTHING;
+        let damaged = mutate::apply(serde_json::to_vec(manifest).unwrap(), &changes);
         if let Ok(text) = String::from_utf8(damaged) && let Ok(manifest) = parse(&text) {
-            let _ = manifest.check(&checkpoint);
+            let _ = manifest.check(checkpoint);
         }
     }
 }
