@@ -7,6 +7,10 @@ pub(super) fn findings(repository: &Repository) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in repository.files.iter().filter(|file| file.name() == "Cargo.toml") {
         let root = file.path == "Cargo.toml";
+        // A manifest with a workspace of its own (fuzz targets, measurements) stands outside and lists its own.
+        if !root && file.text.lines().any(|line| line.trim() == "[workspace]") {
+            continue;
+        }
         for (number, section, line) in entries(file) {
             let (name, value) = line.split_once('=').unwrap_or((line, ""));
             if root && section == "workspace.dependencies" {
@@ -58,5 +62,6 @@ mod tests {
         let text = "[package]\nname = \"x\"\n[dependencies]\na = { workspace = true }\nb.workspace = true\n\
                     [dev-dependencies]\nc = \"1\"\n[target.'cfg(unix)'.dependencies]\nd = \"1\"\n";
         assert_eq!(found("crates/x/Cargo.toml", text), [7, 9]);
+        assert_eq!(found("fuzz/Cargo.toml", &format!("[workspace]\n{text}")), [0; 0]);
     }
 }

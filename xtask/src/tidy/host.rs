@@ -27,7 +27,7 @@ const LOCKED: &str = concat!("source = \"registry+https://github.com/rust-lang/c
 pub(super) fn findings(repository: &Repository) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in &repository.files {
-        let lock = file.path == "Cargo.lock";
+        let lock = file.name() == "Cargo.lock";
         for (index, line) in file.text.lines().enumerate() {
             if lock {
                 if line.starts_with("source = ") && line != LOCKED {

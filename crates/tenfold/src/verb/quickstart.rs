@@ -20,6 +20,7 @@ use tenfold_recipe::receipt::{Draft, Inputs, Receipt, StageTime, peak_memory};
 use tenfold_recipe::run::{self, Shown};
 use tenfold_recipe::tiny::{self, TinyOptions};
 use tenfold_recipe::{Error, Event, Flow, Plan, Recipe, Scores, Session, SessionOptions, Task, Variant};
+use tenfold_tensor::pool;
 
 /// What is chosen.
 const CHOSEN: Rival = Rival {
@@ -153,6 +154,8 @@ fn measure(
     screen.label(rival.name);
     let variant = session.variant(recipe, &mut |event: Event| -> Flow { screen.show(&event) })?;
     let latency = latency(session.model(), &variant.tree, &LatencyOptions::default())?;
+    // The next variant asks for blocks of other sizes; keeping these too would raise the peak.
+    pool::trim();
     Ok(Measured { rival, variant, latency })
 }
 
