@@ -49,6 +49,8 @@ pub const RECIPE_LIMIT: u64 = 4 << 20;
 pub const TEXT_LIMIT: u64 = 1 << 30;
 /// The longest name, in characters: it becomes a folder's name.
 pub const NAME_LIMIT: usize = 100;
+/// The longest selector, in bytes.
+pub const SELECTOR_LIMIT: usize = 1000;
 /// The most steps of a phase.
 pub const STEPS_LIMIT: u64 = 100_000_000;
 /// The most tokens of a batch, or of calibration text.

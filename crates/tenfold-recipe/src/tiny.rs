@@ -118,7 +118,8 @@ fn train(
     texts: &[&str],
     events: &mut dyn FnMut(Event) -> Flow,
 ) -> Result<Tree, Error> {
-    let sequences = texts.iter().map(|text| model.tokenize(text)).collect::<Result<Vec<_>, _>>()?;
+    let sequences =
+        texts.iter().map(|text| model.tokenize(text).map_err(Error::from)).collect::<Result<Vec<_>, _>>()?;
     let batches = Batches::new(sequences.into(), options.seed, options.tokens, options.steps);
     let objective = Contrast { encoder: &model.encoder, batches: &batches, seed: options.seed };
     let warmup = (WARMUP * options.steps as f64) as u64;

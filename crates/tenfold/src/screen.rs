@@ -94,11 +94,9 @@ impl Screen {
             self.begin(stage);
         }
         let Some(bar) = &self.bar else { return };
-        if let Some(total) = total {
-            if bar.length() != Some(total) {
-                bar.set_style(if stage == Stage::Fetch { bytes_bar() } else { count_bar() });
-                bar.set_length(total);
-            }
+        if let Some(total) = total.filter(|total| bar.length() != Some(*total)) {
+            bar.set_style(if stage == Stage::Fetch { bytes_bar() } else { count_bar() });
+            bar.set_length(total);
         }
         bar.set_position(done);
         bar.set_message(item.to_owned());

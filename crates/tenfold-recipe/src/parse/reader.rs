@@ -4,6 +4,7 @@
 //! recipe.
 
 use super::RECEIPT;
+use crate::default::SELECTOR_LIMIT;
 use crate::fault::{Fault, Problem};
 use crate::place::{Lines, Located, Place};
 use std::cell::RefCell;
@@ -232,11 +233,18 @@ impl<'r> Reader<'r> {
 
     /// Selectors that can be read; the others are reported and left out.
     pub(super) fn selectors(&self, key: &'static str, entry: Entry<'r>) -> Option<Vec<Located<Selector>>> {
-        let parse = |text: Located<&str>| match Selector::parse(text.value) {
-            Ok(value) => Some(Located { value, place: text.place }),
-            Err(error) => {
-                self.fault(text.place, Problem::Selector(Box::new(error)));
-                None
+        let parse = |text: Located<&str>| {
+            if text.value.len() > SELECTOR_LIMIT {
+                let expected = format!("a selector of at most {SELECTOR_LIMIT} bytes");
+                self.out_of_range(key, expected, format_args!("{} bytes long", text.value.len()), text.place);
+                return None;
+            }
+            match Selector::parse(text.value) {
+                Ok(value) => Some(Located { value, place: text.place }),
+                Err(error) => {
+                    self.fault(text.place, Problem::Selector(Box::new(error)));
+                    None
+                }
             }
         };
         Some(self.texts(key, entry)?.into_iter().filter_map(parse).collect())

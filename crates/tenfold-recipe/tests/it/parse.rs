@@ -103,6 +103,15 @@ fn steps() {
 }
 
 #[test]
+fn selectors_have_a_length() {
+    let long = "{a}".repeat(default::SELECTOR_LIMIT);
+    check_after_sound(
+        &format!("[[step]]\nmethod = \"svd\"\nselect = \"{long}\"\n"),
+        &["6:10: select is 3000 bytes long; expected a selector of at most 1000 bytes"],
+    );
+}
+
+#[test]
 fn options_of_methods() {
     let step = "[[step]]\nmethod = \"mpo\"\nselect = \"a\"\n";
     check_after_sound(

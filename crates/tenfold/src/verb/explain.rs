@@ -46,9 +46,9 @@ pub(crate) fn run(args: &cli::Explain) -> Result<Verdict> {
     let Some(name) = args.name.as_deref() else { return list(args) };
     if let Some(entry) = REGISTRY.iter().find(|entry| entry.info.name == name) {
         if args.output.json {
-            print_json(&as_json(entry.info))?
+            print_json(&as_json(entry.info))?;
         } else {
-            screen::print(&method(entry.info))?
+            screen::print(&method(entry.info))?;
         }
         return Ok(Verdict::Done);
     }

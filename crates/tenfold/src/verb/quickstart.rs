@@ -96,9 +96,9 @@ pub(crate) fn run(args: &cli::Quickstart) -> Result<Verdict> {
     let inputs = Inputs::of(&recipe, &fetched, args.data.as_deref())?;
     let table = plan::text(&Plan::of(&recipe, &model.tree)?);
     if args.output.json {
-        screen::line(&table)
+        screen::line(&table);
     } else {
-        screen::print(&format!("{table}\n"))?
+        screen::print(&format!("{table}\n"))?;
     }
 
     let session =
