@@ -1,4 +1,5 @@
 //! Sentence vectors of the lines of a file, one JSON array per line: `embed MODEL-FOLDER TEXT-FILE`.
+#![allow(clippy::print_stdout)] // printing is what this example is for
 
 use std::path::Path;
 use tenfold_eval::{EmbedOptions, embed};

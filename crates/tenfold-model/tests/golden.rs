@@ -1,4 +1,5 @@
 //! The encoder against transformers on a tiny random model.
+#![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
 
 use std::path::Path;
 use tenfold_model::{Batch, Model};
