@@ -1,7 +1,7 @@
 //! Forms: the ways a weight can be represented. A closed set; this file is the only one that dispatches.
 //!
-//! Every operation is total over the set: a new form implements [`Operations`] in its own file and gets one
-//! arm in [`Form::operations`] and one in [`Form::operations_mut`].
+//! Every operation is total over the set: a new form implements the private trait `Operations` in its own file and gets one
+//! arm in each of the two functions below that choose.
 
 mod dense;
 mod lowrank;
