@@ -53,6 +53,7 @@ pub fn report(
         measured_on: measured_on(recipe, &record.truncated),
         plan: chosen.map(shown_plan).unwrap_or_default(),
         spectra,
+        notes: notes(receipt),
         provenance: Provenance {
             model_origin: record.origin.clone(),
             model_hash: weights_hash(&record.hashes),
@@ -180,6 +181,27 @@ fn cut(after: &[f64]) -> Option<u64> {
 fn weights_hash(hashes: &BTreeMap<String, String>) -> String {
     let weights = hashes.iter().filter(|(name, _)| name.ends_with(".safetensors"));
     weights.map(|(_, hash)| hash.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// What a reader should not overlook.
+fn notes(receipt: &Receipt) -> Vec<String> {
+    let record = &receipt.record;
+    let mut notes = Vec::new();
+    if let Some(budget) = record.budget.filter(|budget| !budget.kept) {
+        let after = record.parameters.after;
+        notes.push(format!(
+            "The result stores {after} parameters, more than the {} of the budget.",
+            budget.allowed
+        ));
+    }
+    let cosine = |scores: &Scores| scores.fidelity.map(|fidelity| fidelity.mean_cosine);
+    let (before, after) = (cosine(&record.truncated), record.healed.as_ref().and_then(cosine));
+    if let (Some(before), Some(after)) = (before, after)
+        && after < before
+    {
+        notes.push(format!("Training made the vectors worse: mean cosine {after:.4} after {before:.4}."));
+    }
+    notes
 }
 
 fn facts(receipt: &Receipt) -> Vec<Fact> {

@@ -92,6 +92,15 @@ fn weights_outside_the_steps_keep_their_bits_and_errors_are_measured() {
 }
 
 #[test]
+fn a_budget_that_is_not_kept_is_told() {
+    let bench = Bench::new();
+    let step = "[[step]]\nmethod = \"svd\"\nrank = 9\nselect = \"**.query.weight\"\n";
+    let done = bench.finish(&bench.recipe(&format!("{step}[budget]\nparameters = 0.2\n")), "out");
+    assert_eq!(done.within_budget(), Some(false));
+    assert!(fs::read_to_string(&done.report_path).unwrap().contains("of the budget"));
+}
+
+#[test]
 fn a_receipt_repeats_the_run() {
     let bench = Bench::new();
     let first = bench.finish(&bench.recipe(WHOLE), "first");
