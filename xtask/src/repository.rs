@@ -94,6 +94,11 @@ pub(crate) fn is_library(crate_name: &str) -> bool {
     !matches!(crate_name, PROGRAM | TESTKIT | "xtask")
 }
 
+/// Folders that are left out wherever they lie, as `.gitignore` does.
+const LEFT_OUT: [&str; 4] = ["target", ".git", ".venv", "__pycache__"];
+/// Folders at the top in which the program puts its results when nothing else is said, as `.gitignore` has them.
+const OUTPUT: [&str; 2] = ["quickstart", "runs"];
+
 /// The files of the repository in path order.
 pub(crate) struct Repository {
     pub(crate) files: Vec<File>,
@@ -182,7 +187,7 @@ fn walk(root: &Path) -> Result<Vec<String>> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             let kind = entry.file_type()?;
-            if kind.is_dir() && !matches!(name.as_str(), "target" | ".git" | ".venv" | "__pycache__") {
+            if kind.is_dir() && !LEFT_OUT.contains(&name.as_str()) && !OUTPUT.contains(&path.as_str()) {
                 folders.push(path);
             } else if kind.is_file() {
                 paths.push(path);
@@ -224,5 +229,13 @@ mod tests {
         walked.sort();
         assert!(walked.contains(&"xtask/src/repository.rs".to_owned()));
         assert!(walked.iter().all(|path| !path.starts_with("target/") && !path.starts_with(".git/")));
+    }
+
+    #[test]
+    fn git_ignores_what_the_walk_leaves_out() {
+        let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
+        for folder in ["target"].iter().chain(&OUTPUT) {
+            assert!(ignored.lines().any(|line| line == format!("/{folder}")), "{folder}");
+        }
     }
 }
