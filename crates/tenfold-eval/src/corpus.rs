@@ -10,15 +10,14 @@ mod carrier;
 mod grammar;
 mod inflect;
 mod lexicon;
-mod random;
 mod recombine;
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use grammar::Grammar;
-use random::Random;
 use recombine::Recombiner;
+use tenfold_tensor::random::Random;
 
 const TRAIN: &str = include_str!("../text/train.txt");
 const HELDOUT: &str = include_str!("../text/heldout.txt");

@@ -3,7 +3,6 @@
 
 mod contrast;
 mod folder;
-mod random;
 mod vocabulary;
 
 use crate::error::Error;

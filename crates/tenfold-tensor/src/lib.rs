@@ -35,6 +35,7 @@ pub mod optim;
 mod par;
 pub mod pool;
 pub mod product;
+pub mod random;
 mod tape;
 
 pub use activation::Activation;

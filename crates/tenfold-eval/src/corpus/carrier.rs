@@ -3,7 +3,7 @@
 use super::grammar::{BLANK, Frame, Grammar, parse};
 use super::inflect::capitalize;
 use super::lexicon::content;
-use super::random::Random;
+use tenfold_tensor::random::Random;
 
 const CARRIERS: &str = include_str!("../../text/words/carriers.txt");
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::inflect::{Inflection, Inflector, capitalize};
 use super::lexicon::{Lexicon, content};
-use super::random::Random;
+use tenfold_tensor::random::Random;
 
 const FRAMES: &str = include_str!("../../text/words/frames.txt");
 

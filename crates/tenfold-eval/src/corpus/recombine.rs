@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::inflect::capitalize;
 use super::lexicon::Lexicon;
-use super::random::Random;
+use tenfold_tensor::random::Random;
 
 /// Where a passage may be cut. The part before one cut and the part after another of the same kind make a sentence.
 const CUTS: [&str; 16] = [

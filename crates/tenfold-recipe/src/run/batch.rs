@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tenfold_model::Batch;
+use tenfold_tensor::random::Random;
 
 /// The batches of one phase, all decided when it begins. Every sequence is used once before any is used again.
 #[derive(Clone, Debug)]
@@ -70,21 +71,12 @@ fn identity(sequences: &[Vec<u32>], seed: u64, tokens: usize) -> [u8; 32] {
 /// The numbers below `count` in an order drawn from seed and epoch.
 pub(crate) fn shuffled(count: usize, seed: u64, epoch: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count as u32).collect();
-    let mut state = seed ^ epoch.wrapping_mul(0xA076_1D64_78BD_642F);
+    let mut random = Random::new(seed ^ epoch.wrapping_mul(0xA076_1D64_78BD_642F));
     for at in (1..count).rev() {
         // The bias of the remainder is below count / 2^64.
-        order.swap(at, (next(&mut state) % (at as u64 + 1)) as usize);
+        order.swap(at, (random.bits() % (at as u64 + 1)) as usize);
     }
     order
-}
-
-/// One number of SplitMix64. Source: Steele, Lea and Flood 2014, Fast splittable pseudorandom number generators.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

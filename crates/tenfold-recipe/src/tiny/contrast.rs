@@ -1,10 +1,10 @@
 //! The objective: of all texts of a batch, a text is closest to itself with other tokens left out.
 
-use super::random::Random;
 use crate::error::Error;
 use crate::run::Batches;
 use std::collections::BTreeSet;
 use tenfold_model::{Batch, Encoder};
+use tenfold_tensor::random::Random;
 use tenfold_tensor::{Activation, Var, op};
 use tenfold_train::Objective;
 use tenfold_weight::Scope;
@@ -39,7 +39,7 @@ impl Contrast<'_> {
         let texts: Vec<&[u32]> =
             whole.offsets.ranges().map(|range| &whole.ids[range]).filter(|text| seen.insert(*text)).collect();
         [0, 1].map(|view| {
-            let mut random = Random::new(self.seed, &[VIEWS, step, view]);
+            let mut random = Random::labelled(self.seed, &[VIEWS, step, view]);
             Batch::from_sequences(&texts.iter().map(|text| thinned(text, &mut random)).collect::<Vec<_>>())
         })
     }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_view_keeps_order_ends_and_four_fifths() {
         let text: Vec<u32> = (0..42).collect();
-        let mut random = Random::new(1, &[]);
+        let mut random = Random::new(1);
         let mut kept = [0; 42];
         for _ in 0..2000 {
             let view = thinned(&text, &mut random);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn short_texts_keep_something_and_lose_their_share() {
-        let mut random = Random::new(2, &[]);
+        let mut random = Random::new(2);
         for text in [vec![], vec![7], vec![7, 8], vec![7, 1, 8]] {
             assert!((0..50).all(|_| thinned(&text, &mut random) == text));
         }

@@ -1,6 +1,5 @@
 //! A fresh model as an ordinary Hugging Face folder, so that it is loaded like any other.
 
-use super::random::Random;
 use super::{TinyOptions, vocabulary};
 use crate::error::Error;
 use serde_json::json;
@@ -10,6 +9,7 @@ use std::path::Path;
 use tenfold_format::config::{self, BertConfig, ModelConfig};
 use tenfold_format::pipeline::{self, Pipeline, Pooling};
 use tenfold_format::{atomic, checkpoint, tokenizer};
+use tenfold_tensor::random::Random;
 
 /// The stream of random numbers that weights start from.
 const WEIGHTS: u64 = 1;
@@ -62,7 +62,7 @@ fn settings(positions: usize) -> serde_json::Value {
 /// Name, shape and numbers of every tensor. Matrices are normal with the config's deviation (0.02), biases 0 and gains
 /// 1, as in Devlin et al. 2019.
 fn weights(bert: &BertConfig, seed: u64) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let mut random = Random::new(seed, &[WEIGHTS]);
+    let mut random = Random::labelled(seed, &[WEIGHTS]);
     let mut all = Vec::new();
     let mut put = |name: String, shape: Vec<usize>| {
         let len = shape.iter().product();
