@@ -39,25 +39,28 @@ pub fn embed(
     let sequences = texts.iter().map(|text| Ok(model.tokenize(text)?)).collect::<Result<Vec<_>, Error>>()?;
     // One scope for all batches: matrices that are rebuilt from factors are rebuilt once.
     let scope = Scope::evaluate(tree);
-    let encode = |batch: &Batch| Ok(model.encoder.embed(&scope, batch)?.value().clone());
-    in_batches(&sequences, model.encoder.width(), options, encode, progress)
+    let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
+    let encode = |members: &[usize]| {
+        let packed: Vec<&[u32]> = members.iter().map(|&at| sequences[at].as_slice()).collect();
+        Ok(model.encoder.embed(&scope, &Batch::from_sequences(&packed))?.value().clone())
+    };
+    in_batches(&lengths, model.encoder.width(), options, encode, progress)
 }
 
-/// Runs `encode` over packed batches and puts its rows back in order.
-fn in_batches(
-    sequences: &[Vec<u32>],
+/// Runs `encode` over groups of items, given by their positions, whose texts are of similar length, and puts its rows back
+/// in the order of the items.
+pub(crate) fn in_batches(
+    lengths: &[usize],
     width: usize,
     options: &EmbedOptions,
-    mut encode: impl FnMut(&Batch) -> Result<Array, Error>,
+    mut encode: impl FnMut(&[usize]) -> Result<Array, Error>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Array, Error> {
-    let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
-    let mut vectors = Array::zeros(&[sequences.len(), width]);
+    let mut vectors = Array::zeros(&[lengths.len(), width]);
     let rows = vectors.data_mut();
     let mut done = 0;
-    for members in batches(&lengths, options.batch_tokens) {
-        let packed: Vec<&[u32]> = members.iter().map(|&at| sequences[at].as_slice()).collect();
-        let encoded = encode(&Batch::from_sequences(&packed))?;
+    for members in batches(lengths, options.batch_tokens) {
+        let encoded = encode(&members)?;
         for (&at, row) in members.iter().zip(encoded.data().chunks_exact(width)) {
             if row.iter().any(|value| !value.is_finite()) {
                 return Err(Error::NotFinite { metric: "embedding", index: at });
@@ -65,7 +68,7 @@ fn in_batches(
             rows[at * width..][..width].copy_from_slice(row);
         }
         done += members.len();
-        progress(done, sequences.len());
+        progress(done, lengths.len());
     }
     Ok(vectors)
 }
@@ -104,12 +107,11 @@ mod tests {
     }
 
     /// An encoder whose vector of a sequence is its first token and its length.
-    fn first_and_length(batch: &Batch) -> Result<Array, Error> {
-        let rows = (0..batch.offsets.sequences()).flat_map(|at| {
-            let range = batch.offsets.range(at);
-            [batch.ids[range.start] as f32, range.len() as f32]
-        });
-        Ok(Array::from_vec(rows.collect(), &[batch.offsets.sequences(), 2]))
+    fn first_and_length(sequences: &[Vec<u32>]) -> impl FnMut(&[usize]) -> Result<Array, Error> {
+        |members| {
+            let rows = members.iter().flat_map(|at| [sequences[*at][0] as f32, sequences[*at].len() as f32]);
+            Ok(Array::from_vec(rows.collect(), &[members.len(), 2]))
+        }
     }
 
     #[test]
@@ -118,7 +120,7 @@ mod tests {
         let mut heard = Vec::new();
         let options = EmbedOptions { batch_tokens: 5 };
         let hear = &mut |done, total| heard.push((done, total));
-        let vectors = in_batches(&sequences, 2, &options, first_and_length, hear).unwrap();
+        let vectors = in_batches(&[2, 4, 1, 3], 2, &options, first_and_length(&sequences), hear).unwrap();
         assert_eq!(vectors.shape(), [4, 2]);
         assert_eq!(vectors.data(), [7.0, 2.0, 8.0, 4.0, 9.0, 1.0, 6.0, 3.0]);
         assert_eq!(heard, [(1, 4), (3, 4), (4, 4)]);
@@ -126,19 +128,21 @@ mod tests {
 
     #[test]
     fn no_texts_give_no_rows() {
-        let vectors = in_batches(&[], 2, &EmbedOptions::default(), first_and_length, &mut |_, _| {}).unwrap();
+        let options = EmbedOptions::default();
+        let vectors = in_batches(&[], 2, &options, first_and_length(&[]), &mut |_, _| {}).unwrap();
         assert_eq!(vectors.shape(), [0, 2]);
     }
 
     #[test]
     fn a_broken_vector_names_its_text() {
-        let broken = |batch: &Batch| {
-            let mut rows = first_and_length(batch)?;
+        let sequences = vec![vec![7], vec![9]];
+        let mut encode = first_and_length(&sequences);
+        let broken = |members: &[usize]| {
+            let mut rows = encode(members)?;
             rows.data_mut().iter_mut().filter(|value| **value == 9.0).for_each(|value| *value = f32::NAN);
             Ok(rows)
         };
-        let sequences = vec![vec![7], vec![9]];
-        let result = in_batches(&sequences, 2, &EmbedOptions::default(), broken, &mut |_, _| {});
+        let result = in_batches(&[1, 1], 2, &EmbedOptions::default(), broken, &mut |_, _| {});
         assert!(matches!(result, Err(Error::NotFinite { metric: "embedding", index: 1 })));
     }
 }

@@ -128,6 +128,26 @@ pub enum RowFault {
         /// The column.
         column: &'static str,
     },
+    /// A line that is no JSON object.
+    #[error("is no JSON object: {fault}")]
+    Json {
+        /// What the parser says.
+        fault: String,
+    },
+    /// A JSON object without a key, or with a value of another type there.
+    #[error("has no text under the key {column:?}")]
+    Key {
+        /// The key expected.
+        column: &'static str,
+    },
+    /// A label that the task does not have.
+    #[error("label {got:?} is none of {known:?}")]
+    Label {
+        /// The text found.
+        got: String,
+        /// The task's labels.
+        known: &'static [&'static str],
+    },
     /// A score that is no number or out of range.
     #[error("score {got:?} is not a number from {least} to {most}")]
     Score {

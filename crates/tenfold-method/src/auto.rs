@@ -64,7 +64,7 @@ impl Method for Auto {
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
         let (rows, cols) = matrix_shape(path, form)?;
         let parameters = (self.share * (rows * cols) as f64) as usize;
-        Ok(Planned { form: "dense, low rank or mpo".to_owned(), parameters, exact: false })
+        Ok(Planned::at_most("dense, low rank or mpo".to_owned(), parameters))
     }
 
     fn settle(

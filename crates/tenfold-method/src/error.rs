@@ -57,6 +57,14 @@ pub enum Error {
         /// Its shape.
         got: Vec<usize>,
     },
+    /// A weight that is to be squeezed is no matrix product operator with cores of its own.
+    #[error("{path} is {got}; only matrix product operators can be squeezed, leave it out of the step")]
+    NotAnOperator {
+        /// The weight's path.
+        path: Path,
+        /// Its form.
+        got: String,
+    },
     /// A selected weight is already in a form this method does not read.
     #[error("{path} is {got}; this method rewrites dense weights, put its step first")]
     NotDense {

@@ -25,8 +25,8 @@ impl Method for Keep {
         &INFO
     }
 
-    fn plan(&self, _path: &Path, form: &Form) -> Result<Planned, Error> {
-        Ok(Planned { form: form.describe(), parameters: form.parameters(), exact: true })
+    fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
+        Ok(Planned::kept(path, form))
     }
 
     fn rewrite(&self, _path: &Path, form: &Form, _evidence: &Evidence) -> Result<Form, Error> {

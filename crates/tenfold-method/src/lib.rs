@@ -26,9 +26,11 @@ mod evidence;
 mod keep;
 mod method;
 pub mod mpo;
+pub mod mpop;
 mod option;
 pub mod registry;
 mod size;
+pub mod squeeze;
 pub mod svd;
 
 pub use error::Error;

@@ -3,8 +3,9 @@
 use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::option::OptionInfo;
+use crate::squeeze::SqueezeOptions;
 use std::sync::Arc;
-use tenfold_weight::{Form, Path, Role};
+use tenfold_weight::{Address, Form, Path, Role};
 
 /// What `explain` says about a method.
 #[derive(Debug)]
@@ -36,6 +37,33 @@ pub struct Planned {
     pub parameters: usize,
     /// Whether the form and the count are certain before evidence is seen.
     pub exact: bool,
+    /// Parameters by the role of the leaves that hold them, each role once; empty where that is not known.
+    pub roles: Vec<(Role, usize)>,
+}
+
+impl Planned {
+    /// A form that is certain, with its parameters by role.
+    pub fn certain(form: String, roles: Vec<(Role, usize)>) -> Self {
+        Self { form, parameters: roles.iter().map(|(_, count)| count).sum(), exact: true, roles }
+    }
+
+    /// A form that stays as it is.
+    pub fn kept(path: &Path, form: &Form) -> Self {
+        let mut roles: Vec<(Role, usize)> = Vec::new();
+        form.visit(&Address::root(path.clone()), &mut |_, leaf| match roles
+            .iter_mut()
+            .find(|(role, _)| *role == leaf.role)
+        {
+            Some((_, count)) => *count += leaf.value.len(),
+            None => roles.push((leaf.role, leaf.value.len())),
+        });
+        Self { form: form.describe(), parameters: form.parameters(), exact: true, roles }
+    }
+
+    /// A form that evidence will choose, of at most so many parameters.
+    pub fn at_most(form: String, parameters: usize) -> Self {
+        Self { form, parameters, exact: false, roles: Vec::new() }
+    }
 }
 
 /// Whether a leaf trains, and with which factor on the learning rate.
@@ -81,6 +109,11 @@ pub trait Method: Send + Sync {
     /// # Errors
     /// Missing evidence and numerical failure, naming the path.
     fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error>;
+
+    /// How a phase may make weights of this method smaller in the course of training; `None` where it may not.
+    fn squeezes(&self) -> Option<SqueezeOptions> {
+        None
+    }
 
     /// What trains at a step, for a leaf of a weight that this method rewrote.
     fn schedule(&self, _step: u64, _path: &Path, _role: Role) -> Training {

@@ -5,10 +5,10 @@ use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, matrix_shape};
 use crate::option::{Kind, OptionInfo, Options};
 use crate::size::{Size, dense_matrix, size_options};
+use crate::squeeze::form_of;
 use std::sync::Arc;
 use tenfold_linalg::{Bonds, Gauge, MpoShape, decompose};
-use tenfold_tensor::Array;
-use tenfold_weight::{Form, Path};
+use tenfold_weight::{Form, Path, Role};
 
 /// What the method is.
 pub static INFO: Info = Info {
@@ -61,11 +61,14 @@ pub static INFO: Info = Info {
     ],
 };
 
+/// Row and column factors.
+type Factors = (Vec<usize>, Vec<usize>);
+
 /// The MPO of a weight with given or automatic factors.
 #[derive(Clone, Debug)]
 pub struct Mpo {
     cores: usize,
-    factors: Option<(Vec<usize>, Vec<usize>)>,
+    factors: Option<Factors>,
     size: Size,
     gauge: Gauge,
 }
@@ -76,21 +79,33 @@ pub struct Mpo {
 /// Faulty options.
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
+    let gauge = if options.word("gauge") == Some("symmetric") { Gauge::Symmetric } else { Gauge::Sequential };
+    let (cores, factors) = factor_options(options, &INFO)?;
+    Ok(Arc::new(Mpo { cores, factors, size: size_options(options, &INFO, "bond-max")?, gauge }))
+}
+
+/// Row and column factors where both are given, and the number of cores.
+fn factor_options(options: &Options, info: &Info) -> Result<(usize, Option<Factors>), Error> {
     let factors = match (options.counts("rows"), options.counts("cols")) {
         (Some(rows), Some(cols)) if rows.len() == cols.len() => Some((rows, cols)),
         (None, None) => None,
         (rows, cols) => {
             let expected = "rows and cols together, of one length".to_owned();
             let got = format!("{rows:?} and {cols:?}");
-            return Err(Error::OptionValue { method: INFO.name, option: "rows", expected, got });
+            return Err(Error::OptionValue { method: info.name, option: "rows", expected, got });
         }
     };
-    let gauge = if options.word("gauge") == Some("symmetric") { Gauge::Symmetric } else { Gauge::Sequential };
     let cores = factors.as_ref().map_or_else(|| options.count("cores").unwrap_or(5), |(rows, _)| rows.len());
-    Ok(Arc::new(Mpo { cores, factors, size: size_options(options, &INFO, "bond-max")?, gauge }))
+    Ok((cores, factors))
 }
 
 impl Mpo {
+    /// An MPO at full rank with the factors that the options of a method ask for.
+    pub(crate) fn full_rank(options: &Options, info: &Info) -> Result<Self, Error> {
+        let (cores, factors) = factor_options(options, info)?;
+        Ok(Self { cores, factors, size: Size::Full, gauge: Gauge::Symmetric })
+    }
+
     /// An MPO of `cores` cores with automatic factors whose bonds are capped.
     pub fn capped(cores: usize, cap: usize) -> Self {
         Self { cores, factors: None, size: Size::Limit(cap), gauge: Gauge::Sequential }
@@ -132,7 +147,9 @@ impl Method for Mpo {
         let bonds = self.bonds(&shape, rows, cols);
         let inner: Vec<String> = bonds[1..bonds.len() - 1].iter().map(usize::to_string).collect();
         let form = format!("mpo {} cores, bonds {}", shape.cores(), inner.join("-"));
-        Ok(Planned { form, parameters: shape.parameters(&bonds), exact: true })
+        let central = shape.core_shapes(&bonds)[shape.central()].iter().product();
+        let roles = vec![(Role::Central, central), (Role::Auxiliary, shape.parameters(&bonds) - central)];
+        Ok(Planned::certain(form, roles))
     }
 
     fn rewrite(&self, path: &Path, form: &Form, _evidence: &Evidence) -> Result<Form, Error> {
@@ -141,10 +158,6 @@ impl Method for Mpo {
         let shape = self.shape(path, rows, cols)?;
         let bonds = self.bonds(&shape, rows, cols);
         let mpo = decompose(&matrix, &shape, &Bonds::Each(bonds), self.gauge).at(path)?;
-        let core = |core: &tenfold_linalg::Core| {
-            let values = core.data.iter().map(|value| *value as f32).collect();
-            Array::from_vec(values, &[core.left, core.row, core.col, core.right])
-        };
-        Ok(Form::mpo(shape, rows, cols, mpo.cores.iter().map(core).collect())?)
+        form_of(&mpo)
     }
 }

@@ -39,6 +39,8 @@ pub enum Kind {
     Integer(i64, i64),
     /// A number above 0 and at most 1.
     Share,
+    /// A number between two bounds, both included.
+    Number(f64, f64),
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A list of whole numbers, each at least 1.
@@ -51,6 +53,7 @@ impl fmt::Display for Kind {
             Self::Integer(low, i64::MAX) => write!(out, "a whole number of at least {low}"),
             Self::Integer(low, high) => write!(out, "a whole number from {low} to {high}"),
             Self::Share => write!(out, "a number above 0 and at most 1"),
+            Self::Number(low, high) => write!(out, "a number from {low} to {high}"),
             Self::Choice(words) => write!(out, "one of {}", words.join(", ")),
             Self::Factors => write!(out, "a list of whole numbers, each at least 1"),
         }
@@ -152,6 +155,8 @@ fn accepts(kind: Kind, value: &Value) -> bool {
         (Kind::Integer(low, high), Value::Integer(value)) => (low..=high).contains(value),
         (Kind::Share, Value::Float(value)) => *value > 0.0 && *value <= 1.0,
         (Kind::Share, Value::Integer(value)) => *value == 1,
+        (Kind::Number(low, high), Value::Float(value)) => (low..=high).contains(value),
+        (Kind::Number(low, high), Value::Integer(value)) => (low..=high).contains(&(*value as f64)),
         (Kind::Choice(words), Value::Text(value)) => words.contains(&value.as_str()),
         (Kind::Factors, Value::Integers(values)) => {
             !values.is_empty() && values.iter().all(|value| *value >= 1)

@@ -8,7 +8,7 @@ use crate::size::{Size, dense_matrix, size_options};
 use std::sync::Arc;
 use tenfold_linalg::{Metric, svd_in_metric};
 use tenfold_tensor::Array;
-use tenfold_weight::{Form, Path};
+use tenfold_weight::{Form, Path, Role};
 
 /// What the method is.
 pub static INFO: Info = Info {
@@ -90,7 +90,8 @@ impl Method for Svd {
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
         let (rows, cols) = matrix_shape(path, form)?;
         let rank = self.rank(rows, cols);
-        Ok(Planned { form: format!("low rank {rank}"), parameters: rank * (rows + cols), exact: true })
+        let roles = vec![(Role::Down, rank * cols), (Role::Up, rank * rows)];
+        Ok(Planned::certain(format!("low rank {rank}"), roles))
     }
 
     fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error> {

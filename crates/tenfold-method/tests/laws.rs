@@ -52,6 +52,7 @@ fn ways() -> Vec<Ways> {
             ],
             inputs: false,
         },
+        Ways { name: "mpop", full: Options::default(), cut: vec![], inputs: false },
         Ways {
             name: "svd",
             full: Options::default(),
@@ -296,6 +297,7 @@ fn wrong_values(kind: Kind) -> Vec<Value> {
             wrong.extend(high.checked_add(1).map(Value::Integer));
         }
         Kind::Share => wrong.extend([0.0, -0.5, 1.5, f64::NAN].map(Value::Float)),
+        Kind::Number(low, high) => wrong.extend([low - 0.5, high + 0.5, f64::NAN].map(Value::Float)),
         Kind::Choice(_) => wrong.push(Value::Integer(0)),
         Kind::Factors => wrong.extend([Value::Integers(vec![]), Value::Integers(vec![4, 0])]),
     }
@@ -307,6 +309,7 @@ fn right_values(kind: Kind) -> Vec<Value> {
     match kind {
         Kind::Integer(low, high) => vec![Value::Integer(low), Value::Integer(high)],
         Kind::Share => vec![Value::Float(1e-9), Value::Float(1.0), Value::Integer(1)],
+        Kind::Number(low, high) => [low, high].map(Value::Float).to_vec(),
         Kind::Choice(words) => words.iter().map(|word| Value::Text((*word).to_owned())).collect(),
         Kind::Factors => vec![],
     }
@@ -314,7 +317,12 @@ fn right_values(kind: Kind) -> Vec<Value> {
 
 #[test]
 fn misspelt_names_get_a_suggestion() {
-    let misspelt = |name: &str| name[..name.len() - 1].to_owned();
+    // One letter short, unless that is another known name.
+    let known = |name: &str| registry::REGISTRY.iter().any(|entry| entry.info.name == name);
+    let misspelt = |name: &str| {
+        let short = name[..name.len() - 1].to_owned();
+        if known(&short) { format!("{name}x") } else { short }
+    };
     for entry in registry::REGISTRY {
         for option in entry.info.options {
             let options = Options::from([(misspelt(option.name).as_str(), Value::Integer(1))]);

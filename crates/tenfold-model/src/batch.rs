@@ -1,5 +1,6 @@
 //! A packed batch of token sequences.
 
+use std::borrow::Borrow;
 use tenfold_tensor::Offsets;
 
 /// Sequences laid end to end: N tokens in B sequences, no padding.
@@ -22,11 +23,11 @@ impl Batch {
     }
 
     /// Packs pairs of texts given as (ids, segment ids).
-    pub fn from_pairs(pairs: &[(Vec<u32>, Vec<u32>)]) -> Self {
-        let lengths: Vec<usize> = pairs.iter().map(|(ids, _)| ids.len()).collect();
+    pub fn from_pairs<P: Borrow<(Vec<u32>, Vec<u32>)>>(pairs: &[P]) -> Self {
+        let lengths: Vec<usize> = pairs.iter().map(|pair| pair.borrow().0.len()).collect();
         Self {
-            ids: pairs.iter().flat_map(|(ids, _)| ids).copied().collect(),
-            types: pairs.iter().flat_map(|(_, types)| types).copied().collect(),
+            ids: pairs.iter().flat_map(|pair| &pair.borrow().0).copied().collect(),
+            types: pairs.iter().flat_map(|pair| &pair.borrow().1).copied().collect(),
             offsets: Offsets::from_lengths(&lengths),
         }
     }

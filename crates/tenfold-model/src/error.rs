@@ -53,6 +53,12 @@ pub enum Error {
         /// The first such entry, row-major.
         index: usize,
     },
+    /// A model without a task head was asked for its outputs.
+    #[error("{origin} has no task head; train one with a phase whose objective is \"task\"")]
+    NoHead {
+        /// Where the model came from.
+        origin: String,
+    },
     /// A text has more tokens than the model has positions.
     #[error("a sequence of {got} tokens is longer than the model's {most} positions; truncate it")]
     TooLong {

@@ -12,7 +12,7 @@
 //! # Ok::<(), tenfold_model::Error>(())
 //! ```
 //!
-//! It knows no form, no method, no optimizer and no task. There is one forward pass per architecture, whatever its
+//! It knows no form, no method, no optimizer and no task; a task head is a pooler and a linear layer ([`Head`]). There is one forward pass per architecture, whatever its
 //! weights are made of.
 //!
 //! Start reading at [`arch::bert`], then [`Model`].
@@ -22,10 +22,12 @@ mod batch;
 mod block;
 mod encoder;
 mod error;
+mod head;
 mod model;
 mod save;
 
 pub use batch::Batch;
 pub use encoder::Encoder;
 pub use error::Error;
+pub use head::Head;
 pub use model::Model;

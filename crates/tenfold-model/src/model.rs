@@ -3,6 +3,7 @@
 use crate::arch::bert::{self, Bert};
 use crate::encoder::Encoder;
 use crate::error::Error;
+use crate::head::{self, Head};
 use crate::save;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
@@ -20,6 +21,8 @@ pub struct Model {
     pub tree: Tree,
     /// What computes with them.
     pub encoder: Encoder,
+    /// Its task head, where the tree holds one.
+    pub head: Option<Head>,
     /// Text to tokens.
     pub tokenizer: Tokenizer,
     /// Where the original weights came from, as a source is written.
@@ -57,7 +60,8 @@ impl Model {
         }
         let pipeline = pipeline::read(dir)?.unwrap_or_default();
         let files = save::side_files(dir)?;
-        Ok(Self { tree, encoder: Encoder { bert, pipeline }, tokenizer, origin, files })
+        let head = Head::of(&tree);
+        Ok(Self { tree, encoder: Encoder { bert, pipeline }, head, tokenizer, origin, files })
     }
 
     /// The same model with another tree.
@@ -66,11 +70,34 @@ impl Model {
         Tokenizer: Clone,
     {
         Self {
+            head: Head::of(&tree),
             tree,
             encoder: self.encoder.clone(),
             tokenizer: self.tokenizer.clone(),
             origin: self.origin.clone(),
             files: self.files.clone(),
+        }
+    }
+
+    /// Token ids and segment ids of a text, or of a pair of texts, with special tokens, cut to `max_tokens` and to the
+    /// model's positions; of a pair the longer text is cut first.
+    ///
+    /// # Errors
+    /// Faults of the tokenizer.
+    pub fn tokenize_pair(
+        &self,
+        first: &str,
+        second: Option<&str>,
+        max_tokens: usize,
+    ) -> Result<(Vec<u32>, Vec<u32>), Error> {
+        let most = max_tokens.min(self.encoder.bert.config.positions);
+        match second {
+            Some(second) => Ok(self.tokenizer.encode_pair(first, second, most)?),
+            None => {
+                let ids = self.tokenizer.encode(first, most)?;
+                let types = vec![0; ids.len()];
+                Ok((ids, types))
+            }
         }
     }
 
@@ -116,7 +143,8 @@ fn saved_tree(dir: &FilePath, manifest: &Manifest, checkpoint: &Checkpoint) -> R
 fn check(dir: &FilePath, bert: &Bert, tree: &Tree) -> Result<(), Error> {
     let mut known = BTreeMap::new();
     let mut missing = Vec::new();
-    for expected in bert.expected() {
+    let outputs = Head::of(tree).map(|head| head.outputs);
+    for expected in bert.expected().into_iter().chain(head::expected(outputs, bert.config.width)) {
         match tree.get(&Path::new(&expected.path)) {
             Ok(form) if form.shape() != expected.shape => {
                 let (path, got) = (expected.path, form.shape());

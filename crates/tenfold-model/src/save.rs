@@ -1,6 +1,8 @@
 //! Writing models: the saved form of a rewritten tree, and a plain dense checkpoint for other programs.
 
+use crate::arch::bert;
 use crate::error::Error;
+use crate::head::CLASSIFIER;
 use crate::model::Model;
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,7 +57,12 @@ impl Model {
     /// # Errors
     /// As [`Model::save`].
     pub fn save_dense(&self, dir: &FilePath) -> Result<u64, Error> {
-        let dense = |(path, _): (&Path, &Form)| Ok((path.to_string(), dense_values(&self.tree, path)?));
+        // With a head the encoder stands under a prefix of its own, as Hugging Face's classes expect.
+        let name = |path: &Path| match self.head.is_some() && !path.as_str().starts_with(CLASSIFIER) {
+            true => format!("{}{path}", bert::PREFIXES[0]),
+            false => path.to_string(),
+        };
+        let dense = |(path, _): (&Path, &Form)| Ok((name(path), dense_values(&self.tree, path)?));
         let leaves = self.tree.iter().map(dense).collect::<Result<BTreeMap<_, _>, Error>>()?;
         self.replace(dir, &leaves, None)
     }

@@ -9,6 +9,20 @@ pub const SEED: u64 = 17;
 pub const CALIBRATION_TOKENS: usize = 20_000;
 /// `phase.tokens`: tokens in the batch of one step.
 pub const BATCH_TOKENS: usize = 2048;
+/// `phase.batch`: examples in the batch of one step, as in most published fine-tuning of encoders.
+pub const BATCH_EXAMPLES: usize = 32;
+/// `phase.dropout` under the objective `task`, the share that BERT was published with.
+pub const TASK_DROPOUT: f64 = 0.1;
+/// `phase.dropout` under the objective `distill`: a student should repeat its teacher, not itself.
+pub const DISTILL_DROPOUT: f64 = 0.0;
+/// `phase.squeeze.to`.
+pub const SQUEEZE_TO: f64 = 0.7;
+/// `phase.squeeze.round`.
+pub const SQUEEZE_ROUND: f64 = 0.02;
+/// `phase.squeeze.gap`.
+pub const SQUEEZE_GAP: f64 = 0.01;
+/// `phase.squeeze.held-out`.
+pub const HELD_OUT: f64 = 0.1;
 /// `phase.hidden`: weight of the token-level term of distillation beside the embedding term.
 pub const HIDDEN: f64 = 1.0;
 /// `phase.train`: every leaf.
@@ -53,6 +67,8 @@ pub const NAME_LIMIT: usize = 100;
 pub const SELECTOR_LIMIT: usize = 1000;
 /// The most steps of a phase.
 pub const STEPS_LIMIT: u64 = 100_000_000;
+/// The most examples of a batch, and the most training rows.
+pub const EXAMPLES_LIMIT: u64 = 1 << 32;
 /// The most tokens of a batch, or of calibration text.
 pub const TOKENS_LIMIT: u64 = 1 << 32;
 /// The largest share that `budget.parameters` may name: full-rank operators are larger than what they replace.

@@ -97,6 +97,16 @@ pub enum Error {
         /// The task.
         task: &'static str,
     },
+    /// Squeezing was asked to go below what its cuts can reach.
+    #[error(
+        "squeezing to {target} parameters cannot be reached: with every bond that may be lowered at 1, {least} are left; raise squeeze.to or let more bonds be lowered"
+    )]
+    Squeeze {
+        /// Parameters asked for.
+        target: usize,
+        /// The least possible.
+        least: usize,
+    },
     /// A repetition found something else than the first run.
     #[error(
         "{what} is not what the receipt's run read (sha-256 {expected}, now {got}); to run it anyway, remove the \

@@ -5,6 +5,7 @@
 
 mod budget;
 mod matching;
+mod squeeze;
 mod train;
 
 pub use matching::Near;
@@ -36,6 +37,8 @@ pub struct Plan {
     /// For every step in order: the share of each matrix that the budget leaves it, where the step has no size of
     /// its own.
     pub shares: Vec<Option<f64>>,
+    /// What a reader should know before running it: how far phases squeeze, and what looks unintended.
+    pub notes: Vec<String>,
 }
 
 /// What becomes of one weight.
@@ -63,6 +66,8 @@ pub struct Row {
     pub exact: bool,
     /// Which of its leaves train, in words: `all`, `nothing`, `auxiliary`.
     pub trains: String,
+    /// Parameters that train in some phase; all of them where the form is not certain and any leaf may train.
+    pub trainable: usize,
 }
 
 /// Sums over all rows.
@@ -82,6 +87,8 @@ pub struct Totals {
     pub bytes_after: usize,
     /// Whether the sums are certain.
     pub exact: bool,
+    /// Parameters that train in some phase.
+    pub trainable: usize,
 }
 
 impl Plan {
@@ -126,7 +133,9 @@ impl Resolved {
         }
         let rows: Vec<Row> = weights.iter().map(|weight| weight.row(recipe, &sizes.methods)).collect();
         let totals = Totals::of(&rows);
-        let plan = Plan { name: recipe.name.clone(), rows, totals, budget: allowed, shares: sizes.shares };
+        let notes = squeeze::notes(recipe, &weights, &sizes.methods);
+        let (name, shares) = (recipe.name.clone(), sizes.shares);
+        let plan = Plan { name, rows, totals, budget: allowed, shares, notes };
         Ok(Self { methods: sizes.methods, paths: matches.paths, plan })
     }
 }
@@ -158,6 +167,7 @@ impl Weight<'_> {
             bytes_after,
             exact: self.planned.exact,
             trains: train::words(&recipe.phases, method, self),
+            trainable: train::count(&recipe.phases, method, self),
         }
     }
 }
@@ -172,7 +182,7 @@ fn plan_weights<'t>(
     let mut weights = Vec::with_capacity(tree.len());
     for (path, form) in tree.iter() {
         let steps = matches.steps_of(path);
-        let mut planned = Planned { form: form.describe(), parameters: form.parameters(), exact: true };
+        let mut planned = Planned::kept(path, form);
         for &step in &steps {
             match methods[step].plan(path, form) {
                 Ok(next) => planned = next,
@@ -201,6 +211,7 @@ impl Totals {
             bytes_before: sum(|row| row.bytes_before),
             bytes_after: sum(|row| row.bytes_after),
             exact: rows.iter().all(|row| row.exact),
+            trainable: sum(|row| row.trainable),
         }
     }
 }

@@ -14,7 +14,7 @@ pub use machine::{Machine, peak_memory};
 use crate::error::Error;
 use crate::file;
 use crate::recipe::Recipe;
-use crate::result::{Scores, WeightResult};
+use crate::result::{Scores, SqueezeResult, WeightResult};
 use crate::run::Variant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -115,6 +115,9 @@ pub struct PhaseRecord {
     pub first_loss: f64,
     /// Mean loss of the last tenth of the steps.
     pub last_loss: f64,
+    /// How the weights became smaller on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub squeeze: Option<SqueezeResult>,
 }
 
 /// What a receipt is made of besides the recipe.
@@ -154,7 +157,10 @@ impl Receipt {
             phases: variant
                 .phases
                 .iter()
-                .map(|phase| PhaseRecord::of(&phase.losses, phase.trained))
+                .map(|phase| {
+                    let short = PhaseRecord::of(&phase.losses, phase.trained);
+                    PhaseRecord { squeeze: phase.squeeze.clone(), ..short }
+                })
                 .collect(),
             weights: variant.weights.clone(),
         };
@@ -213,6 +219,7 @@ impl PhaseRecord {
             trained,
             first_loss: losses.first().copied().unwrap_or_default(),
             last_loss: last.iter().sum::<f64>() / last.len().max(1) as f64,
+            squeeze: None,
         }
     }
 }

@@ -10,8 +10,10 @@ use crate::place::{Located, Place};
 use crate::text::TextSource;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tenfold_eval::task::{self as labeled, Task as LabeledTask};
 use tenfold_format::source::Source;
 use tenfold_method::{Info, Options};
+use tenfold_model::Model;
 use tenfold_train::Decay;
 use tenfold_weight::Selector;
 
@@ -65,7 +67,7 @@ pub struct Step {
 }
 
 /// What a phase minimizes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Objective {
     /// The distance to the untouched model: 1 - cosine of the sentence vectors, plus `hidden` times the squared
@@ -75,6 +77,18 @@ pub enum Objective {
         text: TextSource,
         /// Weight of the token-level term.
         hidden: f64,
+        /// Tokens of one step's batch, about.
+        tokens: usize,
+    },
+    /// A task's training rows, by the model's head: cross-entropy of classes, squared error of numbers. The model gets a
+    /// fresh head where it has none of the right size.
+    Task {
+        /// The task.
+        task: &'static LabeledTask,
+        /// Examples of one step's batch.
+        batch: usize,
+        /// Training rows used, drawn by the recipe's seed; nothing: all.
+        rows: Option<usize>,
     },
 }
 
@@ -85,20 +99,35 @@ pub struct Phase {
     pub objective: Objective,
     /// Optimizer steps.
     pub steps: u64,
-    /// Tokens of one step's batch, about.
-    pub tokens: usize,
     /// Which leaves train, as far as their method lets them.
     pub train: Vec<Located<Selector>>,
     /// The optimizer, AdamW.
     pub optimizer: Optimizer,
     /// The rate over the steps.
     pub schedule: Schedule,
+    /// Dropout of hidden numbers.
+    pub dropout: f64,
+    /// Makes weights smaller on the way; the steps are then those of one round.
+    pub squeeze: Option<Squeeze>,
     /// The largest norm of all gradients together; nothing: no limit.
     pub clip: Option<f64>,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
     /// Leaves with a rate or decay of their own; the first group that matches counts.
     pub groups: Vec<Group>,
+}
+
+/// How far and how fast a phase squeezes the weights whose method can be squeezed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Squeeze {
+    /// Stored parameters to stop at, as a share of the dense count of the squeezed weights.
+    pub to: f64,
+    /// What a round takes away, as a share of the same count; always at least one cut.
+    pub round: f64,
+    /// Relative fall of the score below that of the phase's beginning at which squeezing stops and the round is undone.
+    pub gap: f64,
+    /// Share of the training rows on which the score is taken, and which are not trained on.
+    pub held_out: f64,
 }
 
 /// Settings of AdamW.
@@ -147,15 +176,24 @@ pub struct Eval {
     pub text: TextSource,
 }
 
-/// A task with its version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Something to be measured, with its version.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Task {
     /// How close sentence vectors stay to the untouched model's.
     Fidelity,
-    /// STS-B: rank correlation with human judgments of similarity. Needs a data folder.
-    Stsb,
+    /// Labeled texts in a data folder, answered by the model's head. STS-B is scored by the cosine of sentence vectors
+    /// where the model has no head for it.
+    Labeled(&'static LabeledTask),
 }
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Task {}
 
 impl Recipe {
     /// Reads a recipe, or a receipt, from a file.
@@ -174,6 +212,29 @@ impl Recipe {
         parse::recipe(path, text)
     }
 
+    /// The task that the model's head is for: that of the first phase that trains one.
+    pub fn head(&self) -> Option<&'static LabeledTask> {
+        self.phases.iter().find_map(|phase| match &phase.objective {
+            Objective::Task { task, .. } => Some(*task),
+            Objective::Distill { .. } => None,
+        })
+    }
+
+    /// The model with the head that the recipe trains: its own where that has the right size, else a fresh one drawn by
+    /// the recipe's seed.
+    pub fn headed(&self, model: Model) -> Model {
+        match self.head() {
+            Some(task) => model.with_head(task.outputs(), self.seed),
+            None => model,
+        }
+    }
+
+    /// The first task, in evaluation or training, that reads a data folder.
+    pub fn needs_data(&self) -> Option<&'static str> {
+        let measured = self.eval.tasks.iter().find(|task| task.needs_data()).map(|task| task.name());
+        measured.or_else(|| self.head().map(|task| task.name))
+    }
+
     /// The recipe as text, defaults included. [`Recipe::parse`] reads it back to the same text.
     pub fn to_toml(&self) -> String {
         write::recipe(self)
@@ -182,23 +243,25 @@ impl Recipe {
 
 impl Task {
     /// Every task.
-    pub const ALL: [Self; 2] = [Self::Fidelity, Self::Stsb];
+    pub fn all() -> Vec<Self> {
+        std::iter::once(Self::Fidelity).chain(labeled::ALL.iter().map(Self::Labeled)).collect()
+    }
 
     /// Name and version, as recipes write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fidelity => "fidelity@1",
-            Self::Stsb => tenfold_eval::task::stsb::NAME,
+            Self::Labeled(task) => task.name,
         }
     }
 
     /// The task of a name with version.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|task| task.name() == name)
+        Self::all().into_iter().find(|task| task.name() == name)
     }
 
     /// Whether it reads files from a data folder.
     pub fn needs_data(self) -> bool {
-        matches!(self, Self::Stsb)
+        matches!(self, Self::Labeled(_))
     }
 }

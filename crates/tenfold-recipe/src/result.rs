@@ -1,8 +1,9 @@
 //! Results: what receipts, reports and tables are made of.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tenfold_eval::Fidelity;
-use tenfold_eval::task::stsb;
+use tenfold_eval::task::{TaskScore, stsb};
 
 /// What was measured of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -11,9 +12,12 @@ pub struct Scores {
     /// How close its sentence vectors are to the untouched model's; nothing for the untouched model itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<Fidelity>,
-    /// STS-B.
+    /// STS-B by the cosine of sentence vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stsb: Option<stsb::Score>,
+    /// Tasks that the model's head answers, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, TaskScore>,
 }
 
 /// What a rewrite did to one weight.
@@ -45,4 +49,63 @@ pub struct PhaseResult {
     pub losses: Vec<f64>,
     /// Stored parameters of the leaves that trained.
     pub trained: usize,
+    /// How the weights became smaller on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub squeeze: Option<SqueezeResult>,
+}
+
+/// What squeezing did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SqueezeResult {
+    /// The metric that was watched, on training rows that were not trained on.
+    pub metric: String,
+    /// Its value before the first cut.
+    pub baseline: f64,
+    /// Why it ended.
+    pub stopped: Stopped,
+    /// Every round; the last one may have been undone.
+    pub rounds: Vec<RoundResult>,
+}
+
+/// Why squeezing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// The size that was asked for is reached.
+    Target,
+    /// The score fell by more than the gap; the last round was undone.
+    Gap,
+    /// Every bond that may be lowered is 1.
+    NothingToCut,
+}
+
+/// One round of squeezing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RoundResult {
+    /// Stored parameters of the squeezed weights after the round.
+    pub parameters: usize,
+    /// The watched metric after the round's training.
+    pub score: f64,
+    /// Whether the round was kept.
+    pub accepted: bool,
+    /// The cuts, in order.
+    pub cuts: Vec<CutResult>,
+}
+
+/// One cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CutResult {
+    /// The weight.
+    pub path: String,
+    /// The inner bond, from 1.
+    pub bond: usize,
+    /// Its size before.
+    pub from: usize,
+    /// Its size afterwards.
+    pub to: usize,
+    /// The error bound of the matrix after the cut, a Frobenius norm.
+    pub bound: f64,
 }

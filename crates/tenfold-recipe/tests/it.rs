@@ -8,4 +8,5 @@ mod it {
     mod recipes;
     mod resume;
     mod run;
+    mod task;
 }

@@ -22,6 +22,10 @@ pub struct TrainOptions {
     pub adamw: AdamW,
     /// Weight decay of leaves in no group. Vectors in no group (biases, norms) never decay.
     pub weight_decay: f64,
+    /// Dropout of hidden numbers, where the model drops; 0 for none.
+    pub dropout: f64,
+    /// What the masks of dropout are drawn from, with the step.
+    pub seed: u64,
     /// The largest global norm of the gradient; longer ones are scaled down to it.
     pub clip: Option<f64>,
     /// Where and how often to write checkpoints.
@@ -39,6 +43,8 @@ impl TrainOptions {
             groups: Vec::new(),
             adamw: AdamW::default(),
             weight_decay: WEIGHT_DECAY_DEFAULT,
+            dropout: 0.0,
+            seed: 0,
             clip: None,
             checkpoint: None,
             run_id: String::new(),
@@ -63,6 +69,9 @@ impl TrainOptions {
         }
         if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
             return fault("clip", "a finite number above 0", clip);
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return fault("dropout", "a number from 0 to below 1", self.dropout);
         }
         let not_negative = |number: f64| number.is_finite() && number >= 0.0;
         let decays = self.groups.iter().map(|group| group.weight_decay).chain([self.weight_decay]);
@@ -163,6 +172,7 @@ mod tests {
             ("beta", Box::new(|o| o.adamw.betas.1 = 1.0)),
             ("eps", Box::new(|o| o.adamw.eps = 0.0)),
             ("clip", Box::new(|o| o.clip = Some(0.0))),
+            ("dropout", Box::new(|o| o.dropout = 1.0)),
             ("weight decay", Box::new(|o| o.weight_decay = f64::INFINITY)),
             ("weight decay", Box::new(|o| o.groups = vec![group("**", 1.0, -0.5)])),
             ("rate of a group", Box::new(|o| o.groups = vec![group("**", -1.0, 0.0)])),

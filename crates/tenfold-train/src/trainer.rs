@@ -8,8 +8,12 @@ use crate::option::TrainOptions;
 use crate::slot::{Schedule, Slot, Update};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
+use tenfold_tensor::random::Random;
 use tenfold_tensor::{Array, optim};
-use tenfold_weight::{LeafId, LeafInfo, Scope, Tree};
+use tenfold_weight::{Form, LeafId, LeafInfo, Path, Scope, Tree};
+
+/// The stream of random numbers that dropout is drawn from.
+const MASKS: u64 = 0x4452_4F50;
 
 /// Trains the leaves of a tree.
 pub struct Trainer<'s> {
@@ -54,9 +58,14 @@ impl<'s> Trainer<'s> {
     /// # Errors
     /// [`Error::Checkpoint`] for one of another run, version, tree or length; [`Error::Format`] for a damaged file.
     pub fn resume_if_present(&mut self) -> Result<Option<u64>, Error> {
-        let Some(place) = &self.options.checkpoint else { return Ok(None) };
-        let known = |id: &LeafId| self.slots.get(id).map(|slot| slot.info.shape.as_slice());
-        let Some(saved) = checkpoint::read(&place.dir, &self.options, known)? else { return Ok(None) };
+        match self.options.checkpoint.as_ref().map(|place| place.dir.clone()) {
+            Some(dir) => self.resume_from(&dir),
+            None => Ok(None),
+        }
+    }
+
+    /// Goes on from what a checkpoint holds; the steps done then.
+    fn take_up(&mut self, saved: checkpoint::Saved) -> u64 {
         self.losses = saved.losses;
         self.saved = self.losses.len() as u64;
         let mut values = BTreeMap::new();
@@ -71,7 +80,7 @@ impl<'s> Trainer<'s> {
                 leaf.value = value;
             }
         });
-        Ok(Some(self.saved))
+        self.saved
     }
 
     /// Takes the steps that are left. After an error the tree stands as after the last whole step.
@@ -84,9 +93,23 @@ impl<'s> Trainer<'s> {
         objective: &O,
         events: &mut dyn FnMut(Event) -> Flow,
     ) -> Result<Outcome, Error> {
-        let steps = self.options.steps;
+        self.run_to(self.options.steps, objective, events)
+    }
+
+    /// Takes the steps that are left up to `until`, which the phase's own number of steps bounds. The rate follows the
+    /// whole phase. Between two stretches forms may be [replaced](Self::replace).
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_to<O: Objective + ?Sized>(
+        &mut self,
+        until: u64,
+        objective: &O,
+        events: &mut dyn FnMut(Event) -> Flow,
+    ) -> Result<Outcome, Error> {
+        let steps = until.min(self.options.steps);
         let ever = |step| self.slots.values().any(|slot| (self.schedule)(step, &slot.info).is_some());
-        if !(0..steps).any(ever) {
+        if !(0..self.options.steps).any(ever) {
             return Err(Error::NothingTrains { steps });
         }
         let mut flow = events(self.started());
@@ -117,6 +140,63 @@ impl<'s> Trainer<'s> {
         })
     }
 
+    /// Puts a form in the place of another. A leaf whose shape stays keeps its moments and its number of updates; any
+    /// other starts anew, since its numbers mean something else. The optimizer holds exactly the leaves of the tree.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] when the tree has no such path.
+    pub fn replace(&mut self, path: &Path, form: Form) -> Result<(), Error> {
+        self.tree.get(path)?;
+        self.tree.insert(path.clone(), form);
+        let slots = std::mem::take(&mut self.slots);
+        let (mut before, others) =
+            slots.into_iter().partition::<BTreeMap<_, _>, _>(|(id, _)| id.path == *path);
+        self.slots = others;
+        self.trains.retain(|id| id.path != *path);
+        for info in self.tree.leaves().into_iter().filter(|info| info.id.path == *path) {
+            let kept = before.remove(&info.id).filter(|slot| slot.info.shape == info.shape);
+            let id = info.id.clone();
+            self.slots.insert(id, kept.unwrap_or_else(|| Slot::new(info, &self.options)));
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint of the steps so far into a folder.
+    ///
+    /// # Errors
+    /// Failures to write; [`Error::NoRunId`].
+    pub fn checkpoint_into(&self, dir: &std::path::Path) -> Result<u64, Error> {
+        if self.options.run_id.is_empty() {
+            return Err(Error::NoRunId);
+        }
+        let values = self.tree.values();
+        let written = checkpoint::write(dir, &self.options.run_id, &self.losses, &self.slots, &values)?;
+        Ok(written.1)
+    }
+
+    /// Takes up the checkpoint in a folder, as [`Trainer::resume_if_present`] does.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume_if_present`].
+    pub fn resume_from(&mut self, dir: &std::path::Path) -> Result<Option<u64>, Error> {
+        let known = |id: &LeafId| self.slots.get(id).map(|slot| slot.info.shape.as_slice());
+        match checkpoint::read(dir, &self.options, known)? {
+            Some(saved) => Ok(Some(self.take_up(saved))),
+            None => Ok(None),
+        }
+    }
+
+    /// The loss of every step so far.
+    pub fn losses(&self) -> &[f32] {
+        &self.losses
+    }
+
+    /// Numbers that the optimizer keeps beside the weights: two for each that was ever updated and may be again.
+    pub fn moments(&self) -> usize {
+        let held = self.slots.values().filter(|slot| slot.moments.is_some());
+        held.map(|slot| 2 * slot.info.shape.iter().product::<usize>()).sum()
+    }
+
     /// The tree as it stands.
     pub fn tree(&self) -> &Tree {
         &self.tree
@@ -140,7 +220,8 @@ impl<'s> Trainer<'s> {
 
     fn step<O: Objective + ?Sized>(&mut self, objective: &O, step: u64) -> Result<Stepped, Error> {
         self.decide(step);
-        let scope = Scope::train(&self.tree, &self.trains);
+        let masks = Random::labelled(self.options.seed, &[MASKS, step]).bits();
+        let scope = Scope::train(&self.tree, &self.trains).dropping(self.options.dropout as f32, masks);
         let computed = objective.loss(&scope, step);
         let loss = computed.map_err(|source| Error::Objective { step, source: Box::new(source) })?;
         if loss.value().len() != 1 {

@@ -208,6 +208,14 @@ impl Form {
         }
     }
 
+    /// The operator when the form is one.
+    pub fn as_mpo(&self) -> Option<&Mpo> {
+        match self {
+            Self::Mpo(form) => Some(form),
+            _ => None,
+        }
+    }
+
     /// The values when the form is dense: no computation.
     pub fn as_array(&self) -> Option<&Array> {
         match self {

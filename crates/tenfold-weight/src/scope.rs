@@ -8,6 +8,7 @@ use crate::path::{Address, LeafId, Path};
 use crate::tree::Tree;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use tenfold_tensor::random::Random;
 use tenfold_tensor::{Activation, Array, Tape, Var, op};
 
 /// Sees what goes into weights: the source of activation evidence.
@@ -43,6 +44,13 @@ struct Training<'t> {
     tape: Tape,
     trains: &'t BTreeSet<LeafId>,
     leaves: RefCell<BTreeMap<LeafId, Var>>,
+    dropout: Option<Dropout>,
+}
+
+/// Dropout of one step: every place where the model drops gets a mask of its own.
+struct Dropout {
+    share: f32,
+    masks: RefCell<Random>,
 }
 
 impl<'t> Scope<'t> {
@@ -59,8 +67,25 @@ impl<'t> Scope<'t> {
 
     /// A scope for one training step in which the leaves of `trains` get gradients.
     pub fn train(tree: &'t Tree, trains: &'t BTreeSet<LeafId>) -> Self {
-        let training = Training { tape: Tape::new(), trains, leaves: RefCell::default() };
+        let training = Training { tape: Tape::new(), trains, leaves: RefCell::default(), dropout: None };
         Self { training: Some(training), ..Self::evaluate(tree) }
+    }
+
+    /// The same scope, dropping this share of hidden numbers, in [0, 1), by masks drawn from `seed`. Only training drops.
+    pub fn dropping(mut self, share: f32, seed: u64) -> Self {
+        if let Some(training) = &mut self.training {
+            let masks = RefCell::new(Random::new(seed));
+            training.dropout = (share > 0.0).then_some(Dropout { share, masks });
+        }
+        self
+    }
+
+    /// x with dropout where this scope drops; x itself otherwise.
+    pub fn dropout(&self, x: &Var) -> Var {
+        match self.training.as_ref().and_then(|training| training.dropout.as_ref()) {
+            Some(Dropout { share, masks }) => op::dropout(x, *share, masks.borrow_mut().bits()),
+            None => x.clone(),
+        }
     }
 
     /// The same scope, with every input shown to `observer`.

@@ -49,7 +49,7 @@ impl Bert {
         let positions = cx.rows("embeddings.position_embeddings", &batch.positions())?;
         let types = cx.rows("embeddings.token_type_embeddings", &batch.types)?;
         let sum = op::add(&words, &types);
-        Ok(cx.norm("embeddings.LayerNorm", &sum, Some(&positions), self.eps())?)
+        Ok(cx.dropout(&cx.norm("embeddings.LayerNorm", &sum, Some(&positions), self.eps())?))
     }
 
     fn layer(&self, cx: &Scope<'_>, layer: usize, x: &Var, batch: &Batch) -> Result<Var, Error> {
@@ -61,10 +61,10 @@ impl Bert {
             output: &at("attention.output.dense"),
         };
         let mixed = attention(cx, &paths, x, &batch.offsets, self.config.heads)?;
-        let x = cx.norm(&at("attention.output.LayerNorm"), &mixed, Some(x), self.eps())?;
+        let x = cx.norm(&at("attention.output.LayerNorm"), &cx.dropout(&mixed), Some(x), self.eps())?;
         let act = activation(self.config.activation);
         let wide = feed_forward(cx, &at("intermediate.dense"), &at("output.dense"), &x, act)?;
-        Ok(cx.norm(&at("output.LayerNorm"), &wide, Some(&x), self.eps())?)
+        Ok(cx.norm(&at("output.LayerNorm"), &cx.dropout(&wide), Some(&x), self.eps())?)
     }
 
     fn eps(&self) -> f32 {

@@ -4,32 +4,51 @@ use super::reader::Reader;
 use super::section::text_source;
 use crate::default;
 use crate::place::Located;
-use crate::recipe::{Group, Objective, Optimizer, Phase, Schedule};
+use crate::recipe::{Group, Objective, Optimizer, Phase, Schedule, Squeeze};
+use tenfold_eval::task;
 use tenfold_train::Decay;
 use tenfold_weight::Selector;
 
 /// The objectives by name.
-const OBJECTIVES: [(&str, ()); 1] = [("distill", ())];
+const OBJECTIVES: [(&str, Kind); 2] = [("distill", Kind::Distill), ("task", Kind::Task)];
 /// The optimizers by name.
 const OPTIMIZERS: [(&str, ()); 1] = [("adamw", ())];
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Distill,
+    Task,
+}
+
 /// One `[[phase]]`; nothing when a fault leaves no phase.
 pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
-    let objective = table
-        .need("objective", "what is minimized, \"distill\"")
+    let kind = table
+        .need("objective", "what is minimized, \"distill\" or \"task\"")
         .and_then(|entry| table.word("objective", "objective", entry, &OBJECTIVES));
-    let text = text_source(table);
-    let hidden = table.number("hidden", "a number of at least 0", |x| x >= 0.0, default::HIDDEN);
+    let objective = match kind {
+        Some(Kind::Task) => labeled(table),
+        Some(Kind::Distill) => Some(distill(table)),
+        None => {
+            // The keys of either are known, so that only the objective is reported.
+            distill(table);
+            let _ = table.get("task").and_then(|_| labeled(table));
+            None
+        }
+    };
     let steps = table
         .need("steps", "the number of optimizer steps")
         .and_then(|entry| table.count_of("steps", entry, 1..=default::STEPS_LIMIT));
-    let tokens = table.count("tokens", 1..=default::TOKENS_LIMIT, default::BATCH_TOKENS as u64) as usize;
     let train = match table.get("train") {
         Some(entry) => table.selectors("train", entry),
         None => Selector::parse(default::TRAIN).ok().map(|all| vec![Located::from(all)]),
     };
     let optimizer = optimizer(table);
     let schedule = schedule(table, steps.unwrap_or(default::STEPS_LIMIT));
+    let usual =
+        if matches!(kind, Some(Kind::Task)) { default::TASK_DROPOUT } else { default::DISTILL_DROPOUT };
+    let dropout = table.number("dropout", "a number from 0 to below 1", |x| (0.0..1.0).contains(&x), usual);
+    // Only a task has a score to watch.
+    let squeeze = if matches!(kind, Some(Kind::Distill)) { None } else { squeeze(table) };
     let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
     let checkpoint_every =
         table.count("checkpoint-every", 1..=default::STEPS_LIMIT, default::CHECKPOINT_EVERY);
@@ -39,11 +58,11 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         .map(|one| group(one, optimizer.weight_decay))
         .collect();
     table.finish();
-    objective?;
     Some(Phase {
-        objective: Objective::Distill { text, hidden },
+        objective: objective?,
         steps: steps?,
-        tokens,
+        dropout,
+        squeeze,
         train: train?,
         optimizer,
         schedule,
@@ -51,6 +70,36 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         checkpoint_every,
         groups: groups.into_iter().collect::<Option<_>>()?,
     })
+}
+
+fn distill(table: &Reader<'_>) -> Objective {
+    Objective::Distill {
+        text: text_source(table),
+        hidden: table.number("hidden", "a number of at least 0", |x| x >= 0.0, default::HIDDEN),
+        tokens: table.count("tokens", 1..=default::TOKENS_LIMIT, default::BATCH_TOKENS as u64) as usize,
+    }
+}
+
+fn labeled(table: &Reader<'_>) -> Option<Objective> {
+    let known: Vec<_> = task::ALL.iter().map(|task| (task.name, task)).collect();
+    let task = table
+        .need("task", "a task, such as \"mrpc@1\"")
+        .and_then(|entry| table.word("task", "task", entry, &known));
+    let batch = table.count("batch", 1..=default::EXAMPLES_LIMIT, default::BATCH_EXAMPLES as u64) as usize;
+    let rows = table.get("rows").and_then(|entry| table.count_of("rows", entry, 1..=default::EXAMPLES_LIMIT));
+    Some(Objective::Task { task: task?, batch, rows: rows.map(|rows| rows as usize) })
+}
+
+fn squeeze(table: &Reader<'_>) -> Option<Squeeze> {
+    let table = table.table("squeeze", "squeeze")?;
+    let share =
+        |key, default| table.number(key, "a number above 0 and at most 1", |x| x > 0.0 && x <= 1.0, default);
+    let (to, round) = (share("to", default::SQUEEZE_TO), share("round", default::SQUEEZE_ROUND));
+    let gap = table.number("gap", "a number of at least 0", |x| x >= 0.0, default::SQUEEZE_GAP);
+    let held_out = "a number above 0 and below 1";
+    let held_out = table.number("held-out", held_out, |x| x > 0.0 && x < 1.0, default::HELD_OUT);
+    table.finish();
+    Some(Squeeze { to, round, gap, held_out })
 }
 
 fn optimizer(table: &Reader<'_>) -> Optimizer {

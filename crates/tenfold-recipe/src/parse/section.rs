@@ -93,7 +93,7 @@ fn calibration(root: &Reader<'_>) -> Calibration {
 
 fn eval(root: &Reader<'_>) -> Eval {
     let table = root.table("eval", "[eval]");
-    let known = Task::ALL.map(|task| (task.name(), task));
+    let known: Vec<_> = Task::all().into_iter().map(|task| (task.name(), task)).collect();
     let listed = table.as_ref().and_then(|table| Some((table, table.get("tasks")?)));
     let tasks = match listed {
         Some((table, entry)) => {

@@ -34,18 +34,12 @@ pub(crate) fn selected(phase: &Phase, path: &Path, role: Role) -> bool {
 
 /// Which leaves of a weight train, in words. Phases that differ are told apart.
 pub(super) fn words(phases: &[Phase], method: Option<&dyn Method>, weight: &Weight<'_>) -> String {
-    let roles = roles(&weight.planned.form);
     let of = |phase: &Phase| {
-        let leaf = |role: &Role| Trained { method, path: weight.path, role: *role };
-        // Schedules change slowly; what trains at the first or the last step trains in the phase.
-        let trains = |role: &&Role| {
-            [0, phase.steps.saturating_sub(1)].iter().any(|step| trained(phase, *step, &leaf(role)).is_some())
-        };
-        let training: Vec<&str> = roles.iter().filter(trains).map(|role| role.word()).collect();
+        let (all, training) = (roles(weight), training(phase, method, weight));
         match training.len() {
             0 => "nothing".to_owned(),
-            all if all == roles.len() => "all".to_owned(),
-            _ => training.join(", "),
+            some if some == all.len() => "all".to_owned(),
+            _ => training.iter().map(|(role, _)| role.word()).collect::<Vec<_>>().join(", "),
         }
     };
     let each: Vec<String> = phases.iter().map(of).collect();
@@ -77,7 +71,7 @@ fn fault(selector: &Located<Selector>, weights: &[Weight<'_>]) -> Option<Fault> 
     }
     let role = selector.value.role()?;
     let matched = || weights.iter().filter(|weight| selector.value.matches(weight.path));
-    if matched().any(|weight| roles(&weight.planned.form).contains(&role)) {
+    if matched().any(|weight| roles(weight).iter().any(|(has, _)| *has == role)) {
         return None;
     }
     let mut forms: Vec<String> = matched().map(|weight| weight.planned.form.clone()).collect();
@@ -87,18 +81,35 @@ fn fault(selector: &Located<Selector>, weights: &[Weight<'_>]) -> Option<Fault> 
     Some(Fault::at(selector.place, problem))
 }
 
-/// The roles that leaves of a planned form may have. A plan knows forms by their words only; one that says nothing
-/// known may hold any role.
-fn roles(form: &str) -> Vec<Role> {
-    let words: [(&str, &[Role]); 3] = [
-        ("dense", &[Role::Value]),
-        ("mpo", &[Role::Central, Role::Auxiliary]),
-        ("low rank", &[Role::Down, Role::Up]),
-    ];
-    let known: Vec<Role> = words
-        .iter()
-        .filter(|(word, _)| form.contains(word))
-        .flat_map(|(_, roles)| roles.iter().copied())
-        .collect();
-    if known.is_empty() { Role::ALL.to_vec() } else { known }
+/// Parameters of a weight that train in some phase.
+pub(super) fn count(phases: &[Phase], method: Option<&dyn Method>, weight: &Weight<'_>) -> usize {
+    let mut ever: Vec<(Role, usize)> = Vec::new();
+    for phase in phases {
+        for one in training(phase, method, weight) {
+            if !ever.contains(&one) {
+                ever.push(one);
+            }
+        }
+    }
+    let count: usize = ever.iter().map(|(_, count)| count).sum();
+    if weight.planned.roles.is_empty() && !ever.is_empty() { weight.planned.parameters } else { count }
+}
+
+/// The roles of a weight's leaves that train in a phase, with their parameters.
+fn training(phase: &Phase, method: Option<&dyn Method>, weight: &Weight<'_>) -> Vec<(Role, usize)> {
+    let trains = |(role, _): &(Role, usize)| {
+        let leaf = Trained { method, path: weight.path, role: *role };
+        // Schedules change slowly; what trains at the first or the last step trains in the phase.
+        [0, phase.steps.saturating_sub(1)].iter().any(|step| trained(phase, *step, &leaf).is_some())
+    };
+    roles(weight).into_iter().filter(trains).collect()
+}
+
+/// The roles of the leaves of a planned form, with their parameters; where evidence chooses the form, any role may
+/// turn up.
+fn roles(weight: &Weight<'_>) -> Vec<(Role, usize)> {
+    match weight.planned.roles.as_slice() {
+        [] => Role::ALL.map(|role| (role, 0)).to_vec(),
+        known => known.to_vec(),
+    }
 }

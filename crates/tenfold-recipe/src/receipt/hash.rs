@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
-use tenfold_eval::task::stsb;
 use tenfold_format::source::Fetched;
 
 /// Bytes hashed at a time.
@@ -52,14 +51,17 @@ impl Inputs {
         };
         text("calibration".to_owned(), &recipe.calibration.text, Use::Train)?;
         for (at, phase) in recipe.phases.iter().enumerate() {
-            let Objective::Distill { text: source, .. } = &phase.objective;
-            text(format!("phase-{}", at + 1), source, Use::Train)?;
+            if let Objective::Distill { text: source, .. } = &phase.objective {
+                text(format!("phase-{}", at + 1), source, Use::Train)?;
+            }
         }
         if recipe.eval.tasks.contains(&Task::Fidelity) {
             text("eval".to_owned(), &recipe.eval.text, Use::Evaluate)?;
         }
-        if let (true, Some(dir)) = (recipe.eval.tasks.contains(&Task::Stsb), data) {
-            hashes.insert(format!("data/{}", stsb::FILE), of_file(&dir.join(stsb::FILE))?);
+        for path in data_files(recipe) {
+            if let Some(dir) = data {
+                hashes.insert(format!("data/{path}"), of_file(&dir.join(path))?);
+            }
         }
         Ok(Self { origin: fetched.origin.clone(), hashes })
     }
@@ -95,6 +97,19 @@ impl Inputs {
             of_bytes(weights.concat().as_bytes())
         }
     }
+}
+
+/// The files below the data folder that a recipe's phases and tasks read.
+fn data_files(recipe: &Recipe) -> Vec<&'static str> {
+    let trained = recipe.phases.iter().filter_map(|phase| match &phase.objective {
+        Objective::Task { task, .. } => Some(task.train.path),
+        Objective::Distill { .. } => None,
+    });
+    let measured = recipe.eval.tasks.iter().filter_map(|task| match task {
+        Task::Labeled(task) => Some(task.dev.path),
+        Task::Fidelity => None,
+    });
+    trained.chain(measured).collect()
 }
 
 /// Names of the files in a model folder that count.

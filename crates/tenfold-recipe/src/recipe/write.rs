@@ -1,6 +1,6 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Group, Objective, Phase, Recipe, Step};
+use super::{Group, Objective, Phase, Recipe, Squeeze, Step};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -48,14 +48,23 @@ fn step(out: &mut Text, step: &Step) {
 fn phase(out: &mut Text, phase: &Phase) {
     out.head("[[phase]]");
     match &phase.objective {
-        Objective::Distill { text, hidden } => {
+        Objective::Distill { text, hidden, tokens } => {
             out.key("objective", "distill");
             out.key("text", text.to_string());
             out.key("hidden", *hidden);
+            out.key("tokens", integer(*tokens));
+        }
+        Objective::Task { task, batch, rows } => {
+            out.key("objective", "task");
+            out.key("task", task.name);
+            out.key("batch", integer(*batch));
+            if let Some(rows) = rows {
+                out.key("rows", integer(*rows));
+            }
         }
     }
     out.key("steps", integer(phase.steps));
-    out.key("tokens", integer(phase.tokens));
+    out.key("dropout", phase.dropout);
     out.key("train", selectors(&phase.train));
     let (optimizer, schedule) = (&phase.optimizer, &phase.schedule);
     out.inline(
@@ -79,6 +88,11 @@ fn phase(out: &mut Text, phase: &Phase) {
     );
     out.key("clip", phase.clip.unwrap_or(0.0));
     out.key("checkpoint-every", integer(phase.checkpoint_every));
+    if let Some(squeeze) = &phase.squeeze {
+        let Squeeze { to, round, gap, held_out } = *squeeze;
+        let pairs = [("to", to), ("round", round), ("gap", gap), ("held-out", held_out)];
+        out.inline("squeeze", &pairs.map(|(key, value)| (key, value.into())));
+    }
     for one in &phase.groups {
         group(out, one);
     }

@@ -20,13 +20,14 @@ use crate::default::TEACHER_BYTES;
 use crate::error::Error;
 use crate::plan::Resolved;
 use crate::receipt::{Draft, Inputs, Receipt, hash_of, peak_memory, program};
-use crate::recipe::{Recipe, Task};
+use crate::recipe::Recipe;
+use crate::result::WeightResult;
 use std::path::PathBuf;
 use tenfold_format::atomic;
 use tenfold_format::source::FetchOptions;
 use tenfold_method::Evidence;
 use tenfold_model::Model;
-use tenfold_weight::Tree;
+use tenfold_weight::{Path, Tree};
 
 /// Where a run works and what it may use.
 #[derive(Clone, Debug)]
@@ -125,8 +126,8 @@ impl<'r> Runner<'r> {
 
     fn finish(&self, reporter: &mut Reporter<'_>) -> Result<Finished, Error> {
         let (recipe, options) = (self.recipe, &self.options);
-        if let (Some(task), None) = (recipe.eval.tasks.iter().find(|task| task.needs_data()), &options.data) {
-            return Err(Error::NeedsData { task: Task::name(*task) });
+        if let (Some(task), None) = (recipe.needs_data(), &options.data) {
+            return Err(Error::NeedsData { task });
         }
         let folder = Folder::open(&options.out)?;
         let fetched = reporter.stage(Stage::Fetch, |on| fetch::fetch(&recipe.from, &options.fetch, on))?;
@@ -147,11 +148,11 @@ impl<'r> Runner<'r> {
             }
         };
         let model = reporter.stage(Stage::Load, |_| fetch::load_model(&fetched))?;
-        let resolved = Resolved::of(recipe, &model.tree)?;
-        reporter.send(Stage::Load, Event::Planned(Box::new(resolved.plan.clone())))?;
         let session_options =
             SessionOptions { data: options.data.clone(), teacher_bytes: options.teacher_bytes };
         let session = Session::open(model, recipe, &session_options)?;
+        let resolved = Resolved::of(recipe, &session.model().tree)?;
+        reporter.send(Stage::Load, Event::Planned(Box::new(resolved.plan.clone())))?;
         let mut work = Work { recipe, folder, state, inputs, session, resolved };
         let done = work.carry_out(reporter);
         // Also of an attempt that failed: the next one adds to its times.
@@ -162,6 +163,15 @@ impl<'r> Runner<'r> {
         drop(tree);
         Ok(finished)
     }
+}
+
+/// What rewriting did to each weight, with the form and size that it has by now: a phase may have made it smaller.
+fn as_stored(weights: &[WeightResult], tree: &Tree) -> Vec<WeightResult> {
+    let now = |one: &WeightResult| match tree.get(&Path::new(&one.path)) {
+        Ok(form) => WeightResult { form: form.describe(), parameters: form.parameters(), ..one.clone() },
+        Err(_) => one.clone(),
+    };
+    weights.iter().map(now).collect()
 }
 
 /// What tells a run from all others: its recipe, what it reads and what carries it out.
@@ -313,7 +323,7 @@ impl Work<'_> {
         Variant {
             plan: self.resolved.plan.clone(),
             tree: tree.clone(),
-            weights: self.state.weights.clone(),
+            weights: as_stored(&self.state.weights, tree),
             truncated: self.state.truncated.clone().unwrap_or_default(),
             healed: self.state.healed.clone(),
             phases: self.state.phases.clone(),

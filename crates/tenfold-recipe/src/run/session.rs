@@ -4,6 +4,7 @@ use super::event::{Event, Flow, Reporter, Stage};
 use super::evidence;
 use super::phase::{self, Place};
 use super::rewrite::{self, Rewritten};
+use super::score::{self, Labeled};
 use super::teacher::Teacher;
 use crate::default::TEACHER_BYTES;
 use crate::error::Error;
@@ -15,8 +16,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tenfold_eval::task::stsb;
-use tenfold_eval::{EmbedOptions, embed, fidelity};
+use tenfold_eval::task::{self, Example, Split};
 use tenfold_method::Evidence;
 use tenfold_model::Model;
 use tenfold_tensor::Array;
@@ -45,7 +45,12 @@ pub struct Session {
     calibration: Calibration,
     eval: Eval,
     texts: Vec<String>,
-    pairs: Vec<stsb::Pair>,
+    data: Option<PathBuf>,
+    labeled: Vec<Labeled>,
+    head_task: Option<&'static task::Task>,
+    /// Whether the head came with the model; a fresh one has nothing to say yet.
+    head_trained: bool,
+    examples: RefCell<BTreeMap<&'static str, Arc<[Example]>>>,
     evidence: OnceCell<Arc<Evidence>>,
     vectors: OnceCell<Array>,
     original: OnceCell<Scores>,
@@ -86,18 +91,20 @@ impl Session {
             true => recipe.eval.text.texts(Use::Evaluate)?,
             false => Vec::new(),
         };
-        let pairs = match (recipe.eval.tasks.contains(&Task::Stsb), &options.data) {
-            (true, Some(dir)) => stsb::read(dir)?,
-            (true, None) => return Err(Error::NeedsData { task: Task::Stsb.name() }),
-            _ => Vec::new(),
-        };
+        let labeled = score::read_all(&recipe.eval.tasks, options.data.as_deref())?;
+        let before = model.head;
+        let model = recipe.headed(model);
         Ok(Self {
+            head_task: recipe.head(),
+            head_trained: before == model.head,
             model,
+            data: options.data.clone(),
+            labeled,
+            examples: RefCell::default(),
             seed: recipe.seed,
             calibration: recipe.calibration.clone(),
             eval: recipe.eval.clone(),
             texts,
-            pairs,
             evidence: OnceCell::new(),
             vectors: OnceCell::new(),
             original: OnceCell::new(),
@@ -188,7 +195,7 @@ impl Session {
                 let vectors = self.vectors_of(Stage::Original, &self.model.tree, on)?;
                 let _ = self.vectors.set(vectors);
             }
-            Ok(Scores { fidelity: None, stsb: self.stsb(Stage::Original, &self.model.tree, on)? })
+            self.task_scores(Stage::Original, &self.model.tree, self.head_trained, on)
         })?;
         Ok(self.original.get_or_init(|| scores).clone())
     }
@@ -215,54 +222,35 @@ impl Session {
             .stage(Stage::Phase(index + 1), |on| phase::train(self, recipe, index, resolved, tree, place, on))
     }
 
-    /// Scores of a tree; those of the original must have been taken before.
-    pub(super) fn scores(
-        &self,
-        stage: Stage,
-        tree: &Tree,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<Scores, Error> {
-        let fidelity = match self.vectors.get() {
-            Some(before) => Some(fidelity(before, &self.vectors_of(stage, tree, reporter)?)?),
-            None => None,
-        };
-        Ok(Scores { fidelity, stsb: self.stsb(stage, tree, reporter)? })
+    /// The original's sentence vectors, once they have been taken.
+    pub(super) fn original_vectors(&self) -> Option<&Array> {
+        self.vectors.get()
     }
 
-    fn vectors_of(&self, stage: Stage, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<Array, Error> {
-        let texts: Vec<&str> = self.texts.iter().map(String::as_str).collect();
-        let mut told = Ok(());
-        let vectors = embed(&self.model, tree, &texts, &EmbedOptions::default(), &mut |done, total| {
-            told = std::mem::replace(&mut told, Ok(())).and(reporter.progress(
-                stage,
-                "texts",
-                done,
-                Some(total),
-            ));
-        })?;
-        told.map(|()| vectors)
+    /// The texts for fidelity.
+    pub(super) fn texts(&self) -> &[String] {
+        &self.texts
     }
 
-    fn stsb(
-        &self,
-        stage: Stage,
-        tree: &Tree,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<Option<stsb::Score>, Error> {
-        if self.pairs.is_empty() {
-            return Ok(None);
+    /// The dev rows of every labeled task.
+    pub(super) fn labeled(&self) -> &[Labeled] {
+        &self.labeled
+    }
+
+    /// The task that the recipe trains the head for.
+    pub(super) fn head_task(&self) -> Option<&'static task::Task> {
+        self.head_task
+    }
+
+    /// The training rows of a task, read once.
+    pub(super) fn examples(&self, task: &'static task::Task) -> Result<Arc<[Example]>, Error> {
+        if let Some(known) = self.examples.borrow().get(task.name) {
+            return Ok(Arc::clone(known));
         }
-        let mut told = Ok(());
-        let score =
-            stsb::score(&self.model, tree, &self.pairs, &EmbedOptions::default(), &mut |done, total| {
-                told = std::mem::replace(&mut told, Ok(())).and(reporter.progress(
-                    stage,
-                    stsb::NAME,
-                    done,
-                    Some(total),
-                ));
-            })?;
-        told.map(|()| Some(score))
+        let dir = self.data.as_deref().ok_or(Error::NeedsData { task: task.name })?;
+        let rows: Arc<[Example]> = task::read(task, dir, Split::Train)?.into();
+        self.examples.borrow_mut().insert(task.name, Arc::clone(&rows));
+        Ok(rows)
     }
 
     /// Token sequences of a training text, tokenized once.

@@ -49,7 +49,37 @@ impl Bench {
         let mut options = RunOptions::new(self.at(out));
         options.fetch.cache = self.at("cache");
         options.fetch.offline = true;
+        options.data = Some(self.at("data")).filter(|dir| dir.is_dir());
         options
+    }
+
+    /// Rows (the same ones to learn from and to be scored on) of a task of two classes and of a regression that first words decide, in the layout of GLUE.
+    pub(super) fn write_tasks(&self) {
+        let sst2 = |name: &str, rows: usize| {
+            let label = |text: &String| usize::from(text.chars().next().is_some_and(|first| first < 'm'));
+            let row = |text: &String| format!("{text}\t{}\n", label(text));
+            let rows: String = sentences(name, rows).iter().map(row).collect();
+            format!("sentence\tlabel\n{rows}")
+        };
+        let stsb = |name: &str, rows: usize| {
+            let (first, second) = (sentences(name, rows), sentences(&format!("{name} b"), rows));
+            let early =
+                |text: &str| f64::from(u8::from(text.chars().next().is_some_and(|first| first < 'm')));
+            let row = |(a, b): (&String, &String)| format!("{a}\t{b}\t{:.3}\n", 3.0 * early(a) + early(b));
+            let rows: String = first.iter().zip(&second).map(row).collect();
+            format!("sentence1\tsentence2\tscore\n{rows}")
+        };
+        let files = [
+            ("glue_sst2/train.tsv", sst2("sst2 train", 120)),
+            ("glue_sst2/dev.tsv", sst2("sst2 train", 40)),
+            ("glue_stsb/train.tsv", stsb("stsb train", 60)),
+            ("glue_stsb/dev.tsv", stsb("stsb dev", 30)),
+        ];
+        for (name, text) in files {
+            let path = self.at("data").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
     }
 
     /// A run to its end.

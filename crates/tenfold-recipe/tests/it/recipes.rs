@@ -118,7 +118,7 @@ fn compared_recipes_share_data_budget_and_training() {
 
 #[test]
 fn tasks_are_known_by_name_and_version() {
-    for task in Task::ALL {
+    for task in Task::all() {
         assert_eq!(Task::parse(task.name()), Some(task));
         assert!(task.name().contains('@'));
     }

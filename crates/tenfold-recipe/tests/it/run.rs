@@ -237,7 +237,7 @@ fn fails(bench: &Bench, recipe: &Recipe) -> Error {
 fn what_is_missing_is_named_before_any_work() {
     let bench = Bench::new();
     let mut recipe = bench.recipe("");
-    recipe.eval.tasks = vec![tenfold_recipe::Task::Stsb];
+    recipe.eval.tasks = vec![tenfold_recipe::Task::parse("stsb@1").unwrap()];
     assert!(matches!(fails(&bench, &recipe), Error::NeedsData { task: "stsb@1" }));
 
     let mut recipe = bench.recipe("");

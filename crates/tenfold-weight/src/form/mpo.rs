@@ -75,6 +75,16 @@ impl Mpo {
         &self.bonds
     }
 
+    /// O, without padding.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// I, without padding.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
     fn cores(&self, cx: &Scope<'_>, at: &Address) -> Result<Vec<Var>, Error> {
         self.cores
             .iter()

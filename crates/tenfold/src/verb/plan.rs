@@ -18,7 +18,7 @@ pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
     let mut screen = screen::Screen::new(std::sync::Arc::clone(&flag));
     let fetched =
         run::fetch_model(&recipe, &model::options(&args.fetching, &flag), &mut |event| screen.show(&event))?;
-    let plan = Plan::of(&recipe, &Model::load(&fetched.dir)?.tree)?;
+    let plan = Plan::of(&recipe, &recipe.headed(Model::load(&fetched.dir)?).tree)?;
     if args.output.json {
         print_json(&plan)?;
     } else {
@@ -74,7 +74,12 @@ pub(crate) fn text(plan: &Plan) -> String {
         format!("{} -> {}{}", bytes(totals.bytes_before), at_most(totals.exact), bytes(totals.bytes_after));
     let budget = plan.budget.map(|most| format!("; budget {} parameters", count(most))).unwrap_or_default();
     let change = format!("{} of {} weights change", totals.rewritten, totals.weights);
-    format!("{}\nplan {}: {change}, {size}{budget}\n", table.render(), plan.name)
+    let trained = match totals.trainable {
+        0 => String::new(),
+        trainable => format!("; {}{} parameters train", at_most(totals.exact), count(trainable)),
+    };
+    let notes: String = plan.notes.iter().map(|note| format!("note: {note}\n")).collect();
+    format!("{}\nplan {}: {change}, {size}{budget}{trained}\n{notes}", table.render(), plan.name)
 }
 
 /// Weights that differ in nothing but numbers of their paths.

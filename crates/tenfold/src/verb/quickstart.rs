@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use tenfold_eval::task::stsb;
 use tenfold_eval::{Latency, LatencyOptions, latency};
 use tenfold_format::atomic;
 use tenfold_format::source::Fetched;
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &cli::Quickstart) -> Result<Verdict> {
 
     let mut recipe = CHOSEN.recipe()?;
     if args.data.is_some() {
-        recipe.eval.tasks.push(Task::Stsb);
+        recipe.eval.tasks.extend(Task::parse(stsb::NAME));
     }
     let options = model::options(&args.fetching, &flag);
     let (fetched, notice) = match run::fetch_model(&recipe, &options, &mut |event| screen.show(&event)) {

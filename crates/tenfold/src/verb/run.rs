@@ -7,8 +7,10 @@ use crate::table::{Table, bytes, count, percent};
 use crate::{interrupt, model};
 use anyhow::Result;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tenfold_eval::task::TaskScore;
 use tenfold_recipe::run::Finished;
 use tenfold_recipe::{Outcome, Recipe, RunOptions, Runner, Scores};
 
@@ -45,20 +47,35 @@ pub(crate) fn run(args: &cli::Run) -> Result<Verdict> {
     Ok(if finished.within_budget() == Some(false) { Verdict::CheckFailed } else { Verdict::Done })
 }
 
+/// The main metric and the others of a task.
+fn task_score(score: &TaskScore) -> String {
+    let others = score.all.iter().filter(|(name, _)| **name != score.metric);
+    let others: String = others.map(|(name, value)| format!(", {name} {value:.1}")).collect();
+    format!("{} {:.1}{others}", score.metric, score.main)
+}
+
 fn text(finished: &Finished) -> String {
     let record = &finished.receipt.record;
-    let mut table = Table::new(&["", ">parameters", ">bytes", ">mean cosine", ">neighbors kept", ">STS-B"]);
+    let all = [Some(&record.original), Some(&record.truncated), record.healed.as_ref()];
+    let tasks: BTreeSet<&str> =
+        all.into_iter().flatten().flat_map(|scores| scores.tasks.keys().map(String::as_str)).collect();
+    let mut heads = vec!["".to_owned(), ">parameters".to_owned(), ">bytes".to_owned()];
+    heads.extend([">mean cosine", ">neighbors kept", ">STS-B by cosine"].map(str::to_owned));
+    heads.extend(tasks.iter().map(|task| format!(">{task}")));
+    let mut table = Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
     let mut row = |name: &str, parameters: usize, size: usize, scores: &Scores| {
         let share = percent(parameters, record.parameters.before);
         let fidelity = scores.fidelity.as_ref();
-        table.row([
+        let mut cells = vec![
             name.to_owned(),
             format!("{} ({share})", count(parameters)),
             bytes(size),
             fidelity.map(|found| format!("{:.4}", found.mean_cosine)).unwrap_or_default(),
             fidelity.map(|found| format!("{:.3}", found.neighbor_agreement)).unwrap_or_default(),
             scores.stsb.map(|found| format!("{:.1}", found.spearman)).unwrap_or_default(),
-        ]);
+        ];
+        cells.extend(tasks.iter().map(|task| scores.tasks.get(*task).map(task_score).unwrap_or_default()));
+        table.row(cells);
     };
     row("original", record.parameters.before, record.bytes.before, &record.original);
     row("rewritten", record.parameters.after, record.bytes.after, &record.truncated);

@@ -1,0 +1,216 @@
+//! Squeezing: rounds of cuts and training, watched by a score on rows that are not trained on.
+//!
+//! ```text
+//! PLACE/round/     the tree after the last accepted round, the optimizer's state, and the record of all rounds
+//! PLACE/next/      the next one while it is written
+//! ```
+//!
+//! A killed run goes on from the last accepted round; what it repeats comes out the same, since cuts and batches are
+//! functions of tree, seed and step.
+
+use super::event::{Event, Reporter, Stage};
+use super::phase::Place;
+use super::session::Session;
+use crate::error::Error;
+use crate::file;
+use crate::recipe::Squeeze;
+use crate::result::{CutResult, RoundResult, SqueezeResult, Stopped};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path as FilePath, PathBuf};
+use tenfold_eval::task::{Example, Task};
+use tenfold_format::atomic;
+use tenfold_method::squeeze::{SqueezeOptions, Squeezer};
+use tenfold_model::Model;
+use tenfold_train::{Objective, Trainer};
+use tenfold_weight::{Path, Tree};
+
+/// The record's name in the folder of a round.
+const RECORD: &str = "rounds.toml";
+/// The tree's name in the folder of a round.
+const TREE: &str = "tree";
+/// The longest record that is read, in bytes.
+const RECORD_LIMIT: u64 = 64 << 20;
+
+/// What is squeezed, and by what it is judged.
+pub(super) struct Squeezing<'s> {
+    pub(super) session: &'s Session,
+    pub(super) task: &'static Task,
+    /// Rows that are not trained on.
+    pub(super) watched: Vec<Example>,
+    pub(super) squeeze: Squeeze,
+    /// Training steps of a round.
+    pub(super) steps: u64,
+    /// The operators and how each may be cut.
+    pub(super) weights: Vec<(Path, SqueezeOptions)>,
+    /// Parameters of the squeezed weights multiplied out.
+    pub(super) dense: usize,
+    pub(super) stage: Stage,
+}
+
+/// How many parameters to stop at, and how many rounds that takes at most.
+pub(super) struct Bounds {
+    target: usize,
+    each: usize,
+    pub(super) rounds: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Record {
+    run_id: String,
+    baseline: f64,
+    rounds: Vec<RoundResult>,
+}
+
+impl Squeezing<'_> {
+    /// The bounds of squeezing a tree.
+    ///
+    /// # Errors
+    /// [`Error::Squeeze`] when no cuts reach the target, with the least possible.
+    pub(super) fn bounds(&self, tree: &Tree) -> Result<Bounds, Error> {
+        let start = self.squeezer(tree)?.parameters();
+        let least = self.least(tree)?;
+        let target = (self.squeeze.to * self.dense as f64) as usize;
+        if target < least {
+            return Err(Error::Squeeze { target, least });
+        }
+        let each = ((self.squeeze.round * self.dense as f64) as usize).max(1);
+        Ok(Bounds { target, each, rounds: start.saturating_sub(target).div_ceil(each) as u64 })
+    }
+
+    /// Squeezes until the target is reached or the score has fallen too far; the last accepted tree.
+    pub(super) fn run<O: Objective + ?Sized>(
+        &self,
+        bounds: &Bounds,
+        mut trainer: Trainer<'_>,
+        objective: &O,
+        place: Option<&Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Tree, Vec<f32>, SqueezeResult), Error> {
+        let mut record = match place.map(read).transpose()?.flatten() {
+            Some((record, folder)) => {
+                trainer.resume_from(&folder)?;
+                record
+            }
+            None => {
+                let baseline = self.score(trainer.tree(), reporter)?;
+                let run_id = place.map(|place| place.run_id.clone()).unwrap_or_default();
+                Record { run_id, baseline, rounds: Vec::new() }
+            }
+        };
+        let mut accepted = trainer.tree().clone();
+        let stopped = loop {
+            let mut squeezer = self.squeezer(&accepted)?;
+            if squeezer.parameters() <= bounds.target {
+                break Stopped::Target;
+            }
+            let Some(cuts) = self.cut(&mut squeezer, bounds) else { break Stopped::NothingToCut };
+            for (path, form) in squeezer.forms()? {
+                trainer.replace(&path, form)?;
+            }
+            let number = record.rounds.len() as u64 + 1;
+            let stage = self.stage;
+            let outcome = trainer.run_to(number * self.steps, objective, &mut |event| {
+                reporter.ask(Event::Training { stage, event })
+            })?;
+            if (outcome.steps_done) < number * self.steps {
+                return Err(Error::Interrupted { stage });
+            }
+            let score = self.score(trainer.tree(), reporter)?;
+            let fall = (record.baseline - score) / record.baseline.abs().max(f64::MIN_POSITIVE);
+            let kept = fall <= self.squeeze.gap;
+            let parameters = squeezer.parameters();
+            record.rounds.push(RoundResult { parameters, score, accepted: kept, cuts });
+            let told = format!("{parameters} parameters, {} {score:.1}", self.task.main().name());
+            reporter.progress(stage, told, number as usize, Some(bounds.rounds as usize))?;
+            if !kept {
+                break Stopped::Gap;
+            }
+            accepted = trainer.tree().clone();
+            if let Some(place) = place {
+                self.keep(place, &record, &trainer)?;
+            }
+        };
+        let losses = trainer.losses().to_vec();
+        let Record { baseline, rounds, .. } = record;
+        Ok((
+            accepted,
+            losses,
+            SqueezeResult { metric: self.task.main().name().to_owned(), baseline, stopped, rounds },
+        ))
+    }
+
+    /// The cuts of one round; nothing when no bond can be lowered.
+    fn cut(&self, squeezer: &mut Squeezer, bounds: &Bounds) -> Option<Vec<CutResult>> {
+        let start = squeezer.parameters();
+        let mut cuts: Vec<CutResult> = Vec::new();
+        while cuts.is_empty() || start - squeezer.parameters() < bounds.each {
+            if squeezer.parameters() <= bounds.target {
+                break;
+            }
+            let Some(cut) = squeezer.next() else { break };
+            squeezer.cut(&cut);
+            let path = squeezer.path(cut.weight).to_string();
+            cuts.push(CutResult { path, bond: cut.bond, from: cut.from, to: cut.to, bound: cut.bound });
+        }
+        (!cuts.is_empty()).then_some(cuts)
+    }
+
+    fn squeezer(&self, tree: &Tree) -> Result<Squeezer, Error> {
+        let of = |(path, options): &(Path, SqueezeOptions)| Ok((*options, path.clone(), tree.get(path)?));
+        let weights = self.weights.iter().map(of).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Squeezer::new(&weights)?)
+    }
+
+    /// Parameters that are left when nothing can be cut any more.
+    fn least(&self, tree: &Tree) -> Result<usize, Error> {
+        Ok(self.squeezer(tree)?.least())
+    }
+
+    fn score(&self, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<f64, Error> {
+        Ok(self.session.task_score(self.stage, self.task, &self.watched, tree, reporter)?.main)
+    }
+
+    /// Keeps an accepted round; the one before is replaced as a whole.
+    fn keep(&self, place: &Place, record: &Record, trainer: &Trainer<'_>) -> Result<(), Error> {
+        let (next, round) = (place.dir.join("next"), place.dir.join("round"));
+        file::remove_folder(&next)?;
+        file::create_folder(&next)?;
+        self.session.model().with_tree(trainer.tree().clone()).save(&next.join(TREE), None)?;
+        trainer.checkpoint_into(&next)?;
+        let path = next.join(RECORD);
+        let text = toml::to_string(record)
+            .map_err(|source| Error::Unwritable { path: path.clone(), source: Box::new(source) })?;
+        atomic::write(&path, text.as_bytes())?;
+        file::remove_folder(&round)?;
+        fs::rename(&next, &round).map_err(file::unwritable(&round))
+    }
+}
+
+/// The last accepted round of an earlier attempt. Between removing the old and renaming the new one, the new is whole.
+fn read(place: &Place) -> Result<Option<(Record, PathBuf)>, Error> {
+    for folder in [place.dir.join("round"), place.dir.join("next")] {
+        let path = folder.join(RECORD);
+        if !path.is_file() {
+            continue;
+        }
+        let text = file::read_text(&path, RECORD_LIMIT)?;
+        let bad = |source| Error::BadState { path: path.clone(), source: Box::new(source) };
+        let record: Record = toml::from_str(&text).map_err(bad)?;
+        if record.run_id == place.run_id {
+            return Ok(Some((record, folder)));
+        }
+    }
+    Ok(None)
+}
+
+/// The tree of the last accepted round of an earlier attempt.
+pub(super) fn resumed(place: Option<&Place>) -> Result<Option<Tree>, Error> {
+    let Some((_, folder)) = place.map(read).transpose()?.flatten() else { return Ok(None) };
+    Ok(Some(load(&folder.join(TREE))?))
+}
+
+fn load(dir: &FilePath) -> Result<Tree, Error> {
+    Ok(Model::load(dir)?.tree)
+}
