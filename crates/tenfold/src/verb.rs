@@ -2,6 +2,7 @@
 
 mod convert;
 mod doctor;
+mod eval;
 mod explain;
 mod inspect;
 mod plan;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: &Command) -> Result<Verdict> {
         Verb::Inspect(args) => inspect::run(args),
         Verb::Plan(args) => plan::run(args),
         Verb::Run(args) => run::run(args),
+        Verb::Eval(args) => eval::run(args),
         Verb::Convert(args) => convert::run(args),
         Verb::Explain(args) => explain::run(args),
         Verb::Doctor(args) => doctor::run(args),

@@ -3,6 +3,7 @@
 
 mod it {
     pub(crate) mod bench;
+    mod eval;
     mod malformed;
     mod run;
     mod verbs;
