@@ -90,10 +90,11 @@ fn fault(selector: &Located<Selector>, weights: &[Weight<'_>]) -> Option<Fault> 
 /// The roles that leaves of a planned form may have. A plan knows forms by their words only; one that says nothing
 /// known may hold any role.
 fn roles(form: &str) -> Vec<Role> {
-    let words: [(&str, &[Role]); 3] = [
+    let words: [(&str, &[Role]); 4] = [
         ("dense", &[Role::Value]),
         ("mpo", &[Role::Central, Role::Auxiliary]),
         ("low rank", &[Role::Down, Role::Up]),
+        ("scaled", &[Role::Scale]),
     ];
     let known: Vec<Role> = words
         .iter()
