@@ -83,15 +83,16 @@ pub fn refine(
     for sweep in 0..options.sweeps {
         let before = work.chain.clone();
         if sweep % 2 == 0 {
-            work.rightwards()
+            work.rightwards();
         } else {
-            work.leftwards()
+            work.leftwards();
         }
         let after = work.square();
         let unseen = held_out.map(|metric| output_error(w, &work.chain.rebuild(), metric));
         let rises = unseen.zip(seen.last()).is_some_and(|(now, last)| now > *last);
-        // Also where rounding is all that is left to gain, or a number is not finite.
-        if rises || !(after <= square) {
+        // A NaN compares false; rounding may be all that is left to gain.
+        let falls = after <= square;
+        if rises || !falls {
             work.chain = before;
             break;
         }
@@ -204,7 +205,8 @@ impl Work<'_> {
             add(weighed.data_mut(), weighed_step.data(), -length);
             let gain = length * square;
             left -= gain;
-            if !(gain > LEAST_GAIN * left) {
+            let worthwhile = gain > LEAST_GAIN * left;
+            if !worthwhile {
                 break;
             }
             residual = self.project(k, around, &weighed);
