@@ -101,10 +101,17 @@ pub enum FormRecord {
         /// As the weight.
         right: Box<FormRecord>,
     },
+    /// inner x diag(columns).
+    Scaled {
+        /// As the weight.
+        inner: Box<FormRecord>,
+        /// One number per column.
+        columns: Box<FormRecord>,
+    },
     /// What another weight, or a part of it, holds.
     Shared {
         /// The address of the owner: `path`, or `path#part` with the part `value`, `core.N` (from 1), `down`, `up`,
-        /// `left.PART` or `right.PART`.
+        /// `left.PART`, `right.PART`, `inner.PART` or `columns`.
         owner: String,
     },
 }

@@ -102,6 +102,14 @@ pub enum Error {
         /// Shape found.
         got: [usize; 4],
     },
+    /// An order that is no permutation.
+    #[error("an order of {got} entries is no permutation of {width} coordinates; name each of them once")]
+    BadOrder {
+        /// Coordinates of the space.
+        width: usize,
+        /// Entries of the order.
+        got: usize,
+    },
     /// A negative weight in a row metric.
     #[error("row weight {value} at row {row} is negative; weights are counts or frequencies")]
     NegativeWeight {

@@ -4,7 +4,8 @@
 //! with the singular values that say what truncation will cost. [`decompose`] cuts a matrix along the factor
 //! lists of an
 //! [`MpoShape`]; [`svd_in_metric`] gives low-rank factors that are best for weights, for layer outputs or for
-//! frequent rows; [`parallel::map`] spreads many matrices over threads.
+//! frequent rows; [`refine`] improves the cores of a truncated chain in any of these metrics; [`basis`] finds the
+//! coordinates in which a truncation keeps most; [`parallel::map`] spreads many matrices over threads.
 //!
 //! ```
 //! use tenfold_linalg::{Bonds, Gauge, Matrix, MpoShape, decompose};
@@ -29,6 +30,7 @@
 //! Start reading at `shape.rs` (how a matrix is cut), then `mpo.rs` and `mpo/symmetric.rs` (the decomposition
 //! in one page of equations), then `mpo/basis.rs` (why it is fast); `metric.rs` stands alone.
 
+pub mod basis;
 mod error;
 mod kernel;
 mod matrix;
@@ -41,6 +43,6 @@ pub mod spectrum;
 pub use error::{Error, Result};
 pub use matrix::Matrix;
 pub use metric::{Metric, SvdFactors, TruncatedSvd, output_error, svd_in_metric};
-pub use mpo::{Core, Gauge, Mpo, cost, decompose, decompose_many, spectra};
+pub use mpo::{Core, Gauge, Mpo, RefineOptions, Refined, cost, decompose, decompose_many, refine, spectra};
 pub use shape::{Bonds, MpoShape};
 pub use spectrum::{entropy, stable_rank};

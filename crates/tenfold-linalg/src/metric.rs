@@ -137,7 +137,8 @@ fn ratio(error: f64, norm: f64) -> f64 {
     if error == 0.0 { 0.0 } else { error / norm }
 }
 
-fn check(w: &Matrix, metric: &Metric<'_>) -> Result<()> {
+/// Fails on a metric that does not fit the matrix or holds impossible numbers.
+pub(crate) fn check(w: &Matrix, metric: &Metric<'_>) -> Result<()> {
     let (expected, got) = match metric {
         Metric::Weights => return Ok(()),
         Metric::Inputs(c) => ((w.cols(), w.cols()), (c.rows(), c.cols())),

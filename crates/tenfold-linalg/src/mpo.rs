@@ -5,6 +5,7 @@ mod basis;
 mod canonical;
 mod chain;
 mod interleave;
+mod refine;
 mod sequential;
 mod symmetric;
 
@@ -14,6 +15,7 @@ use crate::shape::{Bonds, MpoShape};
 use crate::spectrum;
 
 use basis::Side;
+pub use refine::{RefineOptions, Refined, refine};
 
 /// How truncation proceeds, and with it how the scale of the matrix is spread over the cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

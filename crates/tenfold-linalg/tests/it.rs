@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
 
+#[path = "it/basis.rs"]
+mod basis;
 #[path = "it/counts.rs"]
 mod counts;
 #[path = "it/fixtures.rs"]
@@ -14,5 +16,7 @@ mod laws;
 mod manifold;
 #[path = "it/properties.rs"]
 mod properties;
+#[path = "it/refine.rs"]
+mod refine;
 #[path = "it/sample.rs"]
 mod sample;

@@ -95,6 +95,24 @@ pub enum Error {
         /// The weight's path.
         path: Path,
     },
+    /// Weights that can only change together are not all selected.
+    #[error(
+        "{space} can only change as a whole: {selected} is selected and {path} is not; select both, or switch the \
+         option off"
+    )]
+    CoMoving {
+        /// The weight that is not selected.
+        path: Path,
+        /// One that is.
+        selected: Path,
+        /// The space that both belong to.
+        space: String,
+    },
+    /// The tree does not say how its weights meet.
+    #[error(
+        "the model does not say how its weights meet, so no change of basis is known to keep its function"
+    )]
+    NoWiring,
     /// The budget is below the smallest size that the candidates reach.
     #[error("a budget of {budget} parameters cannot be met; the least possible is {least}")]
     Budget {

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use tenfold_linalg::{Matrix, Metric};
 use tenfold_tensor::Array;
 use tenfold_tensor::product::{self, Threads, View, ViewMut};
-use tenfold_weight::{Observer, Path};
+use tenfold_weight::{Observer, Path, Wiring};
 
 /// Added to every row's count of an embedding table, so that rows the calibration text never used still weigh
 /// something: about one occurrence in ten passes over the text.
 const UNSEEN_COUNT: f64 = 0.1;
 
-/// Second moments of inputs and counts of looked-up rows.
+/// Second moments of inputs, counts of looked-up rows, and how the weights meet.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     inputs: BTreeMap<Path, Arc<Matrix>>,
     rows: BTreeMap<Path, Vec<f64>>,
+    wiring: Arc<Wiring>,
 }
 
 impl Evidence {
@@ -30,6 +31,47 @@ impl Evidence {
     pub fn with_inputs(mut self, path: Path, second_moment: Matrix) -> Self {
         self.inputs.insert(path, Arc::new(second_moment));
         self
+    }
+
+    /// The same evidence with how the weights of its tree meet.
+    pub fn with_wiring(self, wiring: Arc<Wiring>) -> Self {
+        Self { wiring, ..self }
+    }
+
+    /// How the weights meet; no spaces where nobody has said so.
+    pub fn wiring(&self) -> &Wiring {
+        &self.wiring
+    }
+
+    /// The second moment (I x I) of a weight's inputs.
+    ///
+    /// # Errors
+    /// [`Error::NoEvidence`] when the weight was never applied to activations.
+    pub fn moment(&self, path: &Path) -> Result<&Arc<Matrix>, Error> {
+        self.inputs.get(path).ok_or_else(|| Error::NoEvidence { path: path.clone() })
+    }
+
+    /// The sum of the second moments of several weights' inputs, one of each where weights read the same activations;
+    /// weights that were never used are left out.
+    ///
+    /// # Errors
+    /// [`Error::NoEvidence`] naming the first weight when none of them was used.
+    pub fn joint_moment<'p>(&self, paths: impl Iterator<Item = &'p Path> + Clone) -> Result<Matrix, Error> {
+        let mut seen: Vec<&Arc<Matrix>> = Vec::new();
+        for moment in paths.clone().filter_map(|path| self.inputs.get(path)) {
+            if !seen.iter().any(|other| Arc::ptr_eq(other, moment)) {
+                seen.push(moment);
+            }
+        }
+        let Some((first, rest)) = seen.split_first() else {
+            let path = paths.clone().next().cloned().unwrap_or_else(|| Path::new(""));
+            return Err(Error::NoEvidence { path });
+        };
+        let mut sum = Matrix::clone(first);
+        for moment in rest {
+            sum.data_mut().iter_mut().zip(moment.data()).for_each(|(sum, value)| *sum += value);
+        }
+        Ok(sum)
     }
 
     /// The metric in which the weight's output error is measured: the second moment of its inputs, or the
@@ -87,7 +129,7 @@ impl Collector {
             let total: f64 = counts.iter().map(|count| count + UNSEEN_COUNT).sum();
             (path, counts.into_iter().map(|count| (count + UNSEEN_COUNT) / total).collect())
         };
-        Evidence { inputs, rows: state.counts.into_iter().map(weigh).collect() }
+        Evidence { inputs, rows: state.counts.into_iter().map(weigh).collect(), wiring: Arc::default() }
     }
 }
 

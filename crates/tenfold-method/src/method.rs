@@ -5,7 +5,7 @@ use crate::evidence::Evidence;
 use crate::option::OptionInfo;
 use crate::squeeze::SqueezeOptions;
 use std::sync::Arc;
-use tenfold_weight::{Address, Form, Path, Role};
+use tenfold_weight::{Address, Form, Path, Role, Wiring};
 
 /// What `explain` says about a method.
 #[derive(Debug)]
@@ -85,13 +85,29 @@ pub trait Method: Send + Sync {
         false
     }
 
-    /// What the rewrite will make of a weight.
+    /// Whether the rewrite changes the coordinates in which weights see their inputs, and nothing else: the function of
+    /// the model stays, and evidence that was collected before is no longer true.
+    fn moves_basis(&self) -> bool {
+        false
+    }
+
+    /// What the rewrite will make of a weight alone, in a tree whose wiring is not known.
     ///
     /// # Errors
     /// [`Error::NotAMatrix`] and options that do not fit the weight.
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error>;
 
-    /// Spends one budget over many weights: the method that rewrites each of them, in order. `None` where every
+    /// What the rewrite will make of many weights, in order. Differs from a plan of each where something is stored once
+    /// for several of them.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    fn plan_together(&self, weights: &[(Path, &Form)], _wiring: &Wiring) -> Result<Vec<Planned>, Error> {
+        weights.iter().map(|(path, form)| self.plan(path, form)).collect()
+    }
+
+    /// Decides over many weights at once, such as how to spend one budget or which coordinates to share: the method that rewrites
+    /// each of them, in order. `None` where every
     /// weight is rewritten by this method itself.
     ///
     /// # Errors

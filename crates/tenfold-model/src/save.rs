@@ -11,7 +11,7 @@ use std::path::{Path as FilePath, PathBuf};
 use tenfold_format::manifest::{self, Manifest, ModelSection};
 use tenfold_format::{atomic, checkpoint};
 use tenfold_tensor::Array;
-use tenfold_weight::{Form, Path, Tree, dense_values, record};
+use tenfold_weight::{Form, Path, Tree, Wiring, dense_values, record};
 
 /// The small files that travel with a model, where the folder has them.
 const SIDE_FILES: [&str; 10] = [
@@ -163,6 +163,7 @@ impl Model {
     pub fn dense_tree(&self) -> Result<Tree, Error> {
         let dense =
             |(path, _): (&Path, &Form)| Ok((path.clone(), Form::dense(dense_values(&self.tree, path)?)));
-        self.tree.iter().map(dense).collect()
+        let tree: Tree = self.tree.iter().map(dense).collect::<Result<_, Error>>()?;
+        Ok(tree.with_wiring(Wiring::clone(self.tree.wiring())))
     }
 }

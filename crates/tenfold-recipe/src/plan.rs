@@ -16,6 +16,7 @@ use crate::fault::{Fault, Problem};
 use crate::recipe::Recipe;
 use matching::Matches;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tenfold_method::{Method, Planned, registry};
 use tenfold_weight::{Form, Path, Tree};
@@ -178,26 +179,37 @@ fn plan_weights<'t>(
     methods: &[Arc<dyn Method>],
     tree: &'t Tree,
 ) -> Result<Vec<Weight<'t>>, Vec<Fault>> {
-    let mut faults: Vec<Option<Fault>> = recipe.steps.iter().map(|_| None).collect();
-    let mut weights = Vec::with_capacity(tree.len());
-    for (path, form) in tree.iter() {
-        let steps = matches.steps_of(path);
-        let mut planned = Planned::kept(path, form);
-        for &step in &steps {
-            match methods[step].plan(path, form) {
-                Ok(next) => planned = next,
-                // One weight per step is enough to show what is wrong with its selector.
-                Err(error) => {
-                    let place =
-                        recipe.steps[step].select.first().map_or(recipe.steps[step].place, |one| one.place);
-                    faults[step].get_or_insert_with(|| Fault::at(place, Problem::Method(Box::new(error))));
-                }
+    let mut faults = Vec::new();
+    let mut last: BTreeMap<Path, Planned> = BTreeMap::new();
+    for (step, method) in methods.iter().enumerate() {
+        match step_plan(method, &matches.paths[step], tree) {
+            Ok(planned) => last.extend(matches.paths[step].iter().cloned().zip(planned)),
+            // One weight per step is enough to show what is wrong with its selector.
+            Err(error) => {
+                let place =
+                    recipe.steps[step].select.first().map_or(recipe.steps[step].place, |one| one.place);
+                faults.push(Fault::at(place, Problem::Method(Box::new(error))));
             }
         }
-        weights.push(Weight { path, form, steps, planned });
     }
-    let faults: Vec<Fault> = faults.into_iter().flatten().collect();
-    if faults.is_empty() { Ok(weights) } else { Err(faults) }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let weight = |(path, form): (&'t Path, &'t Form)| {
+        let planned = last.remove(path).unwrap_or_else(|| Planned::kept(path, form));
+        Weight { path, form, steps: matches.steps_of(path), planned }
+    };
+    Ok(tree.iter().map(weight).collect())
+}
+
+/// What a step's method makes of its weights, in the order of the paths.
+pub(crate) fn step_plan(
+    method: &Arc<dyn Method>,
+    paths: &[Path],
+    tree: &Tree,
+) -> Result<Vec<Planned>, tenfold_method::Error> {
+    let weights = paths.iter().map(|path| Ok((path.clone(), tree.get(path)?))).collect::<Result<Vec<_>, _>>();
+    method.plan_together(&weights.map_err(tenfold_method::Error::Weight)?, tree.wiring())
 }
 
 impl Totals {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
 
 mod it {
+    mod basis;
     mod bench;
     mod parse;
     mod plan;

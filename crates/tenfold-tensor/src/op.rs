@@ -19,6 +19,7 @@ mod permute;
 mod reduce_rows;
 mod reshape;
 mod scale;
+mod scale_columns;
 mod segment;
 mod sum;
 
@@ -39,5 +40,6 @@ pub use mse::mse;
 pub use permute::permute;
 pub use reshape::reshape;
 pub use scale::scale;
+pub use scale_columns::scale_columns;
 pub use segment::{segment_first, segment_mean};
 pub use sum::sum;

@@ -56,7 +56,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 21] = [
+const TABLE: [(&str, Cases); 22] = [
     ("linear", linear),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
@@ -64,6 +64,9 @@ const TABLE: [(&str, Cases); 21] = [
     ("sub", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::sub(&v[0], &v[1]))),
     ("mul", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::mul(&v[0], &v[1]))),
     ("scale", |n| case("", vec![array(1, &[n, 3])], |v| op::scale(&v[0], -1.7))),
+    ("scale_columns", |n| {
+        case("", vec![array(1, &[n, 3]), array(2, &[3])], |v| op::scale_columns(&v[0], &v[1]))
+    }),
     ("attention", attention),
     ("layer_norm", layer_norm),
     ("embedding", |n| {

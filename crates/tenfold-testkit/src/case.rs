@@ -84,6 +84,18 @@ pub fn forms() -> Vec<Case> {
     );
     let up = mpo("pu", &[3, 4], &[2, 1], (12, 2), 4);
     case("low rank with an mpo", product(dense("pd", 2, 30), up), vec![]);
+
+    case("scaled", scaled("z", dense("zd", 6, 4)), vec![]);
+    case("scaled mpo with padding", scaled("zp", mpo("zm", &[3, 4], &[2, 5], (11, 9), 4)), vec![]);
+    case("scaled, low rank", scaled("zl", lowrank("zr", 10, 8, 2)), vec![]);
+    case("sum with a scaled side", sum(dense("zs", 10, 8), scaled("zt", lowrank("zu", 10, 8, 2))), vec![]);
+    let owner = dense("zo", 8, 8);
+    let up = scaled("zx", mpo("zy", &[3, 4], &[4, 2], (11, 8), 5));
+    case(
+        "scaled mpo behind a rotation of another",
+        product(owner.shared(OTHER), up),
+        vec![(OTHER, owner.form)],
+    );
     cases
 }
 
@@ -135,6 +147,14 @@ fn product(down: Part, up: Part) -> Part {
     };
     let matrix = (0..rows * cols).map(entry).collect();
     Part { form: Form::Lowrank(made(form::Lowrank::new(down.form, up.form))), matrix, rows, cols }
+}
+
+/// `inner * diag(columns)` with random columns.
+fn scaled(name: &str, inner: Part) -> Part {
+    let columns = random::array(&format!("{name} columns"), &[inner.cols]);
+    let entry = |(at, value): (usize, &f64)| value * f64::from(columns.data()[at % inner.cols]);
+    let matrix = inner.matrix.iter().enumerate().map(entry).collect();
+    Part { form: made(Form::scaled(inner.form, columns)), matrix, rows: inner.rows, cols: inner.cols }
 }
 
 fn sum(left: Part, right: Part) -> Part {

@@ -6,12 +6,14 @@
 mod dense;
 mod lowrank;
 mod mpo;
+mod scaled;
 mod shared;
 mod sum;
 
 pub use dense::Dense;
 pub use lowrank::Lowrank;
 pub use mpo::Mpo;
+pub use scaled::Scaled;
 pub use shared::Shared;
 pub use sum::Sum;
 
@@ -47,6 +49,8 @@ pub enum Form {
     Sum(Sum),
     /// Another form, stored elsewhere in the tree.
     Shared(Shared),
+    /// A form with one factor per column.
+    Scaled(Scaled),
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
@@ -123,6 +127,14 @@ impl Form {
         Sum::new(left, right).map(Self::Sum)
     }
 
+    /// A form (O x I) whose columns are stretched by I numbers.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] when there is not one number per column.
+    pub fn scaled(inner: Self, columns: Array) -> Result<Self, Error> {
+        Scaled::new(inner, Self::dense(columns)).map(Self::Scaled)
+    }
+
     /// A form stored at `owner`, of the shape given.
     pub fn shared(owner: Address, shape: Vec<usize>) -> Self {
         Self::Shared(Shared::new(owner, shape))
@@ -135,6 +147,7 @@ impl Form {
             Self::Lowrank(form) => form,
             Self::Sum(form) => form,
             Self::Shared(form) => form,
+            Self::Scaled(form) => form,
         }
     }
 
@@ -145,6 +158,7 @@ impl Form {
             Self::Lowrank(form) => form,
             Self::Sum(form) => form,
             Self::Shared(form) => form,
+            Self::Scaled(form) => form,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Weights of language models: the heart of tenfold.
 //!
 //! A model is a [`Tree`] of named weights. A [`Form`] says how a weight is represented: dense, as a matrix
-//! product operator, as a low-rank product, as a sum, or shared with another. Nothing outside [`mod@form`] asks
+//! product operator, as a low-rank product, as a sum, with scaled columns, or shared with another. Nothing outside [`mod@form`] asks
 //! which form a weight has: a [`Scope`] applies any of them, and gives gradients of the stored leaves.
 //!
 //! ```
@@ -34,6 +34,7 @@ mod role;
 pub mod scope;
 pub mod selector;
 mod tree;
+pub mod wiring;
 
 pub use cost::Cost;
 pub use error::{Error, OwnerFault, SelectorFault};
@@ -43,3 +44,4 @@ pub use role::Role;
 pub use scope::{Contraction, Observer, Scope, dense_values};
 pub use selector::Selector;
 pub use tree::{LeafInfo, Tree};
+pub use wiring::{Space, Structure, Wiring};

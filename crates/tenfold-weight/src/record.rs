@@ -3,7 +3,7 @@
 //! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
 
 use crate::error::Error;
-use crate::form::{Form, Lowrank, Mpo, Sum};
+use crate::form::{Form, Lowrank, Mpo, Scaled, Sum};
 use crate::path::{Address, Path};
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -65,7 +65,17 @@ impl Reader<'_> {
             }
             FormRecord::Lowrank { down, up } => {
                 let down = self.form(down, &[])?;
-                Form::Lowrank(Lowrank::new(down, self.form(up, &[])?)?)
+                // A padded operator inside takes its rows from the weight, its columns from the rank.
+                let inner = match (shape, down.shape().as_slice()) {
+                    (&[rows, _], &[rank, _]) => vec![rows, rank],
+                    _ => Vec::new(),
+                };
+                Form::Lowrank(Lowrank::new(down, self.form(up, &inner)?)?)
+            }
+            FormRecord::Scaled { inner, columns } => {
+                let inner = self.form(inner, shape)?;
+                let width: Vec<usize> = inner.shape().last().copied().into_iter().collect();
+                Form::Scaled(Scaled::new(inner, self.form(columns, &width)?)?)
             }
             FormRecord::Sum { left, right } => {
                 let left = self.form(left, shape)?;
@@ -101,6 +111,8 @@ fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
         }
         FormRecord::Lowrank { down, .. } if name == "down" => part(down, rest),
         FormRecord::Lowrank { up, .. } if name == "up" => part(up, rest),
+        FormRecord::Scaled { inner, .. } if name == "inner" => part(inner, rest),
+        FormRecord::Scaled { columns, .. } if name == "columns" => part(columns, rest),
         FormRecord::Sum { left, .. } if name == "left" => part(left, rest),
         FormRecord::Sum { right, .. } if name == "right" => part(right, rest),
         _ => None,

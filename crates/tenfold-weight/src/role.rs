@@ -16,11 +16,14 @@ pub enum Role {
     Down,
     /// The factor of a low-rank product that is applied last, O x r.
     Up,
+    /// The factors of the columns of a scaled form, I numbers.
+    Scale,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [Self::Value, Self::Central, Self::Auxiliary, Self::Down, Self::Up];
+    pub const ALL: [Self; 6] =
+        [Self::Value, Self::Central, Self::Auxiliary, Self::Down, Self::Up, Self::Scale];
 
     /// The word used in selectors, recipes and tables.
     pub fn word(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Role {
             Self::Auxiliary => "auxiliary",
             Self::Down => "down",
             Self::Up => "up",
+            Self::Scale => "scale",
         }
     }
 

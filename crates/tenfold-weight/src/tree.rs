@@ -5,7 +5,9 @@ use crate::error::{Error, OwnerFault};
 use crate::form::{Form, Leaf};
 use crate::path::{Address, LeafId, Path};
 use crate::selector::Selector;
+use crate::wiring::Wiring;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tenfold_tensor::Array;
 
 /// A leaf's address, role, shape and size, without its values.
@@ -23,12 +25,23 @@ pub struct LeafInfo {
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     weights: BTreeMap<Path, Form>,
+    wiring: Arc<Wiring>,
 }
 
 impl Tree {
     /// An empty tree.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same tree with its architecture's word on how the weights meet.
+    pub fn with_wiring(self, wiring: Wiring) -> Self {
+        Self { wiring: Arc::new(wiring), ..self }
+    }
+
+    /// How the weights meet; no spaces where no architecture has said so.
+    pub fn wiring(&self) -> &Arc<Wiring> {
+        &self.wiring
     }
 
     /// The form at a path.
@@ -176,7 +189,7 @@ impl Tree {
 
 impl FromIterator<(Path, Form)> for Tree {
     fn from_iter<I: IntoIterator<Item = (Path, Form)>>(weights: I) -> Self {
-        Self { weights: weights.into_iter().collect() }
+        Self { weights: weights.into_iter().collect(), wiring: Arc::default() }
     }
 }
 

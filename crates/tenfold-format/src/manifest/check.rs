@@ -126,7 +126,9 @@ impl<'a> Claims<'a> {
             FormRecord::Mpo { cores, .. } => {
                 cores.iter().try_for_each(|core| self.claim(path, core, depth + 1))
             }
-            FormRecord::Lowrank { down: a, up: b } | FormRecord::Sum { left: a, right: b } => {
+            FormRecord::Lowrank { down: a, up: b }
+            | FormRecord::Sum { left: a, right: b }
+            | FormRecord::Scaled { inner: a, columns: b } => {
                 self.claim(path, a, depth + 1)?;
                 self.claim(path, b, depth + 1)
             }
@@ -197,7 +199,12 @@ impl Shapes<'_> {
             }
             FormRecord::Lowrank { down, up } => {
                 let down = self.shape(at, down, None, depth + 1)?;
-                let up = self.shape(at, up, None, depth + 1)?;
+                // A padded operator takes its rows from the weight, its columns from the rank.
+                let inner = match (wanted, &down[..]) {
+                    (Some(&[rows, _]), &[rank, _]) => Some([rows, rank]),
+                    _ => None,
+                };
+                let up = self.shape(at, up, inner.as_ref().map(|shape| &shape[..]), depth + 1)?;
                 match (&down[..], &up[..]) {
                     (&[rank, columns], &[rows, same]) if rank == same => Ok(vec![rows, columns]),
                     (&[rank, _], &[rows, _]) => {
@@ -206,6 +213,15 @@ impl Shapes<'_> {
                     (&[_, _], _) => self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: up }),
                     _ => self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: down }),
                 }
+            }
+            FormRecord::Scaled { inner, columns } => {
+                let inner = self.shape(at, inner, wanted, depth + 1)?;
+                let columns = self.shape(at, columns, None, depth + 1)?;
+                match &inner[..] {
+                    &[_, width] => self.same(&format!("{at}#columns"), &[width], &columns)?,
+                    _ => return self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: inner }),
+                }
+                Ok(inner)
             }
             FormRecord::Mpo { rows, cols, cores } => self.mpo(at, (rows, cols, cores), wanted, depth),
         }
@@ -254,7 +270,8 @@ impl Shapes<'_> {
     }
 }
 
-/// The part of `form` that `inner` names: `value`, `core.N`, `down`, `up`, `left.PART`, `right.PART`.
+/// The part of `form` that `inner` names: `value`, `core.N`, `down`, `up`, `left.PART`, `right.PART`,
+/// `inner.PART`, `columns`.
 fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
     let (head, rest) = inner.split_once('.').map_or((inner, None), |(head, rest)| (head, Some(rest)));
     let deeper = |form: &'a FormRecord, rest: Option<&str>| match rest {
@@ -265,6 +282,8 @@ fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
         (FormRecord::Dense { .. }, "value") if rest.is_none() => Some(form),
         (FormRecord::Lowrank { down, .. }, "down") => deeper(down, rest),
         (FormRecord::Lowrank { up, .. }, "up") => deeper(up, rest),
+        (FormRecord::Scaled { inner, .. }, "inner") => deeper(inner, rest),
+        (FormRecord::Scaled { columns, .. }, "columns") => deeper(columns, rest),
         (FormRecord::Sum { left, .. }, "left") => deeper(left, rest),
         (FormRecord::Sum { right, .. }, "right") => deeper(right, rest),
         (FormRecord::Mpo { cores, .. }, "core") => {

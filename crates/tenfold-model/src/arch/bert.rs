@@ -5,7 +5,7 @@ use crate::block::{AttentionPaths, attention, feed_forward};
 use crate::error::Error;
 use tenfold_format::config::{Activation as Named, BertConfig};
 use tenfold_tensor::{Activation, Var, op};
-use tenfold_weight::Scope;
+use tenfold_weight::{Path, Scope, Space, Structure, Wiring};
 
 /// Prefixes under which checkpoints with a task head keep the encoder.
 pub(crate) const PREFIXES: [&str; 1] = ["bert."];
@@ -65,6 +65,63 @@ impl Bert {
         let act = activation(self.config.activation);
         let wide = feed_forward(cx, &at("intermediate.dense"), &at("output.dense"), &x, act)?;
         Ok(cx.norm(&at("output.LayerNorm"), &cx.dropout(&wide), Some(&x), self.eps())?)
+    }
+
+    /// How the weights meet: the residual stream, and per layer the heads of query and key, those of value and output, and
+    /// the hidden units. The residual stream is marked exposed, since the last hidden states are what the encoder
+    /// gives; optional weights are listed.
+    pub fn wiring(&self) -> Wiring {
+        let (c, heads) = (&self.config, self.config.heads);
+        let weight = |name: &str| Path::new(format!("{name}.weight"));
+        let bias = |name: &str| Path::new(format!("{name}.bias"));
+        let space = |name: String, width, structure| Space {
+            name,
+            width,
+            structure,
+            writers: Vec::new(),
+            readers: Vec::new(),
+            tables: Vec::new(),
+            vectors: Vec::new(),
+            exposed: false,
+        };
+        let mut stream = space("the residual stream".to_owned(), c.width, Structure::Stream);
+        stream.exposed = true;
+        stream.tables = ["word", "position", "token_type"]
+            .map(|name| weight(&format!("embeddings.{name}_embeddings")))
+            .into();
+        let mut norms = vec!["embeddings.LayerNorm".to_owned()];
+        let mut inner = Vec::new();
+        for layer in 0..c.layers {
+            let at = |name: &str| format!("encoder.layer.{layer}.{name}");
+            let [query, key, value] =
+                ["query", "key", "value"].map(|name| at(&format!("attention.self.{name}")));
+            let (output, wide, narrow) =
+                (at("attention.output.dense"), at("intermediate.dense"), at("output.dense"));
+            stream.readers.extend([&query, &key, &value, &wide].map(|name| weight(name)));
+            stream.writers.extend([&output, &narrow].map(|name| weight(name)));
+            stream.vectors.extend([&output, &narrow].map(|name| bias(name)));
+            norms.extend([at("attention.output.LayerNorm"), at("output.LayerNorm")]);
+            inner.push(Space {
+                writers: [&query, &key].map(|name| weight(name)).into(),
+                vectors: [&query, &key].map(|name| bias(name)).into(),
+                ..space(format!("query and key of layer {layer}"), c.width, Structure::Matched { heads })
+            });
+            inner.push(Space {
+                writers: vec![weight(&value)],
+                readers: vec![weight(&output)],
+                vectors: vec![bias(&value)],
+                ..space(format!("value and output of layer {layer}"), c.width, Structure::Carried { heads })
+            });
+            inner.push(Space {
+                writers: vec![weight(&wide)],
+                readers: vec![weight(&narrow)],
+                vectors: vec![bias(&wide)],
+                ..space(format!("the hidden units of layer {layer}"), c.hidden, Structure::Hidden)
+            });
+        }
+        stream.readers.push(weight("pooler.dense"));
+        stream.vectors.extend(norms.iter().flat_map(|name| [weight(name), bias(name)]));
+        Wiring { spaces: [stream].into_iter().chain(inner).collect() }
     }
 
     fn eps(&self) -> f32 {
@@ -132,6 +189,33 @@ fn activation(named: Named) -> Activation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Every matrix and vector lives in a space by every side that a neighbor shares: rows of writers, columns of readers,
+    /// and each of the expected weights somewhere.
+    #[test]
+    fn the_wiring_names_every_weight_with_its_width() {
+        let bert = Bert { config: BertConfig { layers: 2, ..BertConfig::default() } };
+        let wiring = bert.wiring();
+        let shapes: std::collections::BTreeMap<Path, Vec<usize>> =
+            bert.expected().into_iter().map(|one| (Path::new(one.path), one.shape)).collect();
+        let mut named = std::collections::BTreeSet::new();
+        for space in &wiring.spaces {
+            for path in &space.writers {
+                assert_eq!(shapes[path][0], space.width, "{path} writes {}", space.name);
+            }
+            for path in space.readers.iter().chain(&space.tables) {
+                assert_eq!(shapes[path][1], space.width, "{path} reads {}", space.name);
+            }
+            for path in &space.vectors {
+                assert_eq!(shapes[path], [space.width], "{path} lives in {}", space.name);
+            }
+            named.extend(space.members().cloned());
+        }
+        // The pooler's output is no space of the encoder, and so is its bias.
+        let expected = shapes.keys().filter(|path| path.as_str() != "pooler.dense.bias").cloned().collect();
+        assert_eq!(named, expected);
+        assert_eq!(wiring.spaces.len(), 1 + 2 * 3);
+    }
 
     #[test]
     fn names_of_older_checkpoints_are_understood() {

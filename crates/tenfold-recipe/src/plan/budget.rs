@@ -1,12 +1,13 @@
 //! The budget: what share of each matrix the steps without a size of their own may keep.
 
-use super::build;
 use super::matching::Matches;
+use super::{build, step_plan};
 use crate::fault::{Fault, Problem};
 use crate::recipe::Step;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tenfold_method::{Kind, Method, Options, Value};
-use tenfold_weight::Tree;
+use tenfold_weight::{Path, Tree};
 
 /// The option that budgets are spent through.
 const SHARE: &str = "share";
@@ -75,12 +76,16 @@ fn methods(steps: &[Step], open: &[bool], share: f64) -> Result<Vec<Arc<dyn Meth
     steps.iter().zip(open).map(one).collect()
 }
 
-/// Parameters of the whole tree after the steps. A weight that cannot be planned counts as it is: that fault is found
-/// and reported later. A size that is not exact may round up where the method spends the sum of all shares.
+/// Parameters of the whole tree after the steps. Steps that cannot be planned count as if they were not there: their
+/// fault is found and reported later. A size that is not exact may round up where the method spends the sum of all shares.
 fn planned(methods: &[Arc<dyn Method>], matches: &Matches, tree: &Tree) -> usize {
-    let weight = |(path, form): (_, &tenfold_weight::Form)| {
-        let last = matches.steps_of(path).last().and_then(|step| methods[*step].plan(path, form).ok());
-        last.map_or_else(|| form.parameters(), |planned| planned.parameters + usize::from(!planned.exact))
-    };
-    tree.iter().map(weight).sum()
+    let mut last: BTreeMap<&Path, usize> =
+        tree.iter().map(|(path, form)| (path, form.parameters())).collect();
+    for (method, paths) in methods.iter().zip(&matches.paths) {
+        let planned = step_plan(method, paths, tree).unwrap_or_default();
+        last.extend(
+            paths.iter().zip(planned).map(|(path, one)| (path, one.parameters + usize::from(!one.exact))),
+        );
+    }
+    last.values().sum()
 }

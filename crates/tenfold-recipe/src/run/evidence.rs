@@ -1,17 +1,19 @@
-//! Evidence: the untouched model at work on calibration text.
+//! Evidence: a model that computes what the untouched one does, at work on calibration text.
 
 use super::batch::shuffled;
 use super::event::{Reporter, Stage};
 use crate::default::BATCH_TOKENS;
 use crate::error::Error;
+use std::sync::Arc;
 use tenfold_method::{Collector, Evidence};
 use tenfold_model::{Batch, Model};
-use tenfold_weight::Scope;
+use tenfold_weight::{Scope, Tree};
 
-/// Runs the model over about `tokens` tokens of the sequences, drawn by `seed`, and collects what goes into its
-/// weights.
+/// Runs the model with the weights of `tree` over about `tokens` tokens of the sequences, drawn by `seed`, and collects
+/// what goes into them.
 pub(super) fn collect(
     model: &Model,
+    tree: &Tree,
     sequences: &[Vec<u32>],
     seed: u64,
     tokens: usize,
@@ -23,7 +25,7 @@ pub(super) fn collect(
         return Err(Error::NoTokens { purpose: "calibration" });
     }
     let collector = Collector::new();
-    let scope = Scope::evaluate(&model.tree).observed(&collector);
+    let scope = Scope::evaluate(tree).observed(&collector);
     let mut done = 0;
     for batch in &batches {
         model.encoder.hidden(&scope, batch)?;
@@ -31,9 +33,8 @@ pub(super) fn collect(
         reporter.progress(Stage::Evidence, "tokens", done, Some(total))?;
     }
     drop(scope);
-    let height =
-        |path: &_| model.tree.get(path).ok().and_then(|form| form.shape().first().copied()).unwrap_or(0);
-    Ok(collector.finish(height))
+    let height = |path: &_| tree.get(path).ok().and_then(|form| form.shape().first().copied()).unwrap_or(0);
+    Ok(collector.finish(height).with_wiring(Arc::clone(tree.wiring())))
 }
 
 /// Sequences in an order drawn by seed, until there are `tokens`, packed into batches.

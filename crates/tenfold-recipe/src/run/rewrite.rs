@@ -20,20 +20,42 @@ pub(super) struct Rewritten {
     pub(super) weights: Vec<WeightResult>,
 }
 
-/// Carries out all steps of a plan on a tree.
+/// Collects evidence on another tree than the one it was collected on first.
+pub(super) type Collect<'c> = dyn FnMut(&Tree, &mut Reporter<'_>) -> Result<Evidence, Error> + 'c;
+
+/// Carries out all steps of a plan on a tree. A step that moves the basis makes the evidence untrue: it is collected again
+/// before it is next needed, on the original model in the new basis. Errors are measured against that, too, so that
+/// they are those of truncation alone.
 pub(super) fn rewrite(
     original: &Tree,
     resolved: &Resolved,
     evidence: &Evidence,
+    collect: &mut Collect<'_>,
     reporter: &mut Reporter<'_>,
 ) -> Result<Rewritten, Error> {
     let mut tree = original.clone();
+    let mut reference = original.clone();
+    let mut fresh: Option<Evidence> = None;
+    let mut stale = false;
+    let needed = resolved.methods.iter().any(|method| method.needs_inputs());
     for (method, paths) in resolved.methods.iter().zip(&resolved.paths) {
-        let forms = step(&tree, method, paths, evidence, reporter)?;
+        if stale && method.needs_inputs() {
+            fresh = Some(collect(&reference, reporter)?);
+            stale = false;
+        }
+        let forms = step(&tree, method, paths, fresh.as_ref().unwrap_or(evidence), reporter)?;
         for (path, form) in paths.iter().zip(forms) {
+            if method.moves_basis() {
+                reference.insert(path.clone(), form.clone());
+            }
             tree.insert(path.clone(), form);
         }
+        stale |= method.moves_basis();
     }
+    if stale && needed {
+        fresh = Some(collect(&reference, reporter)?);
+    }
+    let evidence = fresh.as_ref().unwrap_or(evidence);
     let touched: BTreeSet<&Path> = resolved.paths.iter().flatten().collect();
     let touched: Vec<&Path> = touched.into_iter().collect();
     let weights = each(
@@ -41,7 +63,7 @@ pub(super) fn rewrite(
         |path| work(original, path),
         "measured",
         reporter,
-        |path| measure(original, &tree, path, evidence),
+        |path| measure(&reference, &tree, path, evidence),
     )?;
     Ok(Rewritten { weights, tree })
 }
@@ -129,10 +151,8 @@ fn each<T: Sync, R: Send>(
 fn measure(original: &Tree, tree: &Tree, path: &Path, evidence: &Evidence) -> Result<WeightResult, Error> {
     let form = tree.get(path)?;
     let before = original.get(path)?;
-    // Only this weight: a scope over the whole tree would keep every matrix it builds.
-    let alone = |form: &Form| Tree::from_iter([(path.clone(), form.clone())]);
-    let (old, new) =
-        (matrix(&dense_values(&alone(before), path)?)?, matrix(&dense_values(&alone(form), path)?)?);
+    // A scope of its own: one for all weights would keep every matrix it builds.
+    let (old, new) = (matrix(&dense_values(original, path)?)?, matrix(&dense_values(tree, path)?)?);
     let (metric, word) = match evidence.metric(path) {
         Ok(metric @ Metric::Rows(_)) => (metric, "rows"),
         Ok(metric @ Metric::Inputs(_)) => (metric, "inputs"),

@@ -23,6 +23,7 @@ use crate::receipt::{Draft, Inputs, Receipt, hash_of, peak_memory, program};
 use crate::recipe::Recipe;
 use crate::result::WeightResult;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tenfold_format::atomic;
 use tenfold_format::source::FetchOptions;
 use tenfold_method::Evidence;
@@ -218,7 +219,7 @@ impl Work<'_> {
         }
         let needs_inputs = self.resolved.methods.iter().any(|method| method.needs_inputs());
         let evidence;
-        let none = Evidence::none();
+        let none = Evidence::none().with_wiring(Arc::clone(self.session.model().tree.wiring()));
         let seen: &Evidence = if needs_inputs {
             evidence = self.session.evidence_with(reporter)?;
             &evidence

@@ -179,11 +179,14 @@ impl Session {
         if let Some(known) = self.evidence.get() {
             return Ok(Arc::clone(known));
         }
-        let found = reporter.stage(Stage::Evidence, |on| {
-            let sequences = self.sequences(&self.calibration.text, Stage::Evidence, on)?;
-            evidence::collect(&self.model, &sequences, self.seed, self.calibration.tokens, on)
-        })?;
+        let found = reporter.stage(Stage::Evidence, |on| self.evidence_of(&self.model.tree, on))?;
         Ok(Arc::clone(self.evidence.get_or_init(|| Arc::new(found))))
+    }
+
+    /// What the weights of a tree see of calibration text.
+    fn evidence_of(&self, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<Evidence, Error> {
+        let sequences = self.sequences(&self.calibration.text, Stage::Evidence, reporter)?;
+        evidence::collect(&self.model, tree, &sequences, self.seed, self.calibration.tokens, reporter)
     }
 
     pub(super) fn original_with(&self, reporter: &mut Reporter<'_>) -> Result<Scores, Error> {
@@ -206,7 +209,10 @@ impl Session {
         evidence: &Evidence,
         reporter: &mut Reporter<'_>,
     ) -> Result<Rewritten, Error> {
-        reporter.stage(Stage::Rewrite, |on| rewrite::rewrite(&self.model.tree, resolved, evidence, on))
+        let mut again = |tree: &Tree, on: &mut Reporter<'_>| self.evidence_of(tree, on);
+        reporter.stage(Stage::Rewrite, |on| {
+            rewrite::rewrite(&self.model.tree, resolved, evidence, &mut again, on)
+        })
     }
 
     pub(super) fn phase(

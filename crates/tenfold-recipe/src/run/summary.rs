@@ -162,8 +162,7 @@ fn spectrum(original: &Tree, tree: &Tree, weight: &WeightResult) -> Result<Spect
 }
 
 fn singular_values(tree: &Tree, path: &Path) -> Result<Vec<f64>, Error> {
-    let alone = Tree::from_iter([(path.clone(), tree.get(path)?.clone())]);
-    let values = dense_values(&alone, path)?;
+    let values = dense_values(tree, path)?;
     let (rows, cols) = (values.height(), values.width());
     // An operator of two cores whose only bond joins all rows to all columns: its unfolding is the matrix.
     let shape = MpoShape::new(vec![rows, 1], vec![1, cols])?;

@@ -61,7 +61,7 @@ fn every_recipe_plans_against_a_toy_model() {
         assert_eq!(path.file_stem().unwrap().to_str(), Some(recipe.name.as_str()));
         names.push(recipe.name);
     }
-    assert!(names.len() >= 6, "{names:?}");
+    assert!(names.len() >= 7, "{names:?}");
 }
 
 /// Every line of the reference that its comment calls a default can be left out.
@@ -83,7 +83,13 @@ fn the_reference_shows_every_default() {
 
 #[test]
 fn a_recipe_survives_its_own_text() {
-    for name in ["reference.toml", "quickstart.toml", "bert-base-mpo-full.toml", "mpo-full-light.toml"] {
+    for name in [
+        "reference.toml",
+        "quickstart.toml",
+        "bert-base-mpo-full.toml",
+        "mpo-full-light.toml",
+        "free-basis-mpo-70.toml",
+    ] {
         let text = read(name).to_toml();
         let again = Recipe::parse(FilePath::new("again.toml"), &text)
             .unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -99,7 +105,7 @@ fn compared_recipes_share_data_budget_and_training() {
         let text = recipe.to_toml();
         text[text.find("[[phase]]").unwrap()..].to_owned()
     };
-    for name in ["mpo-70.toml", "svd-inputs-70.toml"] {
+    for name in ["mpo-70.toml", "svd-inputs-70.toml", "free-basis-mpo-70.toml"] {
         let other = read(name);
         assert_eq!(
             (other.seed, &other.from, &other.calibration),
@@ -108,7 +114,11 @@ fn compared_recipes_share_data_budget_and_training() {
         let selectors = |recipe: &Recipe| {
             format!(
                 "{:?}",
-                recipe.steps[0].select.iter().map(|one| one.value.to_string()).collect::<Vec<_>>()
+                recipe.steps[recipe.steps.len() - 1]
+                    .select
+                    .iter()
+                    .map(|one| one.value.to_string())
+                    .collect::<Vec<_>>()
             )
         };
         assert_eq!(selectors(&other), selectors(&chosen));

@@ -104,7 +104,15 @@ impl Operations for Lowrank {
     }
 
     fn describe(&self) -> String {
-        format!("low rank {}", self.rank)
+        let part = |name, form: &Form| match form.as_array() {
+            Some(_) => None,
+            None => Some(format!("{name} {}", form.describe())),
+        };
+        let parts: Vec<String> = part("up", &self.up).into_iter().chain(part("down", &self.down)).collect();
+        match parts.is_empty() {
+            true => format!("low rank {}", self.rank),
+            false => format!("low rank {} ({})", self.rank, parts.join("; ")),
+        }
     }
 }
 

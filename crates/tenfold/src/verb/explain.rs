@@ -24,6 +24,11 @@ const TOPICS: &[(&str, &str)] = &[
         "form: n cores of shape d(k-1) x ik x jk x dk joined by bonds. Applied by rebuilding the matrix once (per step \
          in training, once in evaluation), or core by core where that is cheaper.\nleaves: central, auxiliary",
     ),
+    (
+        "scaled",
+        "form: W = inner diag(columns), a matrix whose columns are stretched by I stored numbers.\nleaves: scale, and \
+         those of the inner form",
+    ),
     ("sum", "form: W = left + right, both O x I.\nleaves: those of both sides"),
     (
         "shared",
@@ -33,7 +38,7 @@ const TOPICS: &[(&str, &str)] = &[
         "selector",
         "A pattern over dotted paths:\n  *            one segment, or a run of characters inside one\n  **           any number \
          of segments\n  {a,b}        either\n  [0-5,8]      a number in a range\n  ...#role     only leaves of that role: \
-         value, central, auxiliary, down, up",
+         value, central, auxiliary, down, up, scale",
     ),
     ("recipe", RECIPE),
 ];

@@ -1,0 +1,80 @@
+//! How weights meet: the spaces in which activations live, who writes each, who reads it and what is stored in it.
+//!
+//! What is computed does not depend on the coordinates of a space, as far as its [`Structure`] goes: turn the rows
+//! of all writers, the columns of all readers and tables, and all stored vectors alike, and the model is the same
+//! function. An architecture says how it is wired; methods that change coordinates need nothing else of it.
+
+use crate::path::Path;
+
+/// Which changes of coordinates leave the function as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Structure {
+    /// A stream that is added to and normalized with a gain of its own: any permutation.
+    Stream,
+    /// The units of a hidden layer behind an activation function: any permutation.
+    Hidden,
+    /// Heads of equal width whose coordinates meet in dot products (query and key): one orthogonal matrix per head, the
+    /// same on both sides.
+    Matched {
+        /// Number of heads.
+        heads: usize,
+    },
+    /// Heads of equal width whose coordinates are mixed over tokens and read again (value and output): one orthogonal
+    /// matrix per head.
+    Carried {
+        /// Number of heads.
+        heads: usize,
+    },
+}
+
+/// One space of activations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// A name for messages, such as `residual stream` or `layer 3, hidden units`.
+    pub name: String,
+    /// Numbers per token.
+    pub width: usize,
+    /// What may be changed.
+    pub structure: Structure,
+    /// Matrices whose rows live here.
+    pub writers: Vec<Path>,
+    /// Matrices whose columns live here and are multiplied with activations.
+    pub readers: Vec<Path>,
+    /// Tables whose rows are vectors of the space.
+    pub tables: Vec<Path>,
+    /// Stored vectors of the space: biases of the writers, gains and biases of norms.
+    pub vectors: Vec<Path>,
+    /// Whether the model's own output is read here: then the coordinates mean something to others and must stay.
+    pub exposed: bool,
+}
+
+impl Space {
+    /// Every weight that must change together with the others.
+    pub fn members(&self) -> impl Iterator<Item = &Path> {
+        self.writers.iter().chain(&self.readers).chain(&self.tables).chain(&self.vectors)
+    }
+}
+
+/// All spaces of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wiring {
+    /// In the order of the computation.
+    pub spaces: Vec<Space>,
+}
+
+impl Wiring {
+    /// The space that the columns of a matrix live in, where it reads one.
+    pub fn read_by(&self, path: &Path) -> Option<&Space> {
+        self.spaces.iter().find(|space| space.readers.contains(path))
+    }
+
+    /// The same without weights that `known` does not hold for, such as optional ones.
+    pub fn only(mut self, known: impl Fn(&Path) -> bool) -> Self {
+        for space in &mut self.spaces {
+            for list in [&mut space.writers, &mut space.readers, &mut space.tables, &mut space.vectors] {
+                list.retain(&known);
+            }
+        }
+        self
+    }
+}
