@@ -106,9 +106,8 @@ pub trait Method: Send + Sync {
         weights.iter().map(|(path, form)| self.plan(path, form)).collect()
     }
 
-    /// Decides over many weights at once, such as how to spend one budget or which coordinates to share: the method that rewrites
-    /// each of them, in order. `None` where every
-    /// weight is rewritten by this method itself.
+    /// Decides over many weights at once, such as how to spend one budget or which coordinates to share: the method that
+    /// rewrites each of them, in order. `None` where every weight is rewritten by this method itself.
     ///
     /// # Errors
     /// Missing evidence, numerical failure, a budget below what any choice can reach.

@@ -13,7 +13,7 @@ use crate::metric::{self, Metric, output_error};
 use super::{Core, Mpo, chain, interleave};
 
 /// An iteration that removes less than this share of the squared error ends the work on a core.
-const LEAST_GAIN: f64 = 1e-5;
+const LEAST_GAIN: f64 = 2e-4;
 
 /// How long to refine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub struct RefineOptions {
 
 impl Default for RefineOptions {
     fn default() -> Self {
-        Self { sweeps: 4, iterations: 12, tolerance: 1e-3 }
+        Self { sweeps: 4, iterations: 6, tolerance: 1e-3 }
     }
 }
 

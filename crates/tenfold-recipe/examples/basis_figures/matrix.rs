@@ -1,6 +1,5 @@
 //! One matrix at a time: its coordinates, its factor lists, its errors.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tenfold_linalg::basis::{Turn, carried_basis, eigenbasis, falling, matched_basis, row_energies};
 use tenfold_linalg::{
@@ -18,8 +17,8 @@ pub(crate) struct Seen<'m> {
     evidence: Evidence,
     /// The residual stream's eigenbasis.
     rotation: Matrix,
-    /// Every selected weight as the methods rewrite it, with its tree before, by share (in thousandths).
-    rewritten: BTreeMap<u64, (Tree, Tree, Evidence)>,
+    /// The tree that the methods make, the tree that it is measured against, and the evidence there.
+    rewritten: Option<(Tree, Tree, Evidence)>,
 }
 
 /// Coordinates to try: rows and columns turned, with the moment of the inputs in them.
@@ -48,11 +47,8 @@ impl<'m> Seen<'m> {
         let rotation = eigenbasis(&moment).unwrap().rotation;
         let config = &model.encoder.bert.config;
         let (layers, heads) = (config.layers, config.heads);
-        let mut seen = Self { layers, heads, tree, evidence, rotation, rewritten: BTreeMap::new() };
-        for share in super::SHARES {
-            let done = seen.by_methods(share);
-            seen.rewritten.insert((1e3 * share) as u64, done);
-        }
+        let mut seen = Self { layers, heads, tree, evidence, rotation, rewritten: None };
+        seen.rewritten = Some(seen.by_methods(super::REFINED));
         seen
     }
 
@@ -277,8 +273,8 @@ pub(crate) fn refined(free: &Free) -> f64 {
 }
 
 /// The error of what the methods store.
-pub(crate) fn stored(seen: &Seen<'_>, layer: usize, inside: &str, share: f64) -> f64 {
-    let (made, turned, evidence) = &seen.rewritten[&((1e3 * share) as u64)];
+pub(crate) fn stored(seen: &Seen<'_>, layer: usize, inside: &str) -> f64 {
+    let (made, turned, evidence) = seen.rewritten.as_ref().unwrap();
     let path = path(layer, inside);
     let metric = evidence.metric(&path).unwrap();
     output_error(&dense(turned, &path), &dense(made, &path), &metric)
