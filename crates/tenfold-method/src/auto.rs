@@ -1,5 +1,6 @@
 //! Method `auto`: for each matrix the form that loses least output, all matrices under one budget.
 
+mod compose;
 mod curve;
 mod solver;
 
@@ -26,12 +27,21 @@ pub static INFO: Info = Info {
         "Wang et al. 2025, SVD-LLM (metric)",
         "Shoham and Gersho 1988, Efficient bit allocation for an arbitrary set of quantizers",
     ],
-    options: &[OptionInfo {
-        name: "share",
-        kind: Kind::Share,
-        default: "0.7",
-        doc: "stored parameters of all selected matrices together, as a share of their dense count",
-    }],
+    options: &[
+        OptionInfo {
+            name: "share",
+            kind: Kind::Share,
+            default: "0.7",
+            doc: "stored parameters of all selected matrices together, as a share of their dense count",
+        },
+        OptionInfo {
+            name: "forms",
+            kind: Kind::Choice(&["common", "all"]),
+            default: "common",
+            doc: "what is tried: dense, low rank and published operators; all adds operators refined in the metric of the \
+              inputs, low rank with an operator for the rest, and low rank with an operator as factor",
+        },
+    ],
 };
 
 /// The share kept when a recipe does not say.
@@ -41,6 +51,8 @@ const SHARE_DEFAULT: f64 = 0.7;
 #[derive(Clone, Debug)]
 pub struct Auto {
     share: f64,
+    /// Whether composed forms are tried.
+    composed: bool,
 }
 
 /// Builds the method from a step's options.
@@ -49,7 +61,8 @@ pub struct Auto {
 /// Faulty options.
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
-    Ok(Arc::new(Auto { share: options.number("share").unwrap_or(SHARE_DEFAULT) }))
+    let share = options.number("share").unwrap_or(SHARE_DEFAULT);
+    Ok(Arc::new(Auto { share, composed: options.word("forms") == Some("all") }))
 }
 
 impl Method for Auto {
@@ -64,7 +77,11 @@ impl Method for Auto {
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
         let (rows, cols) = matrix_shape(path, form)?;
         let parameters = (self.share * (rows * cols) as f64) as usize;
-        Ok(Planned::at_most("dense, low rank or mpo".to_owned(), parameters))
+        let form = match self.composed {
+            true => "dense, low rank, mpo, sums or nestings",
+            false => "dense, low rank or mpo",
+        };
+        Ok(Planned::at_most(form.to_owned(), parameters))
     }
 
     fn settle(
@@ -76,7 +93,8 @@ impl Method for Auto {
             &[rows, cols] => (rows * cols * rows.min(cols)) as u64,
             _ => 0,
         };
-        let curves = parallel::map(weights, work, |(path, form)| Curve::measure(path, form, evidence));
+        let curves =
+            parallel::map(weights, work, |(path, form)| Curve::measure(path, form, evidence, self.composed));
         let curves = curves.into_iter().collect::<Result<Vec<_>, _>>()?;
         let dense: usize = curves.iter().map(Curve::dense_parameters).sum();
         let chosen = solver::choose(&curves, (self.share * dense as f64) as usize)?;

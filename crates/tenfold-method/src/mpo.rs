@@ -149,10 +149,15 @@ impl Mpo {
         Ok(Self { cores, factors, size, gauge, inputs: false, free: false, sweeps: 0 })
     }
 
-    /// The published MPO of `cores` cores with automatic factors whose bonds are capped.
-    pub fn capped(cores: usize, cap: usize) -> Self {
-        let (size, gauge) = (Size::Limit(cap), Gauge::Sequential);
+    /// The published MPO of `cores` cores with automatic factors that holds at most a share of the matrix's numbers.
+    pub fn of_share(cores: usize, share: f64) -> Self {
+        let (size, gauge) = (Size::Share(share), Gauge::Sequential);
         Self { cores, factors: None, size, gauge, inputs: false, free: false, sweeps: 0 }
+    }
+
+    /// The same in the metric of the inputs, refined by `sweeps` passes of least squares.
+    pub fn refined(cores: usize, share: f64, sweeps: usize) -> Self {
+        Self { inputs: true, sweeps, ..Self::of_share(cores, share) }
     }
 
     /// The factor lists for a weight.

@@ -1,6 +1,6 @@
 //! A task head: the tanh pooler of the first token and a linear layer on it (Devlin et al. 2019, section 4.1).
 
-use crate::arch::bert::Expected;
+use crate::arch::bert::{Bert, Expected};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::model::Model;
@@ -31,6 +31,16 @@ impl Head {
         let shape = tree.get(&weight(CLASSIFIER)).ok()?.shape();
         shape.first().map(|outputs| Self { outputs: *outputs })
     }
+}
+
+/// A tree that says how it is wired. With a head nobody but the pooler reads the residual stream, so its coordinates mean
+/// nothing to others.
+pub(crate) fn wired(tree: Tree, bert: &Bert) -> Tree {
+    let mut wiring = bert.wiring().only(|path| tree.contains(path));
+    if Head::of(&tree).is_some() {
+        wiring.spaces.iter_mut().for_each(|space| space.exposed = false);
+    }
+    tree.with_wiring(wiring)
 }
 
 /// The weights of a head; nothing without one. A head needs the pooler.
@@ -79,6 +89,7 @@ impl Model {
         }
         put(CLASSIFIER, outputs);
         model.head = Head::of(&model.tree);
+        model.tree = wired(std::mem::take(&mut model.tree), &self.encoder.bert);
         if let Some(bytes) = model.files.get(config::FILE).and_then(|bytes| labelled(bytes, outputs)) {
             model.files.insert(config::FILE.to_owned(), bytes);
         }

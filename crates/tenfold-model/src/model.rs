@@ -53,8 +53,7 @@ impl Model {
             (dense_tree(dir, &checkpoint)?, format!("path:{}", dir.display()))
         };
         check(dir, &bert, &tree)?;
-        let wiring = bert.wiring().only(|path| tree.contains(path));
-        let tree = tree.with_wiring(wiring);
+        let tree = head::wired(tree, &bert);
         let tokenizer = Tokenizer::open(dir)?;
         let (tokens, rows) = (tokenizer.vocabulary_size(), bert.config.vocabulary);
         if tokens > rows {

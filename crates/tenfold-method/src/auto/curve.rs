@@ -1,5 +1,6 @@
 //! One matrix's candidates: what each form and size would cost and lose.
 
+use super::compose::{Nested, Repaired, multiplied};
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
 use crate::keep::Keep;
@@ -8,7 +9,7 @@ use crate::mpo::Mpo;
 use crate::size::dense_matrix;
 use crate::svd::Svd;
 use std::sync::Arc;
-use tenfold_linalg::{Bonds, Gauge, Matrix, Metric, MpoShape, decompose, output_error, svd_in_metric};
+use tenfold_linalg::{Matrix, Metric, output_error, svd_in_metric};
 use tenfold_weight::{Form, Path};
 
 /// Steps of the rank grid over the range in which low rank saves anything.
@@ -17,22 +18,23 @@ const RANK_STEPS: usize = 64;
 const CORES: [usize; 3] = [2, 3, 5];
 /// The share at which MPOs are first compared with low rank; the losers are not refined.
 const PROBE_SHARE: f64 = 0.5;
-/// The shares at which a surviving MPO is measured.
-const MPO_SHARES: [f64; 6] = [0.15, 0.3, 0.45, 0.6, 0.75, 0.9];
+/// Cores of operators inside composed forms.
+const COMPOSED_CORES: usize = 3;
+/// Passes of refinement of an operator in the metric of the inputs.
+const SWEEPS: usize = 2;
+/// The part of a sum that is low rank.
+const LOW_PART: f64 = 0.7;
+/// The share of a low-rank factor that its operator keeps.
+const FACTOR_SHARE: f64 = 0.7;
+/// The shares at which a surviving family is measured.
+const SHARES: [f64; 6] = [0.15, 0.3, 0.45, 0.6, 0.75, 0.9];
 
 /// A form of a certain size: stored parameters and squared relative output error.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone)]
 pub(crate) struct Candidate {
     pub(crate) parameters: usize,
     pub(crate) loss: f64,
-    choice: Choice,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Choice {
-    Dense,
-    Lowrank { rank: usize },
-    Mpo { cores: usize, cap: usize },
+    method: Arc<dyn Method>,
 }
 
 /// A matrix's candidates, cheapest first, each losing less than the one before.
@@ -41,33 +43,47 @@ pub(crate) struct Curve {
     dense: usize,
 }
 
+/// A family of forms: the method that makes its member of about a share of the matrix.
+type Family = Box<dyn Fn(f64) -> Arc<dyn Method>>;
+
 impl Curve {
-    /// Measures the candidates of one matrix.
-    pub(crate) fn measure(path: &Path, form: &Form, evidence: &Evidence) -> Result<Self, Error> {
+    /// Measures the candidates of one matrix; `composed` ones too where that is asked for.
+    pub(crate) fn measure(
+        path: &Path,
+        form: &Form,
+        evidence: &Evidence,
+        composed: bool,
+    ) -> Result<Self, Error> {
         let (rows, cols) = matrix_shape(path, form)?;
         let matrix = dense_matrix(path, form)?;
         let metric = evidence.metric(path)?;
         let dense = rows * cols;
-        let mut candidates = vec![Candidate { parameters: dense, loss: 0.0, choice: Choice::Dense }];
+        let keep = Candidate { parameters: dense, loss: 0.0, method: Arc::new(Keep) };
+        let mut candidates = vec![keep];
         let factors = svd_in_metric(&matrix, &metric).at(path)?;
         let useful = dense / (rows + cols);
         let step = (useful / RANK_STEPS).max(1);
         for rank in (1..=useful).step_by(step) {
+            let method = Arc::new(Svd::in_inputs(rank));
             let loss = factors.error(rank).powi(2);
-            candidates.push(Candidate {
-                parameters: rank * (rows + cols),
-                loss,
-                choice: Choice::Lowrank { rank },
-            });
+            candidates.push(Candidate { parameters: rank * (rows + cols), loss, method });
         }
         let probe = (PROBE_SHARE * dense as f64) as usize;
-        let bar = factors.error(probe / (rows + cols));
-        for cores in CORES {
-            let shape = MpoShape::automatic(rows, cols, cores);
-            let measured = |share: f64| mpo(path, &matrix, &metric, &shape, (share * dense as f64) as usize);
-            if measured(PROBE_SHARE)?.is_some_and(|found| found.loss.sqrt() < bar) {
-                for share in MPO_SHARES {
-                    candidates.extend(measured(share)?);
+        let bar = factors.error(probe / (rows + cols)).powi(2);
+        let table = matches!(metric, Metric::Rows(_));
+        for family in families(rows, cols, composed && !table) {
+            let measured = |share: f64| {
+                let method = family(share);
+                let made = method.rewrite(path, form, evidence)?;
+                let values = multiplied(path, &made)?;
+                let values = Matrix::from_f32(values.data(), rows, cols).at(path)?;
+                let loss = output_error(&matrix, &values, &metric).powi(2);
+                Ok::<_, Error>(Candidate { parameters: made.parameters(), loss, method })
+            };
+            // At equal size: a member that came out smaller than the probe is held to the same bar.
+            if measured(PROBE_SHARE)?.loss < bar {
+                for share in SHARES {
+                    candidates.push(measured(share)?);
                 }
             }
         }
@@ -84,34 +100,40 @@ impl Curve {
 
     /// The method that makes the candidate at an index.
     pub(crate) fn method(&self, at: usize) -> Arc<dyn Method> {
-        match self.candidates[at].choice {
-            Choice::Dense => Arc::new(Keep),
-            Choice::Lowrank { rank } => Arc::new(Svd::in_inputs(rank)),
-            Choice::Mpo { cores, cap } => Arc::new(Mpo::capped(cores, cap)),
-        }
+        Arc::clone(&self.candidates[at].method)
     }
 
     #[cfg(test)]
     pub(crate) fn of(points: &[(usize, f64)]) -> Self {
         let candidate =
-            |&(parameters, loss): &(usize, f64)| Candidate { parameters, loss, choice: Choice::Dense };
+            |&(parameters, loss): &(usize, f64)| Candidate { parameters, loss, method: Arc::new(Keep) };
         let dense = points.iter().map(|point| point.0).max().unwrap_or(0);
         Self { candidates: frontier(points.iter().map(candidate).collect()), dense }
     }
 }
 
-fn mpo(
-    path: &Path,
-    matrix: &Matrix,
-    metric: &Metric<'_>,
-    shape: &MpoShape,
-    budget: usize,
-) -> Result<Option<Candidate>, Error> {
-    let Some(cap) = shape.cap_for(budget) else { return Ok(None) };
-    let kept = decompose(matrix, shape, &Bonds::Cap(cap), Gauge::Sequential).at(path)?;
-    let loss = output_error(matrix, &kept.rebuild(), metric).powi(2);
-    let choice = Choice::Mpo { cores: shape.cores(), cap };
-    Ok(Some(Candidate { parameters: shape.parameters(&shape.capped(cap)), loss, choice }))
+/// The families beside dense and low rank: published operators of several numbers of cores; composed ones are operators
+/// refined in the metric of the inputs, sums and nestings.
+fn families(rows: usize, cols: usize, composed: bool) -> Vec<Family> {
+    let published = |cores: usize| -> Family { Box::new(move |share| Arc::new(Mpo::of_share(cores, share))) };
+    let mut all: Vec<Family> = CORES.map(published).into();
+    if composed {
+        let rank = move |share: f64| ((share * (rows * cols) as f64) as usize / (rows + cols)).max(1);
+        all.push(Box::new(|share| Arc::new(Mpo::refined(COMPOSED_CORES, share, SWEEPS))));
+        all.push(Box::new(move |share| {
+            let rest = Mpo::of_share(COMPOSED_CORES, share * (1.0 - LOW_PART));
+            Arc::new(Repaired { low: Svd::in_inputs(rank(share * LOW_PART)), rest })
+        }));
+        all.push(Box::new(move |share| {
+            // The small factor is stored whole, the large one by a share of its own.
+            let (small, large) = (rows.min(cols) as f64, rows.max(cols) as f64);
+            let each = small + FACTOR_SHARE * large;
+            let rank = ((share * (rows * cols) as f64) / each) as usize;
+            let low = Svd::in_inputs(rank.clamp(1, rows.min(cols)));
+            Arc::new(Nested { low, factor: Mpo::of_share(COMPOSED_CORES, FACTOR_SHARE) })
+        }));
+    }
+    all
 }
 
 /// The lower convex hull of (parameters, loss): the only points that any budget can prefer.

@@ -1,21 +1,22 @@
 //! `tenfold inspect`: a model as a tree with forms and sizes, or the contents of a weights file.
 
+mod spectrum;
+
 use super::{Verdict, print_json};
 use crate::cli;
 use crate::table::{Table, bytes, count};
 use crate::{model, screen};
 use anyhow::Result;
 use serde::Serialize;
+use spectrum::{SHARES, Spectrum};
 use std::path::Path as FilePath;
 use tenfold_format::checkpoint::Checkpoint;
 use tenfold_format::gguf::Gguf;
 use tenfold_format::sniff::{self, FileKind};
-use tenfold_linalg::{Matrix, Metric, entropy, parallel, stable_rank, svd_in_metric};
+use tenfold_linalg::parallel;
 use tenfold_model::Model;
-use tenfold_weight::{Form, Path, Tree, dense_values};
+use tenfold_weight::{Form, Path};
 
-/// The share of the energy (sum of squared singular values) by which ranks are compared.
-const ENERGY: f64 = 0.99;
 /// Metadata entries of a GGUF file that are shown in the table.
 const SHOWN_METADATA: usize = 24;
 /// Characters of a metadata value that are shown.
@@ -49,15 +50,6 @@ struct Weight {
     non_finite_at: Option<usize>,
 }
 
-#[derive(Clone, Serialize)]
-struct Spectrum {
-    largest: f64,
-    stable_rank: f64,
-    entropy: f64,
-    rank_99: usize,
-    full_rank: usize,
-}
-
 /// Shows a source.
 ///
 /// # Errors
@@ -85,7 +77,7 @@ fn of_model(dir: &FilePath, origin: &str, spectra: bool) -> Result<View> {
     let forms: Vec<(&Path, &Form)> = tree.iter().collect();
     let work = |(_, form): &(&Path, &Form)| form.shape().iter().product::<usize>() as u64;
     let found = if spectra {
-        parallel::map(&forms, work, |(path, form)| spectrum(tree, path, form))
+        parallel::map(&forms, work, |(path, form)| spectrum::of(tree, path, form))
     } else {
         forms.iter().map(|_| Ok(None)).collect()
     };
@@ -105,25 +97,6 @@ fn of_model(dir: &FilePath, origin: &str, spectra: bool) -> Result<View> {
     let weights = weights.collect::<Result<_>>()?;
     let (parameters, bytes) = (tree.parameters(), tree.bytes());
     Ok(View { source: origin.to_owned(), kind: "model", metadata: Vec::new(), weights, parameters, bytes })
-}
-
-fn spectrum(tree: &Tree, path: &Path, form: &Form) -> Result<Option<Spectrum>> {
-    let &[rows, cols] = form.shape().as_slice() else { return Ok(None) };
-    let values = dense_values(tree, path)?;
-    let factors = svd_in_metric(&Matrix::from_f32(values.data(), rows, cols)?, &Metric::Weights)?;
-    let spectrum = factors.spectrum();
-    let total: f64 = spectrum.iter().map(|value| value * value).sum();
-    let kept = spectrum.iter().scan(0.0, |sum, value| {
-        *sum += value * value;
-        Some(*sum)
-    });
-    Ok(Some(Spectrum {
-        largest: spectrum.first().copied().unwrap_or(0.0),
-        stable_rank: stable_rank(spectrum),
-        entropy: entropy(spectrum),
-        rank_99: kept.take_while(|sum| *sum < ENERGY * total).count() + usize::from(total > 0.0),
-        full_rank: rows.min(cols),
-    }))
 }
 
 fn of_checkpoint(file: &FilePath) -> Result<View> {
@@ -195,24 +168,23 @@ fn text(view: &View) -> String {
         out += &if more > 0 { format!("and {more} more entries\n\n") } else { "\n".to_owned() };
     }
     let spectra = view.weights.iter().any(|weight| weight.spectrum.is_some());
-    let mut columns = vec!["weight", "form", "shape", ">parameters", ">bytes"];
+    let mut columns: Vec<String> = ["weight", "form", "shape", ">parameters"].map(str::to_owned).to_vec();
     if spectra {
-        columns.extend([">stable rank", ">entropy", ">rank for 99 %"]);
+        columns
+            .extend([">stable rank", ">entropy", ">rank for 99 %", ">entropy per bond"].map(str::to_owned));
+        columns.extend(SHARES.map(|share| format!(">lost at {:.0} %", 100.0 * share)));
+    } else {
+        columns.push(">bytes".to_owned());
     }
-    let mut table = Table::new(&columns);
-    for weight in &view.weights {
+    let mut table = Table::new(&columns.iter().map(String::as_str).collect::<Vec<_>>());
+    // Vectors have no spectrum; among many matrices they would only be in the way.
+    for weight in view.weights.iter().filter(|weight| !spectra || weight.spectrum.is_some()) {
         let shape: Vec<String> = weight.shape.iter().map(usize::to_string).collect();
-        let mut cells = vec![
-            weight.path.clone(),
-            weight.form.clone(),
-            shape.join(" x "),
-            count(weight.parameters),
-            bytes(weight.bytes),
-        ];
-        if let Some(spectrum) = &weight.spectrum {
-            cells.push(format!("{:.1}", spectrum.stable_rank));
-            cells.push(format!("{:.2}", spectrum.entropy));
-            cells.push(format!("{} of {}", spectrum.rank_99, spectrum.full_rank));
+        let mut cells =
+            vec![weight.path.clone(), weight.form.clone(), shape.join(" x "), count(weight.parameters)];
+        match &weight.spectrum {
+            Some(spectrum) => cells.extend(spectrum_cells(spectrum)),
+            None => cells.push(bytes(weight.bytes)),
         }
         table.row(cells);
     }
@@ -221,6 +193,9 @@ fn text(view: &View) -> String {
     for (path, index) in damaged {
         out += &format!("warning: {path} is not finite at index {index}\n");
     }
+    if spectra {
+        out += "entropy per bond: of the five-core operator; lost: relative error of low rank / published operator of that size\n";
+    }
     let (weights, parameters) = (view.weights.len(), count(view.parameters));
     out + &format!(
         "\n{} ({}): {weights} weights, {parameters} parameters, {}\n",
@@ -228,4 +203,19 @@ fn text(view: &View) -> String {
         view.kind,
         bytes(view.bytes)
     )
+}
+
+fn spectrum_cells(spectrum: &Spectrum) -> Vec<String> {
+    let bonds: Vec<String> = spectrum.bond_entropy.iter().map(|bond| format!("{bond:.1}")).collect();
+    let mut cells = vec![
+        format!("{:.1}", spectrum.stable_rank),
+        format!("{:.2}", spectrum.entropy),
+        format!("{} of {}", spectrum.rank_99, spectrum.full_rank),
+        bonds.join(" "),
+    ];
+    cells.extend(spectrum.losses.iter().map(|loss| {
+        let mpo = loss.mpo.map_or("–".to_owned(), |mpo| format!("{mpo:.2}"));
+        format!("{:.2} / {mpo}", loss.low_rank)
+    }));
+    cells
 }
