@@ -54,8 +54,12 @@ fn every_recipe_plans_against_a_toy_model() {
             continue;
         }
         let recipe = Recipe::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let mut toy = toy.clone();
+        if let Some(task) = recipe.head() {
+            toy.insert(Path::new("classifier.weight"), Form::dense(Array::zeros(&[task.outputs(), 8])));
+        }
         let plan = Plan::of(&recipe, &toy).unwrap_or_else(|error| panic!("{error}"));
-        assert!(plan.totals.rewritten > 0, "{}", path.display());
+        assert!(plan.totals.rewritten > 0 || plan.totals.trainable > 0, "{}", path.display());
         assert_ne!(plan.within_budget(), Some(false), "{}", path.display());
         // A recipe is named as its file, so that its runs are found.
         assert_eq!(path.file_stem().unwrap().to_str(), Some(recipe.name.as_str()));
