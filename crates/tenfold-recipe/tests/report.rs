@@ -1,7 +1,8 @@
 //! The report page: well-formed, self-contained, and safe with any text and any numbers.
 
 use tenfold_recipe::report::{
-    Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Variant,
+    Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
+    SqueezeRound, TaskScore, Variant,
 };
 
 /// Text that would break a page that did not escape it.
@@ -132,6 +133,12 @@ fn full(text: &str, value: f64) -> Report {
         verdict: Vec::new(),
         original: Original { name: own(), parameters: 100, bytes: 400, latency, stsb: Some(value) },
         variants: (1..8).map(variant).collect(),
+        tasks: vec![TaskScore { task: own(), metric: own(), healed: Some(value), ..TaskScore::default() }],
+        squeezes: vec![Squeeze {
+            metric: own(),
+            words: own(),
+            rounds: (1..6).map(|at| SqueezeRound { parameters: 10 * at, score: value }).collect(),
+        }],
         measured_on: own(),
         plan: Plan { rows: (0..50).map(row).collect(), kept_weights: 3, kept_parameters: 7, kept_bytes: 28 },
         spectra: (0..20).map(spectrum).collect(),

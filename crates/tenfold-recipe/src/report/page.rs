@@ -37,6 +37,7 @@ fn body(page: &mut Markup, report: &Report) {
     page.inside("main", &[], |page| {
         for (id, title, content) in [
             ("comparison", "Against what", section::comparison::draw(report)),
+            ("tasks", "Scores in tasks", section::task::draw(report)),
             ("notes", "What not to overlook", section::note::draw(report)),
             ("plan", "What happened to each weight", section::plan::draw(report)),
             ("healing", "Healing", section::healing::draw(report)),

@@ -7,6 +7,7 @@ pub(crate) mod note;
 pub(crate) mod plan;
 pub(crate) mod provenance;
 pub(crate) mod spectrum;
+pub(crate) mod task;
 pub(crate) mod word;
 
 use super::markup::Markup;

@@ -5,8 +5,11 @@ use crate::error::Error;
 use crate::plan::Row;
 use crate::receipt::Receipt;
 use crate::recipe::Recipe;
-use crate::report::{Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum};
-use crate::result::{Scores, WeightResult};
+use crate::report::{
+    Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
+    SqueezeRound, TaskScore,
+};
+use crate::result::{RoundResult, Scores, SqueezeResult, Stopped, WeightResult};
 use std::collections::BTreeMap;
 use tenfold_linalg::{Matrix, MpoShape, entropy, parallel, spectra, stable_rank};
 use tenfold_weight::{Path, Tree, dense_values};
@@ -50,6 +53,13 @@ pub fn report(
             stsb: record.original.stsb.map(|score| score.spearman),
         },
         variants: variants.iter().map(shown_variant).collect(),
+        tasks: shown_tasks(&record.original, &record.truncated, record.healed.as_ref()),
+        squeezes: record
+            .phases
+            .iter()
+            .filter_map(|phase| phase.squeeze.as_ref())
+            .map(shown_squeeze)
+            .collect(),
         measured_on: measured_on(recipe, &record.truncated),
         plan: chosen.map(shown_plan).unwrap_or_default(),
         spectra,
@@ -93,6 +103,38 @@ fn quality(scores: &Scores) -> Option<Quality> {
         neighbor_agreement: Some(fidelity.neighbor_agreement),
         stsb: scores.stsb.map(|score| score.spearman),
     })
+}
+
+/// Every metric of every task that any of the three was scored in.
+fn shown_tasks(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -> Vec<TaskScore> {
+    let last = healed.unwrap_or(truncated);
+    let rows = last.tasks.iter().flat_map(|(task, score)| score.all.keys().map(move |metric| (task, metric)));
+    let of = |scores: &Scores, task: &str, metric: &str| scores.tasks.get(task)?.all.get(metric).copied();
+    let row = |(task, metric): (&String, &String)| TaskScore {
+        task: task.clone(),
+        metric: metric.clone(),
+        original: of(original, task, metric),
+        truncated: of(truncated, task, metric),
+        healed: healed.and_then(|scores| of(scores, task, metric)),
+    };
+    rows.map(row).collect()
+}
+
+fn shown_squeeze(result: &SqueezeResult) -> Squeeze {
+    let accepted = result.rounds.iter().filter(|round| round.accepted).count();
+    let end = match result.stopped {
+        Stopped::Target => "the size asked for was reached",
+        Stopped::Gap => "the score fell by more than the gap, and the last round was undone",
+        Stopped::NothingToCut => "no bond was left that may be lowered",
+    };
+    let from = result.baseline;
+    let words = format!(
+        "{accepted} rounds of cuts and tuning, from {} {from:.1} on held-out training rows; it ended because {end}.",
+        result.metric
+    );
+    let round =
+        |round: &RoundResult| SqueezeRound { parameters: round.parameters as u64, score: round.score };
+    Squeeze { metric: result.metric.clone(), words, rounds: result.rounds.iter().map(round).collect() }
 }
 
 fn shown_latency(latency: tenfold_eval::Latency) -> Latency {
