@@ -35,7 +35,7 @@ EPOCHS = {"mrpc": 3, "cola": 3, "stsb": 3, "sst2": 1, "qnli": 1}
 # Share of the encoder's matrices that truncating methods keep; the embedding table stays dense everywhere.
 SHARE = 0.7
 RATES = {"dense": 1e-4, "light": 1e-4, "last": 1e-4, "squeeze": 1e-4, "mpo": 1e-4, "svd": 1e-4, "svd-inputs": 1e-4,
-         "free": 1e-4, "auto": 1e-4}
+         "free": 1e-4, "auto": 1e-4, "direct": 1e-4, "squeeze-published": 1e-4, "squeeze-relative": 1e-4}
 
 
 def phase(task, epochs, rate, train='["**"]', extra=""):
@@ -70,8 +70,15 @@ def recipe(name, task, method, seed, rate):
         return head + fresh + phase(task, epochs, rate, last) + tail
     if method == "light":
         return head + fresh + step("mpop", ENCODER) + phase(task, epochs, rate, LIGHT) + tail
-    if method == "squeeze":
-        options = 'bonds = "all"\ncriterion = "per-parameter"\nrank-step = 8\n'
+    if method == "direct":
+        return head + source("light") + step("mpo", ENCODER, cut) + phase(task, 1, rate, LIGHT) + tail
+    if method.startswith("squeeze"):
+        # As published but for the size of a step; by absolute numbers; by relative ones.
+        options = {
+            "squeeze-published": 'bonds = "central"\ncriterion = "bound"\n',
+            "squeeze": 'bonds = "all"\ncriterion = "per-parameter"\n',
+            "squeeze-relative": 'bonds = "all"\ncriterion = "relative-per-parameter"\n',
+        }[method] + "rank-step = 8\n"
         # As many rounds as make one epoch, so that every compressed model sees its rows as often.
         steps = max(1, math.ceil(ROWS[task] / 32) // 12)
         squeeze = phase(task, 1, rate, LIGHT, "squeeze = { to = 0.7, round = 0.03, gap = 1.0 }\n")

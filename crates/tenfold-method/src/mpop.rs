@@ -45,10 +45,16 @@ pub static INFO: Info = Info {
         },
         OptionInfo {
             name: "criterion",
-            kind: Kind::Choice(&["bound", "relative", "increment", "per-parameter"]),
+            kind: Kind::Choice(&[
+                "bound",
+                "relative",
+                "increment",
+                "per-parameter",
+                "relative-per-parameter",
+            ]),
             default: "bound",
             doc: "what a cut is judged by: the bound after it as published, relative to the matrix's norm, what it \
-                  adds to the squared bound, or that per parameter saved",
+                  adds to the squared bound, that per parameter saved, or that with the relative bound",
         },
         OptionInfo {
             name: "bonds",
@@ -83,6 +89,7 @@ pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
         Some("relative") => Criterion::Relative,
         Some("increment") => Criterion::Increment,
         Some("per-parameter") => Criterion::PerParameter,
+        Some("relative-per-parameter") => Criterion::RelativePerParameter,
         _ => Criterion::Bound,
     };
     let reach = match options.word("bonds") {

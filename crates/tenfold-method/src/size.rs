@@ -4,7 +4,8 @@ use crate::error::{At, Error};
 use crate::method::Info;
 use crate::option::Options;
 use tenfold_linalg::Matrix;
-use tenfold_weight::{Form, Path};
+use tenfold_tensor::Array;
+use tenfold_weight::{Form, Path, Tree, dense_values};
 
 /// The size of a truncated form.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,11 +28,18 @@ pub(crate) fn size_options(options: &Options, info: &Info, limit: &'static str) 
     }
 }
 
-/// The dense values of a weight in double precision.
+/// A form multiplied out. One that shares leaves with other weights cannot be read alone.
+pub(crate) fn multiplied(path: &Path, form: &Form) -> Result<Array, Error> {
+    if let Some(values) = form.as_array() {
+        return Ok(values.clone());
+    }
+    let alone = Tree::from_iter([(path.clone(), form.clone())]);
+    dense_values(&alone, path).map_err(|_| Error::NotDense { path: path.clone(), got: form.describe() })
+}
+
+/// The values of a weight, multiplied out, in double precision.
 pub(crate) fn dense_matrix(path: &Path, form: &Form) -> Result<Matrix, Error> {
-    let Some(values) = form.as_array() else {
-        return Err(Error::NotDense { path: path.clone(), got: form.describe() });
-    };
+    let values = multiplied(path, form)?;
     match values.shape() {
         &[rows, cols] => Matrix::from_f32(values.data(), rows, cols).at(path),
         got => Err(Error::NotAMatrix { path: path.clone(), got: got.to_vec() }),

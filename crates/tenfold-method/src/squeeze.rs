@@ -25,6 +25,8 @@ pub enum Criterion {
     Increment,
     /// What the cut adds to the squared bound per parameter that it saves.
     PerParameter,
+    /// The same, with the bound relative to the matrix's norm: matrices of large and of small numbers count alike.
+    RelativePerParameter,
 }
 
 /// Which bonds are candidates.
@@ -185,6 +187,9 @@ impl Squeezer {
             Criterion::Relative => bound / one.chain.norm().max(f64::MIN_POSITIVE),
             Criterion::Increment => added,
             Criterion::PerParameter => added / saved as f64,
+            Criterion::RelativePerParameter => {
+                added / one.chain.norm().powi(2).max(f64::MIN_POSITIVE) / saved as f64
+            }
         };
         Some(Cut { weight, bonds, bond, from, to, score, bound, saved })
     }

@@ -303,6 +303,29 @@ fn a_share_is_kept_and_buys_accuracy() {
     }
 }
 
+/// Truncating an operator is truncating the matrix that it makes.
+#[test]
+fn a_rewritten_weight_can_be_rewritten_again() {
+    let (tree, paths, evidence) = tree();
+    let full = run(&build("mpo", &Options::default()), &tree, &paths, &evidence).unwrap();
+    for method in ["mpo", "svd"] {
+        let method = build(method, &Options::from([("share", Value::Float(0.5))]));
+        let (once, twice) = (
+            run(&method, &tree, &paths, &evidence).unwrap(),
+            run(&method, &full, &paths, &evidence).unwrap(),
+        );
+        for path in &paths {
+            let (once, twice) = (dense_values(&once, path).unwrap(), dense_values(&twice, path).unwrap());
+            assert_close(
+                path.as_str(),
+                once.data(),
+                &widen(twice.data()),
+                Tolerance { relative: 0.0, absolute: 1e-4 },
+            );
+        }
+    }
+}
+
 #[test]
 fn evidence_is_asked_for_when_it_is_needed() {
     let (tree, paths, _) = tree();

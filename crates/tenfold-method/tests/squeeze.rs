@@ -7,8 +7,13 @@ use tenfold_tensor::Array;
 use tenfold_testkit::Splitmix;
 use tenfold_weight::{Form, Path, Tree, dense_values};
 
-const CRITERIA: [Criterion; 4] =
-    [Criterion::Bound, Criterion::Relative, Criterion::Increment, Criterion::PerParameter];
+const CRITERIA: [Criterion; 5] = [
+    Criterion::Bound,
+    Criterion::Relative,
+    Criterion::Increment,
+    Criterion::PerParameter,
+    Criterion::RelativePerParameter,
+];
 const REACHES: [Reach; 3] = [Reach::Central, Reach::All, Reach::Common];
 
 /// Operators of small matrices whose energies differ.

@@ -5,9 +5,9 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned};
 use crate::mpo::Mpo;
+use crate::size::multiplied;
 use crate::svd::Svd;
-use tenfold_tensor::Array;
-use tenfold_weight::{Form, Path, Tree, dense_values, form};
+use tenfold_weight::{Form, Path, form};
 
 static REPAIRED: Info = Info {
     name: "repaired",
@@ -100,9 +100,4 @@ fn joined(word: &str, first: Planned, second: Planned) -> Planned {
     let mut roles = first.roles;
     roles.extend(second.roles);
     Planned::certain(format!("{word} of {} and {}", first.form, second.form), roles)
-}
-
-/// A form that shares nothing, multiplied out.
-pub(super) fn multiplied(path: &Path, form: &Form) -> Result<Array, Error> {
-    Ok(dense_values(&Tree::from_iter([(path.clone(), form.clone())]), path)?)
 }

@@ -1,12 +1,12 @@
 //! One matrix's candidates: what each form and size would cost and lose.
 
-use super::compose::{Nested, Repaired, multiplied};
+use super::compose::{Nested, Repaired};
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
 use crate::keep::Keep;
 use crate::method::{Method, matrix_shape};
 use crate::mpo::Mpo;
-use crate::size::dense_matrix;
+use crate::size::{dense_matrix, multiplied};
 use crate::svd::Svd;
 use std::sync::Arc;
 use tenfold_linalg::{Matrix, Metric, output_error, svd_in_metric};
