@@ -4,6 +4,7 @@
 mod it {
     mod basis;
     mod bench;
+    mod gradual;
     mod light;
     mod parse;
     mod plan;
