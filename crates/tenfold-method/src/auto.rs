@@ -18,8 +18,9 @@ pub static INFO: Info = Info {
     name: "auto",
     summary: "chooses for each matrix between dense, low rank and MPO, and its size, by measured output error under \
               one budget",
-    equation: "minimize sum_m e_m(form_m, size_m)^2 subject to sum_m parameters_m <= share * total, \
-               e_m^2 = E|Wx - W'x|^2 / E|Wx|^2 over calibration text",
+    equation: "minimize sum_m s_m e_m(form_m, size_m)^2 subject to sum_m parameters_m <= share * total, \
+               e_m^2 = E|Wx - W'x|^2 / E|Wx|^2 over calibration text, s_m the relative change of the model's output per \
+               e_m^2, measured by disturbing each matrix once",
     when: "one size is asked for and nothing says which matrices can spare it",
     when_not: "every matrix must have the same form, as light fine-tuning and shared cores require",
     trains: "all leaves",
@@ -41,6 +42,13 @@ pub static INFO: Info = Info {
             doc: "what is tried: dense, low rank and published operators; all adds operators refined in the metric of the \
               inputs, low rank with an operator for the rest, and low rank with an operator as factor",
         },
+        OptionInfo {
+            name: "weigh",
+            kind: Kind::Choice(&["outputs", "alike"]),
+            default: "outputs",
+            doc: "what an error counts: outputs, as much as it changes the model's output, measured by disturbing each \
+                  matrix once; alike, the same in every matrix",
+        },
     ],
 };
 
@@ -53,6 +61,8 @@ pub struct Auto {
     share: f64,
     /// Whether composed forms are tried.
     composed: bool,
+    /// Whether errors are weighed by what they do to the model's output.
+    weighed: bool,
 }
 
 /// Builds the method from a step's options.
@@ -62,7 +72,8 @@ pub struct Auto {
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
     let share = options.number("share").unwrap_or(SHARE_DEFAULT);
-    Ok(Arc::new(Auto { share, composed: options.word("forms") == Some("all") }))
+    let composed = options.word("forms") == Some("all");
+    Ok(Arc::new(Auto { share, composed, weighed: options.word("weigh") != Some("alike") }))
 }
 
 impl Method for Auto {
@@ -72,6 +83,10 @@ impl Method for Auto {
 
     fn needs_inputs(&self) -> bool {
         true
+    }
+
+    fn needs_sensitivity(&self) -> bool {
+        self.weighed
     }
 
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {

@@ -18,6 +18,7 @@ const UNSEEN_COUNT: f64 = 0.1;
 pub struct Evidence {
     inputs: BTreeMap<Path, Arc<Matrix>>,
     rows: BTreeMap<Path, Vec<f64>>,
+    sensitivity: BTreeMap<Path, f64>,
     wiring: Arc<Wiring>,
 }
 
@@ -31,6 +32,17 @@ impl Evidence {
     pub fn with_inputs(mut self, path: Path, second_moment: Matrix) -> Self {
         self.inputs.insert(path, Arc::new(second_moment));
         self
+    }
+
+    /// Sets how much the model's output changes by an error of a weight's output: the ratio of their relative squares.
+    pub fn with_sensitivity(mut self, path: Path, ratio: f64) -> Self {
+        self.sensitivity.insert(path, ratio);
+        self
+    }
+
+    /// How much the model's output changes by an error of a weight's output; 1 where nobody has measured it.
+    pub fn sensitivity(&self, path: &Path) -> f64 {
+        self.sensitivity.get(path).copied().unwrap_or(1.0)
     }
 
     /// The same evidence with how the weights of its tree meet.
@@ -129,7 +141,8 @@ impl Collector {
             let total: f64 = counts.iter().map(|count| count + UNSEEN_COUNT).sum();
             (path, counts.into_iter().map(|count| (count + UNSEEN_COUNT) / total).collect())
         };
-        Evidence { inputs, rows: state.counts.into_iter().map(weigh).collect(), wiring: Arc::default() }
+        let rows = state.counts.into_iter().map(weigh).collect();
+        Evidence { inputs, rows, ..Evidence::default() }
     }
 }
 

@@ -85,6 +85,11 @@ pub trait Method: Send + Sync {
         false
     }
 
+    /// Whether [`settle`](Self::settle) compares weights by what their errors do to the model's output.
+    fn needs_sensitivity(&self) -> bool {
+        false
+    }
+
     /// Whether the rewrite changes the coordinates in which weights see their inputs, and nothing else: the function of
     /// the model stays, and evidence that was collected before is no longer true.
     fn moves_basis(&self) -> bool {

@@ -87,6 +87,9 @@ impl Curve {
                 }
             }
         }
+        // One factor for the whole curve: it decides between matrices, not between forms of one.
+        let sensitivity = evidence.sensitivity(path);
+        candidates.iter_mut().for_each(|candidate| candidate.loss *= sensitivity);
         Ok(Self { candidates: frontier(candidates), dense })
     }
 

@@ -5,9 +5,19 @@ use super::event::{Reporter, Stage};
 use crate::default::BATCH_TOKENS;
 use crate::error::Error;
 use std::sync::Arc;
+use tenfold_linalg::{Matrix, output_error};
 use tenfold_method::{Collector, Evidence};
 use tenfold_model::{Batch, Model};
-use tenfold_weight::{Scope, Tree};
+use tenfold_tensor::Array;
+use tenfold_tensor::random::Random;
+use tenfold_weight::{Form, Path, Scope, Tree, dense_values};
+
+/// Tokens of the batch on which sensitivity is measured: some dozens of texts.
+const SENSITIVITY_TOKENS: usize = 1500;
+/// The relative output error by which a weight is disturbed: about what a cut to 70 % does.
+const DISTURBED: f64 = 0.2;
+/// The stream of random numbers that disturbances are drawn from.
+const DISTURBANCE: u64 = 0x5345_4E53;
 
 /// Runs the model with the weights of `tree` over about `tokens` tokens of the sequences, drawn by `seed`, and collects
 /// what goes into them.
@@ -35,6 +45,74 @@ pub(super) fn collect(
     drop(scope);
     let height = |path: &_| tree.get(path).ok().and_then(|form| form.shape().first().copied()).unwrap_or(0);
     Ok(collector.finish(height).with_wiring(Arc::clone(tree.wiring())))
+}
+
+/// Measures for each weight how much the model's output changes by an error of the weight's own output: every weight is
+/// disturbed once by random numbers of a relative output error of [`DISTURBED`], and the output of a short batch is
+/// compared with the undisturbed one, relative to how much outputs differ from text to text.
+pub(super) fn sensitivity(
+    model: &Model,
+    tree: &Tree,
+    sequences: &[Vec<u32>],
+    seed: u64,
+    paths: &[Path],
+    mut evidence: Evidence,
+    reporter: &mut Reporter<'_>,
+) -> Result<Evidence, Error> {
+    let Some(batch) = draw(sequences, seed, SENSITIVITY_TOKENS).into_iter().next() else {
+        return Err(Error::NoTokens { purpose: "calibration" });
+    };
+    let before = outputs(model, tree, &batch)?;
+    let spread = spread(&before);
+    let mut disturbed = tree.clone();
+    for (at, path) in paths.iter().enumerate() {
+        reporter.progress(Stage::Rewrite, "sensitivity", at, Some(paths.len()))?;
+        let form = tree.get(path)?;
+        let &[rows, cols] = form.shape().as_slice() else { continue };
+        let alone = Tree::from_iter([(path.clone(), form.clone())]);
+        let mut values = dense_values(&alone, path)?;
+        let weight = Matrix::from_f32(values.data(), rows, cols)?;
+        let mut random = Random::labelled(seed, &[DISTURBANCE, at as u64]);
+        let noisy = Matrix::from_fn(rows, cols, |r, c| weight.get(r, c) + random.normal());
+        let relative = output_error(&weight, &noisy, &evidence.metric(path)?);
+        if relative == 0.0 || !relative.is_finite() {
+            continue;
+        }
+        let scale = DISTURBED / relative;
+        let pairs = weight.data().iter().zip(noisy.data());
+        for (value, (clean, noisy)) in values.data_mut().iter_mut().zip(pairs) {
+            *value += (scale * (noisy - clean)) as f32;
+        }
+        disturbed.insert(path.clone(), Form::dense(values));
+        let after = outputs(model, &disturbed, &batch)?;
+        disturbed.insert(path.clone(), form.clone());
+        let pairs = before.data().iter().zip(after.data());
+        let moved: f64 = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        evidence = evidence.with_sensitivity(path.clone(), moved / spread / DISTURBED.powi(2));
+    }
+    Ok(evidence)
+}
+
+/// What the model puts out for a batch: its head's numbers where it has one, sentence vectors otherwise.
+fn outputs(model: &Model, tree: &Tree, batch: &Batch) -> Result<Array, Error> {
+    let scope = Scope::evaluate(tree);
+    let found = match model.head {
+        Some(_) => model.logits(&scope, batch)?,
+        None => model.encoder.embed(&scope, batch)?,
+    };
+    Ok(found.value().clone())
+}
+
+/// Sum of squared distances of all outputs from their mean; never 0.
+fn spread(outputs: &Array) -> f64 {
+    let (height, width) = (outputs.height().max(1), outputs.width());
+    let mut mean = vec![0.0f64; width];
+    for row in outputs.data().chunks_exact(width) {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value) / height as f64);
+    }
+    let rows = outputs.data().chunks_exact(width);
+    let sum: f64 = rows.flat_map(|row| row.iter().zip(&mean)).map(|(v, m)| (f64::from(*v) - m).powi(2)).sum();
+    sum.max(f64::MIN_POSITIVE)
 }
 
 /// Sequences in an order drawn by seed, until there are `tokens`, packed into batches.

@@ -20,8 +20,20 @@ pub(super) struct Rewritten {
     pub(super) weights: Vec<WeightResult>,
 }
 
-/// Collects evidence on another tree than the one it was collected on first.
-pub(super) type Collect<'c> = dyn FnMut(&Tree, &mut Reporter<'_>) -> Result<Evidence, Error> + 'c;
+/// Looks at the model with the weights of a tree.
+pub(super) trait Look {
+    /// Collects evidence.
+    fn collect(&self, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<Evidence, Error>;
+
+    /// Adds to evidence what errors of some weights do to the model's output.
+    fn sensitivity(
+        &self,
+        tree: &Tree,
+        paths: &[Path],
+        evidence: Evidence,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Evidence, Error>;
+}
 
 /// Carries out all steps of a plan on a tree. A step that moves the basis makes the evidence untrue: it is collected again
 /// before it is next needed, on the original model in the new basis. Errors are measured against that, too, so that
@@ -30,7 +42,7 @@ pub(super) fn rewrite(
     original: &Tree,
     resolved: &Resolved,
     evidence: &Evidence,
-    collect: &mut Collect<'_>,
+    look: &dyn Look,
     reporter: &mut Reporter<'_>,
 ) -> Result<Rewritten, Error> {
     let mut tree = original.clone();
@@ -40,8 +52,12 @@ pub(super) fn rewrite(
     let needed = resolved.methods.iter().any(|method| method.needs_inputs());
     for (method, paths) in resolved.methods.iter().zip(&resolved.paths) {
         if stale && method.needs_inputs() {
-            fresh = Some(collect(&reference, reporter)?);
+            fresh = Some(look.collect(&reference, reporter)?);
             stale = false;
+        }
+        if method.needs_sensitivity() {
+            let known = fresh.take().unwrap_or_else(|| evidence.clone());
+            fresh = Some(look.sensitivity(&tree, paths, known, reporter)?);
         }
         let forms = step(&tree, method, paths, fresh.as_ref().unwrap_or(evidence), reporter)?;
         for (path, form) in paths.iter().zip(forms) {
@@ -53,7 +69,7 @@ pub(super) fn rewrite(
         stale |= method.moves_basis();
     }
     if stale && needed {
-        fresh = Some(collect(&reference, reporter)?);
+        fresh = Some(look.collect(&reference, reporter)?);
     }
     let evidence = fresh.as_ref().unwrap_or(evidence);
     let touched: BTreeSet<&Path> = resolved.paths.iter().flatten().collect();

@@ -3,7 +3,7 @@
 use super::event::{Event, Flow, Reporter, Stage};
 use super::evidence;
 use super::phase::{self, Place};
-use super::rewrite::{self, Rewritten};
+use super::rewrite::{self, Look, Rewritten};
 use super::score::{self, Labeled};
 use super::teacher::Teacher;
 use crate::default::TEACHER_BYTES;
@@ -20,7 +20,7 @@ use tenfold_eval::task::{self, Example, Split};
 use tenfold_method::Evidence;
 use tenfold_model::Model;
 use tenfold_tensor::Array;
-use tenfold_weight::Tree;
+use tenfold_weight::{Path, Tree};
 
 /// What a session needs besides model and recipe.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,14 +179,8 @@ impl Session {
         if let Some(known) = self.evidence.get() {
             return Ok(Arc::clone(known));
         }
-        let found = reporter.stage(Stage::Evidence, |on| self.evidence_of(&self.model.tree, on))?;
+        let found = reporter.stage(Stage::Evidence, |on| self.collect(&self.model.tree, on))?;
         Ok(Arc::clone(self.evidence.get_or_init(|| Arc::new(found))))
-    }
-
-    /// What the weights of a tree see of calibration text.
-    fn evidence_of(&self, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<Evidence, Error> {
-        let sequences = self.sequences(&self.calibration.text, Stage::Evidence, reporter)?;
-        evidence::collect(&self.model, tree, &sequences, self.seed, self.calibration.tokens, reporter)
     }
 
     pub(super) fn original_with(&self, reporter: &mut Reporter<'_>) -> Result<Scores, Error> {
@@ -209,10 +203,7 @@ impl Session {
         evidence: &Evidence,
         reporter: &mut Reporter<'_>,
     ) -> Result<Rewritten, Error> {
-        let mut again = |tree: &Tree, on: &mut Reporter<'_>| self.evidence_of(tree, on);
-        reporter.stage(Stage::Rewrite, |on| {
-            rewrite::rewrite(&self.model.tree, resolved, evidence, &mut again, on)
-        })
+        reporter.stage(Stage::Rewrite, |on| rewrite::rewrite(&self.model.tree, resolved, evidence, self, on))
     }
 
     pub(super) fn phase(
@@ -280,5 +271,23 @@ impl Session {
         }
         self.sequences.borrow_mut().insert(key, Arc::clone(&sequences));
         Ok(sequences)
+    }
+}
+
+impl Look for Session {
+    fn collect(&self, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<Evidence, Error> {
+        let sequences = self.sequences(&self.calibration.text, Stage::Evidence, reporter)?;
+        evidence::collect(&self.model, tree, &sequences, self.seed, self.calibration.tokens, reporter)
+    }
+
+    fn sensitivity(
+        &self,
+        tree: &Tree,
+        paths: &[Path],
+        evidence: Evidence,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Evidence, Error> {
+        let sequences = self.sequences(&self.calibration.text, Stage::Rewrite, reporter)?;
+        evidence::sensitivity(&self.model, tree, &sequences, self.seed, paths, evidence, reporter)
     }
 }
