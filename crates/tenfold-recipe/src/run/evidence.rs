@@ -142,6 +142,42 @@ fn draw(sequences: &[Vec<u32>], seed: u64, tokens: usize) -> Vec<Batch> {
 mod tests {
     use super::*;
 
+    /// The tiny model, its texts as tokens, and evidence of them.
+    fn seen() -> (tempfile::TempDir, Model, Vec<Vec<u32>>, Evidence) {
+        let dir = tempfile::tempdir().unwrap();
+        tenfold_testkit::tiny::TinyBert::default().write(dir.path()).unwrap();
+        let model = Model::load(dir.path()).unwrap();
+        let texts = tenfold_testkit::tiny::sentences("sensitivity", 30);
+        let tokens: Vec<_> = texts.iter().map(|text| model.tokenize(text).unwrap()).collect();
+        let mut heard = |_| crate::run::Flow::Continue;
+        let reporter = &mut Reporter::new(&mut heard);
+        let evidence = collect(&model, &model.tree, &tokens, 3, 500, reporter).unwrap();
+        (dir, model, tokens, evidence)
+    }
+
+    #[test]
+    fn sensitivity_repeats_and_knows_heads_that_look_elsewhere() {
+        let (_dir, model, tokens, evidence) = seen();
+        let paths: Vec<Path> = ["attention.self.value", "intermediate.dense", "output.dense"]
+            .map(|name| Path::new(format!("encoder.layer.1.{name}.weight")))
+            .into();
+        let of = |model: &Model| -> Vec<f64> {
+            let mut heard = |_| crate::run::Flow::Continue;
+            let reporter = &mut Reporter::new(&mut heard);
+            let known = evidence.clone();
+            let found = sensitivity(model, &model.tree, &tokens, 3, &paths, known, reporter).unwrap();
+            paths.iter().map(|path| found.sensitivity(path)).collect()
+        };
+        let vectors = of(&model);
+        assert!(vectors.iter().all(|ratio| ratio.is_finite() && *ratio > 0.0), "{vectors:?}");
+        assert_eq!(of(&model), vectors);
+        // Another output is changed by other amounts; one that is the same for every text by none.
+        assert_ne!(of(&model.with_head(2, 1)), vectors);
+        let mut deaf = model.with_head(2, 1);
+        deaf.tree.insert(Path::new("classifier.weight"), Form::dense(Array::zeros(&[2, 16])));
+        assert!(of(&deaf).iter().all(|ratio| *ratio == 0.0));
+    }
+
     #[test]
     fn about_as_many_tokens_as_asked_for_are_drawn() {
         let sequences: Vec<Vec<u32>> = (0..100).map(|at| vec![at; 7]).collect();
