@@ -47,8 +47,9 @@ fn table(report: &Report) -> Table {
 }
 
 fn chart(squeeze: &Squeeze) -> Option<Markup> {
-    let points: Vec<(f64, f64)> =
-        squeeze.rounds.iter().map(|round| (round.parameters as f64 / 1e6, round.score)).collect();
+    // By rising size: what was squeezed last stands first.
+    let rounds = squeeze.rounds.iter().rev();
+    let points: Vec<(f64, f64)> = rounds.map(|round| (round.parameters as f64 / 1e6, round.score)).collect();
     let said: Vec<String> = squeeze
         .rounds
         .iter()
