@@ -6,7 +6,7 @@ use crate::par;
 use crate::tape::record;
 use crate::{Array, Var};
 
-/// y[r, c] = x[r, c] scales[c].
+/// `y[r, c] = x[r, c] scales[c]`.
 ///
 /// # Shapes
 /// x any shape of width I; scales I; the result has the shape of x.
