@@ -171,6 +171,21 @@ fn mpo_rebuild(n: usize) -> Vec<Check> {
     case(format!("{} cores", shapes.len()), leaves, op::mpo_rebuild)
 }
 
+/// Repeated ids, blocks of rows that are not in use, and a middle core at either end of the chain.
+fn mpo_rows(n: usize) -> Vec<Check> {
+    let (shapes, middle): (&[[usize; 4]], usize) = match n {
+        1 => (&[[1, 5, 2, 1]], 0),
+        7 => (&[[1, 4, 3, 4], [4, 3, 2, 1]], 0),
+        31 => (&[[1, 2, 2, 3], [3, 3, 1, 5], [5, 4, 3, 1]], 2),
+        _ => (&[[1, 2, 2, 4], [4, 2, 3, 6], [6, 3, 2, 5], [5, 2, 2, 3], [3, 1, 2, 1]], 2),
+    };
+    let rows: usize = shapes.iter().map(|shape| shape[1]).product();
+    let leaves = shapes.iter().enumerate().map(|(i, shape)| array(i as u64, shape)).collect();
+    case(format!("{} cores", shapes.len()), leaves, move |v| {
+        op::mpo_rows(v, middle, &ids(5, 9, rows - 1)).unwrap()
+    })
+}
+
 /// The names that `op.rs` exports.
 fn exported() -> Vec<String> {
     include_str!("../src/op.rs")
@@ -181,7 +196,7 @@ fn exported() -> Vec<String> {
 }
 
 fn table() -> Vec<(&'static str, Cases)> {
-    TABLE.iter().copied().chain([("mpo_rebuild", mpo_rebuild as Cases)]).collect()
+    TABLE.iter().copied().chain([("mpo_rebuild", mpo_rebuild as Cases), ("mpo_rows", mpo_rows)]).collect()
 }
 
 /// Gradients of the leaves that `tracked` names, of `uses` evaluations projected on one direction and summed.
@@ -242,8 +257,11 @@ fn a_second_use_adds_to_the_gradient_of_the_first() {
 #[test]
 fn every_op_agrees_with_finite_differences_at_every_level() {
     let _alone = alone();
-    let table: Vec<(&str, Cases)> =
-        TABLE.iter().copied().chain([("mpo_rebuild", mpo_rebuild as Cases)]).collect();
+    let table: Vec<(&str, Cases)> = TABLE
+        .iter()
+        .copied()
+        .chain([("mpo_rebuild", mpo_rebuild as Cases), ("mpo_rows", mpo_rows)])
+        .collect();
     let mut covered: Vec<String> = table.iter().map(|(name, _)| (*name).to_owned()).collect();
     let mut exported = exported();
     covered.sort();

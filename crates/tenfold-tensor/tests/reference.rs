@@ -249,6 +249,12 @@ fn mpo_rebuild(n: usize) {
     let w = op::mpo_rebuild(&cores);
     assert_eq!(w.shape(), [rows, cols]);
     assert_close("mpo_rebuild", &w, &want);
+    let ids: Vec<u32> = (0..2 * rows).map(|at| (at * at * 5 % rows) as u32).collect();
+    let picked: Vec<f64> = ids.iter().flat_map(|id| &want[*id as usize * cols..][..cols]).copied().collect();
+    for middle in 0..cores.len() {
+        assert_close("mpo_rows", &op::mpo_rows(&cores, middle, &ids).unwrap(), &picked);
+    }
+    assert_eq!(op::mpo_rows(&cores, 0, &[]).unwrap().shape(), [0, cols]);
 }
 
 #[test]
@@ -256,6 +262,9 @@ fn faults_of_the_data_are_typed_errors() {
     let table = constant(1, &[4, 3]);
     let outside = Error::IdOutOfRange { id: 4, position: 1, rows: 4 };
     assert_eq!(op::embedding(&table, &[3, 4]).err(), Some(outside));
+    let cores = [constant(2, &[1, 2, 3, 2]), constant(3, &[2, 2, 1, 1])];
+    let outside = Error::IdOutOfRange { id: 4, position: 0, rows: 4 };
+    assert_eq!(op::mpo_rows(&cores, 1, &[4, 1]).err(), Some(outside));
     let wrong = Error::TargetOutOfRange { target: 3, row: 2, classes: 3 };
     assert_eq!(op::cross_entropy(&table, &[0, 2, 3, 1]).err(), Some(wrong));
     let count = Error::TargetCount { expected: 4, got: 3 };

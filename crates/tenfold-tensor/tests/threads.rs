@@ -39,6 +39,8 @@ fn step() -> Vec<Vec<u32>> {
     let y = op::linear(&h, &leaves[5], None, Activation::Identity);
     let x = op::dropout(&op::add(&x, &y), 0.1, 9);
     let rebuilt = op::mpo_rebuild(&leaves[8..11]); // 256 x 96
+    let rows: Vec<u32> = ids.iter().map(|id| id % 256).collect();
+    let x = op::add(&x, &op::mpo_rows(&leaves[8..11], 1, &rows).unwrap());
     let z = op::linear(&x, &rebuilt, Some(&leaves[11]), Activation::Silu);
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);
     let loss = op::add(

@@ -40,10 +40,15 @@ pub fn chain_macs(shape: &MpoShape, bonds: &[usize]) -> usize {
 
 /// Multiply-adds to contract all cores into the matrix in the cheapest order of pairwise merges.
 pub fn rebuild_macs(shape: &MpoShape, bonds: &[usize]) -> usize {
+    merge_macs(shape, bonds)[0][shape.cores()]
+}
+
+/// Multiply-adds to contract the cores `from..to` in the cheapest order of pairwise merges, at `[from][to]`.
+fn merge_macs(shape: &MpoShape, bonds: &[usize]) -> Vec<Vec<usize>> {
     let sizes: Vec<usize> = shape.row_factors().iter().zip(shape.col_factors()).map(|(i, j)| i * j).collect();
     let cores = sizes.len();
     let span = |from: usize, to: usize| sizes[from..to].iter().product::<usize>();
-    let mut best = vec![vec![0usize; cores + 1]; cores];
+    let mut best = vec![vec![0usize; cores + 1]; cores + 1];
     for width in 2..=cores {
         for from in 0..=cores - width {
             let to = from + width;
@@ -52,7 +57,7 @@ pub fn rebuild_macs(shape: &MpoShape, bonds: &[usize]) -> usize {
                 (from + 1..to).map(|cut| best[from][cut] + best[cut][to] + merge(cut)).min().unwrap_or(0);
         }
     }
-    best[0][cores]
+    best
 }
 
 /// Whether contracting `rows` rows of activations through the chain beats one dense product with the rebuilt
@@ -62,6 +67,31 @@ pub fn chain_pays(shape: &MpoShape, bonds: &[usize], rows: usize, training: bool
     let dense = shape.padded_rows() * shape.padded_cols();
     let once = if training { rebuild_macs(shape, bonds) } else { 0 };
     rows.saturating_mul(chain) < rows.saturating_mul(dense).saturating_add(once)
+}
+
+/// Whether multiplying out only the rows `ids` beats multiplying out the matrix, rows being padded ones. In evaluation the
+/// rebuilt matrix is cached and costs nothing per call.
+pub fn rows_pay(shape: &MpoShape, bonds: &[usize], ids: &[u32], training: bool) -> bool {
+    training && rows_macs(shape, bonds, ids) < rebuild_macs(shape, bonds)
+}
+
+/// Multiply-adds to contract the rows `ids`: the cores on either side of the central one whole, one product per block
+/// of rows that agree up to the central core, and one per row.
+pub fn rows_macs(shape: &MpoShape, bonds: &[usize], ids: &[u32]) -> usize {
+    let central = shape.central();
+    let cols = shape.col_factors();
+    let right_rows: usize = shape.row_factors()[central + 1..].iter().product();
+    let left_cols: usize = cols[..central].iter().product();
+    let right_cols: usize = cols[central + 1..].iter().product();
+    let per_row = left_cols * cols[central] * bonds[central + 1] * right_cols;
+    let per_block = left_cols * bonds[central] * cols[central] * bonds[central + 1];
+    let mut unique = ids.to_vec();
+    unique.sort_unstable();
+    unique.dedup();
+    let blocks = unique.chunk_by(|a, b| *a as usize / right_rows == *b as usize / right_rows).count();
+    let merges = merge_macs(shape, bonds);
+    let sides = merges[0][central] + merges[central + 1][shape.cores()];
+    sides + blocks * per_block + unique.len() * per_row
 }
 
 struct Site {
@@ -99,6 +129,20 @@ mod tests {
         }
         let by_site = [27_648, 5_308_416, 84_934_656, 5_308_416, 27_648];
         assert_eq!(chain_macs(&shape, &shape.full_bonds()), by_site.iter().sum::<usize>());
+    }
+
+    #[test]
+    fn rows_pay_while_few_blocks_are_in_use() {
+        let shape = MpoShape::new(vec![6, 8, 10, 8, 8], vec![3, 4, 4, 4, 2]).unwrap();
+        let bonds = shape.full_bonds();
+        // Blocks of 64 rows: 20 rows of 3 blocks.
+        let ids: Vec<u32> = (0..20).map(|at| 2000 + at * 7).collect();
+        let (per_block, per_row) = (12 * 576 * 4 * 512, 12 * 4 * 512 * 8);
+        let sides = 576 * 18 * 576 + 512 * 512 * 16;
+        assert_eq!(rows_macs(&shape, &bonds, &ids), sides + 3 * per_block + 20 * per_row);
+        assert!(rows_pay(&shape, &bonds, &ids, true) && !rows_pay(&shape, &bonds, &ids, false));
+        let all: Vec<u32> = (0..30_720).collect();
+        assert!(!rows_pay(&shape, &bonds, &all, true));
     }
 
     #[test]

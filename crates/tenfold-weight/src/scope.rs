@@ -26,7 +26,7 @@ pub enum Contraction {
     Auto,
     /// Always the rebuilt matrix.
     Rebuild,
-    /// Always core by core, where sizes are not padded.
+    /// Always core by core, where columns are not padded; looked-up rows alone.
     Chain,
 }
 
@@ -207,7 +207,7 @@ impl<'t> Scope<'t> {
         Ok(fresh)
     }
 
-    /// Whether to contract through the chain; `pays` answers for this form, given whether gradients are recorded.
+    /// Whether to contract through the chain, or only the rows in use; `pays` answers for this form, given whether gradients are recorded.
     pub(crate) fn prefers_chain(&self, pays: impl FnOnce(bool) -> bool) -> bool {
         match self.contraction {
             Contraction::Auto => pays(self.is_training()),

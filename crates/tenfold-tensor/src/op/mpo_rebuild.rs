@@ -5,7 +5,7 @@
 //! the work, then writes the rows of the matrix in place, so the full matrix is never copied. The gradient goes the
 //! same way back.
 
-mod chain;
+pub(super) mod chain;
 
 use chain::{Chain, Node};
 

@@ -38,7 +38,9 @@ pub fn holds(case: &Case) {
     let last = case.rows as u32 - 1;
     let ids = [0, last, 1, 1];
     let look_up = |scope: &Scope<'_>| given(case.name, scope.rows("head", &ids));
-    check(&format!("{}, rows", case.name), &case.tree, &look_up, Contraction::Auto);
+    for contraction in CONTRACTIONS {
+        check(&format!("{}, rows, {contraction:?}", case.name), &case.tree, &look_up, contraction);
+    }
 }
 
 /// Compares the gradient of a random projection of `output` with differences, for every leaf that takes part.

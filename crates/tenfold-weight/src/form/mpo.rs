@@ -2,7 +2,7 @@
 //!
 //! Applied the cheapest way the [cost model](crate::cost) finds: rebuild the matrix once (per step in
 //! training, once and for all in evaluation) and run one dense product, or contract the activations
-//! through the chain.
+//! through the chain. Looked up the same way: from the rebuilt matrix, or only the rows in use.
 
 use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
 use crate::cost::{self, Cost};
@@ -137,7 +137,17 @@ impl Operations for Mpo {
     }
 
     fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error> {
-        Ok(op::embedding(&self.dense(cx, at)?, ids)?)
+        let pays = |training| cost::rows_pay(&self.shape, &self.bonds, ids, training);
+        if let Some(id) = ids.iter().position(|id| *id as usize >= self.rows) {
+            let outside = tenfold_tensor::Error::IdOutOfRange { id: ids[id], position: id, rows: self.rows };
+            return Err(outside.into());
+        }
+        if !cx.prefers_chain(pays) {
+            return Ok(op::embedding(&self.dense(cx, at)?, ids)?);
+        }
+        let whole = op::mpo_rows(&self.cores(cx, at)?, self.shape.central(), ids)?;
+        let exact = whole.value().width() == self.cols;
+        Ok(if exact { whole } else { op::crop(&whole, ids.len(), self.cols) })
     }
 
     fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error> {

@@ -7,13 +7,15 @@ use crate::tape::Sink;
 use crate::{Array, Var};
 
 /// Sizes of the cores, and for every range the cut that needs the fewest multiplications.
-pub(super) struct Chain {
+pub(in crate::op) struct Chain {
     shapes: Vec<[usize; 4]>,
     cuts: Vec<Vec<usize>>,
 }
 
 /// What the gradient of a range needs.
-pub(super) enum Node {
+pub(in crate::op) enum Node {
+    /// No core at all: the number 1.
+    Empty,
     /// A core itself.
     Core(usize),
     /// The product of two neighboring ranges.
@@ -22,7 +24,7 @@ pub(super) enum Node {
 
 impl Chain {
     #[track_caller]
-    pub(super) fn new(cores: &[Var]) -> Chain {
+    pub(in crate::op) fn new(cores: &[Var]) -> Chain {
         assert!(!cores.is_empty(), "an operator without cores");
         let mut bond = 1;
         let shapes: Vec<[usize; 4]> = cores
@@ -42,35 +44,38 @@ impl Chain {
         Chain { shapes, cuts }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::op) fn len(&self) -> usize {
         self.shapes.len()
     }
 
     /// The bond left of a core.
-    pub(super) fn bond(&self, core: usize) -> usize {
+    pub(in crate::op) fn bond(&self, core: usize) -> usize {
         self.shapes[core][0]
     }
 
-    pub(super) fn rows(&self, range: Range<usize>) -> usize {
+    pub(in crate::op) fn rows(&self, range: Range<usize>) -> usize {
         self.shapes[range].iter().map(|s| s[1]).product()
     }
 
-    pub(super) fn cols(&self, range: Range<usize>) -> usize {
+    pub(in crate::op) fn cols(&self, range: Range<usize>) -> usize {
         self.shapes[range].iter().map(|s| s[2]).product()
     }
 
     /// i, j of every core of a range.
-    pub(super) fn interleaved(&self, range: Range<usize>) -> Vec<usize> {
+    pub(in crate::op) fn interleaved(&self, range: Range<usize>) -> Vec<usize> {
         self.shapes[range].iter().flat_map(|s| [s[1], s[2]]).collect()
     }
 
     /// Where to cut the whole chain.
-    pub(super) fn root_cut(&self) -> usize {
+    pub(in crate::op) fn root_cut(&self) -> usize {
         self.cuts[0][self.len()]
     }
 
     /// The contraction of a range, [d0, i, j, i, j, .., d1].
-    pub(super) fn contract(&self, cores: &[Var], range: Range<usize>) -> (Array, Node) {
+    pub(in crate::op) fn contract(&self, cores: &[Var], range: Range<usize>) -> (Array, Node) {
+        if range.is_empty() {
+            return (Array::full(&[1], 1.0), Node::Empty);
+        }
         if range.len() == 1 {
             return (cores[range.start].value().clone(), Node::Core(range.start));
         }
@@ -92,8 +97,9 @@ impl Chain {
     }
 
     /// Pours the gradient of a contracted range into its cores.
-    pub(super) fn backward(&self, node: Node, gradient: Array, sink: &mut Sink<'_>) {
+    pub(in crate::op) fn backward(&self, node: Node, gradient: Array, sink: &mut Sink<'_>) {
         let (range, parts) = match node {
+            Node::Empty => return,
             Node::Core(core) => return sink.add(core, gradient.reshape(&self.shapes[core])),
             Node::Merge { range, parts } => (range, parts),
         };
