@@ -91,12 +91,12 @@ impl Halves {
             right_rows: chain.rows(cut..n),
             right_cols: chain.cols(cut..n),
         };
-        // Axes of the left half: i1 j1 .. bond; of the right half: bond, i j ..
-        let mut left_shape = chain.interleaved(0..cut);
+        // Axes of the left half: pairs of rows and columns, bond; of the right half: bond, pairs of rows and columns.
+        let mut left_shape = chain.pairs(0..cut);
         left_shape.push(sizes.bond);
         let mut right_shape = vec![sizes.bond];
-        right_shape.extend(chain.interleaved(cut..n));
-        let (k, l) = (cut, n - cut);
+        right_shape.extend(chain.pairs(cut..n));
+        let (k, l) = (left_shape.len() / 2, right_shape.len() / 2);
         let left_axes = (0..k).map(|i| 2 * i).chain((0..k).map(|i| 2 * i + 1)).chain([2 * k]).collect();
         let right_axes = (0..l).map(|i| 2 * i + 1).chain([0]).chain((0..l).map(|i| 2 * i + 2)).collect();
         let left = Order { shape: left_shape, axes: left_axes };

@@ -135,8 +135,8 @@ struct Side {
 impl Side {
     /// Rows x columns x bond.
     fn left(chain: &Chain, cores: &[Var], range: Range<usize>) -> Side {
-        let k = range.len();
-        let mut shape = chain.interleaved(range.clone());
+        let mut shape = chain.pairs(range.clone());
+        let k = shape.len() / 2;
         shape.push(chain.bond(range.end));
         let axes = (0..k).map(|i| 2 * i).chain((0..k).map(|i| 2 * i + 1)).chain([2 * k]).collect();
         Side::new(chain, cores, range, shape, axes)
@@ -144,9 +144,9 @@ impl Side {
 
     /// Rows x bond x columns.
     fn right(chain: &Chain, cores: &[Var], range: Range<usize>) -> Side {
-        let k = range.len();
         let mut shape = vec![if range.is_empty() { 1 } else { chain.bond(range.start) }];
-        shape.extend(chain.interleaved(range.clone()));
+        shape.extend(chain.pairs(range.clone()));
+        let k = shape.len() / 2;
         let axes = (0..k).map(|i| 2 * i + 1).chain([0]).chain((0..k).map(|i| 2 * i + 2)).collect();
         Side::new(chain, cores, range, shape, axes)
     }

@@ -1,7 +1,12 @@
 //! Contracting a range of neighboring cores, and its gradient.
+//!
+//! A product of two neighboring ranges has the axes d0, rows and columns of the left one, rows and columns of the right
+//! one, d1. Before it is multiplied again its rows are brought together, and its columns: it is small then, and whatever
+//! reorders the larger product later moves long runs.
 
 use std::ops::Range;
 
+use crate::kernel::permute;
 use crate::product::{Threads, View, ViewMut, gemm};
 use crate::tape::Sink;
 use crate::{Array, Var};
@@ -61,9 +66,12 @@ impl Chain {
         self.shapes[range].iter().map(|s| s[2]).product()
     }
 
-    /// i, j of every core of a range.
-    pub(in crate::op) fn interleaved(&self, range: Range<usize>) -> Vec<usize> {
-        self.shapes[range].iter().flat_map(|s| [s[1], s[2]]).collect()
+    /// Rows and columns of both parts of a contracted range, in the order of its axes; those of a single core.
+    pub(in crate::op) fn pairs(&self, range: Range<usize>) -> Vec<usize> {
+        let cut = if range.len() < 2 { range.end } else { self.cuts[range.start][range.end] };
+        let parts = [range.start..cut, cut..range.end];
+        let used = parts.into_iter().filter(|part| !part.is_empty());
+        used.flat_map(|part| [self.rows(part.clone()), self.cols(part)]).collect()
     }
 
     /// Where to cut the whole chain.
@@ -71,7 +79,7 @@ impl Chain {
         self.cuts[0][self.len()]
     }
 
-    /// The contraction of a range, [d0, i, j, i, j, .., d1].
+    /// The contraction of a range: d0, its [`pairs`](Self::pairs), d1.
     pub(in crate::op) fn contract(&self, cores: &[Var], range: Range<usize>) -> (Array, Node) {
         if range.is_empty() {
             return (Array::full(&[1], 1.0), Node::Empty);
@@ -80,8 +88,8 @@ impl Chain {
             return (cores[range.start].value().clone(), Node::Core(range.start));
         }
         let cut = self.cuts[range.start][range.end];
-        let (left, left_node) = self.contract(cores, range.start..cut);
-        let (right, right_node) = self.contract(cores, cut..range.end);
+        let (left, left_node) = self.part(cores, range.start..cut);
+        let (right, right_node) = self.part(cores, cut..range.end);
         let (rows, bond, cols) = self.product_shape(&range, cut);
         let mut out = Array::stale(&[rows * cols]);
         gemm(
@@ -94,6 +102,25 @@ impl Chain {
         );
         let parts = Box::new([(left, left_node), (right, right_node)]);
         (out, Node::Merge { range, parts })
+    }
+
+    /// The contraction of a range with its rows together and its columns together: d0, rows, columns, d1.
+    fn part(&self, cores: &[Var], range: Range<usize>) -> (Array, Node) {
+        let (value, node) = self.contract(cores, range.clone());
+        (self.swapped(value, &range, false), node)
+    }
+
+    /// A contracted range with columns of the left part and rows of the right part swapped, or swapped back.
+    fn swapped(&self, value: Array, range: &Range<usize>, back: bool) -> Array {
+        let &[left_rows, left_cols, right_rows, right_cols] = self.pairs(range.clone()).as_slice() else {
+            return value;
+        };
+        let (first, last) =
+            (self.shapes[range.start][0] * left_rows, right_cols * self.shapes[range.end - 1][3]);
+        let (a, b) = if back { (right_rows, left_cols) } else { (left_cols, right_rows) };
+        let mut out = Array::stale(&[value.len()]);
+        permute::permute(out.data_mut(), value.data(), &[first, a, b, last], &[0, 2, 1, 3], false);
+        out
     }
 
     /// Pours the gradient of a contracted range into its cores.
@@ -111,13 +138,13 @@ impl Chain {
             let mut d = Array::stale(&[rows * bond]);
             let right = View::new(right.data(), bond, cols).t();
             gemm(ViewMut::new(d.data_mut(), rows, bond), 0.0, 1.0, g, right, Threads::All);
-            self.backward(left_node, d, sink);
+            self.backward(left_node, self.swapped(d, &(range.start..cut), true), sink);
         }
         if (cut..range.end).any(|core| sink.wants(core)) {
             let mut d = Array::stale(&[bond * cols]);
             let left = View::new(left.data(), rows, bond).t();
             gemm(ViewMut::new(d.data_mut(), bond, cols), 0.0, 1.0, left, g, Threads::All);
-            self.backward(right_node, d, sink);
+            self.backward(right_node, self.swapped(d, &(cut..range.end), true), sink);
         }
     }
 
