@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::TensorFault;
 use crate::gguf::GgufFault;
+use crate::llama2c::Llama2cFault;
 use crate::manifest::SavedFault;
 use crate::source::SourceError;
+use crate::tokenizer::PieceFault;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -103,7 +105,7 @@ pub enum Error {
 
     // Checkpoints.
     /// A folder without any checkpoint.
-    #[error("{}: no model.safetensors and no model.safetensors.index.json; point to a model folder", .path.display())]
+    #[error("{}: no model.safetensors, no model.safetensors.index.json and no file of llama2.c; point to a model folder", .path.display())]
     NoCheckpoint {
         /// The folder.
         path: PathBuf,
@@ -231,7 +233,7 @@ pub enum Error {
 
     // Tokenizers.
     /// A folder without a tokenizer.
-    #[error("{}: no tokenizer.json and no vocab.txt; copy one of them beside the checkpoint", .path.display())]
+    #[error("{}: no tokenizer.json, vocab.txt, vocab.json with merges.txt, tokenizer.model or tok*.bin; copy one of them beside the checkpoint", .path.display())]
     NoTokenizer {
         /// The folder.
         path: PathBuf,
@@ -281,6 +283,41 @@ pub enum Error {
         max_tokens: usize,
         /// Special tokens that are always added.
         special: usize,
+    },
+
+    /// A line of a file of merges that does not name two tokens.
+    #[error("{}: line {line} does not name two tokens; fetch the file again", .path.display())]
+    BadMerge {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// A vocabulary of scored pieces that does not hold together.
+    #[error("{}: {fault}; fetch the file again", .path.display())]
+    Pieces {
+        /// The vocabulary.
+        path: PathBuf,
+        /// The fault.
+        fault: PieceFault,
+    },
+
+    // llama2.c.
+    /// A fault in a llama2.c file.
+    #[error("{}: {fault}", .path.display())]
+    Llama2c {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        fault: Llama2cFault,
+    },
+    /// Two files of a folder that each could be the model.
+    #[error("{} and {} both look like models of llama2.c; keep one in the folder", .first.display(), .second.display())]
+    TwoModels {
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
     },
 
     // Saved trees.

@@ -1,6 +1,7 @@
 //! Model files of every kind, as plain structs: where models come from ([`source`]), checkpoints ([`checkpoint`]),
 //! architectures ([`config`]), text to tokens ([`tokenizer`]), how a sentence becomes one vector ([`pipeline`]), and
-//! the saved form of a rewritten tree ([`manifest`]). GGUF headers can be inspected ([`gguf`]).
+//! the saved form of a rewritten tree ([`manifest`]). GGUF headers can be inspected ([`gguf`]), files of llama2.c read
+//! ([`llama2c`]).
 //!
 //! Every foreign file is hostile input: lengths are checked before anything is allocated, limits are named constants,
 //! and each way of lying has its own [`Error`]. Whatever is written appears as a whole or not at all ([`atomic`]).
@@ -32,6 +33,7 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 pub mod gguf;
+pub mod llama2c;
 pub mod manifest;
 mod map;
 pub mod pipeline;

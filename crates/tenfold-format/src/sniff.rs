@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::checkpoint::{self, HEADER_LIMIT};
 use crate::error::{Error, Result};
-use crate::{gguf, manifest};
+use crate::{gguf, llama2c, manifest};
 
 /// Bytes that are looked at.
 const HEAD: u64 = 256;
@@ -23,6 +23,8 @@ pub enum FileKind {
     Model,
     /// A folder with a saved tree.
     Saved,
+    /// A file of llama2.c, or a folder with one.
+    Llama2c,
 }
 
 /// Says what `path` is.
@@ -37,6 +39,7 @@ pub fn kind(path: &Path) -> Result<FileKind> {
             () if has(manifest::FILE) => Ok(FileKind::Saved),
             () if has(checkpoint::FILE) || has(checkpoint::INDEX) => Ok(FileKind::Model),
             () if has("pytorch_model.bin") => Err(Error::Pickle { path: path.join("pytorch_model.bin") }),
+            () if llama2c::find(path)?.is_some() => Ok(FileKind::Llama2c),
             () => Err(Error::NoCheckpoint { path: path.to_owned() }),
         };
     }
@@ -44,6 +47,7 @@ pub fn kind(path: &Path) -> Result<FileKind> {
         Some(Head::Safetensors) => Ok(FileKind::Safetensors),
         Some(Head::Gguf) => Ok(FileKind::Gguf),
         Some(Head::Pickle) => Err(Error::Pickle { path: path.to_owned() }),
+        None if llama2c::looks_like(path)? => Ok(FileKind::Llama2c),
         None => Err(Error::UnknownFile { path: path.to_owned() }),
     }
 }

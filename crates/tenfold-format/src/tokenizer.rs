@@ -1,9 +1,14 @@
 //! Text to token ids, by the model's own tokenizer file.
 //!
 //! `tokenizer.json` is read by Hugging Face's library; where there is only a `vocab.txt`, BERT's word pieces are put
-//! together from it and `tokenizer_config.json`. Truncation and padding written into the file are ignored: the caller
+//! together from it and `tokenizer_config.json`; from `vocab.json` and `merges.txt` GPT-2's byte pairs, and from the
+//! vocabularies of SentencePiece and llama2.c byte pairs by score. Truncation and padding written into the file are ignored: the caller
 //! says how many tokens a text may have, and batches here are never padded.
 
+mod byte_level;
+mod llama2c;
+mod piece;
+mod sentencepiece;
 mod vocabulary;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +17,8 @@ use std::path::{Path, PathBuf};
 use tokenizers::utils::truncation::{TruncationParams, truncate_encodings};
 use tokenizers::{Encoding, PostProcessor, TruncationDirection, TruncationStrategy};
 
+pub use piece::PieceFault;
+
 use crate::error::{Error, Result};
 use crate::map;
 
@@ -19,6 +26,12 @@ use crate::map;
 pub const FILE: &str = "tokenizer.json";
 /// The word pieces of a BERT model, one a line.
 pub const VOCABULARY: &str = "vocab.txt";
+/// The byte pairs of GPT-2, with [`MERGES`].
+pub const PAIRS: &str = "vocab.json";
+/// The order in which byte pairs are joined.
+pub const MERGES: &str = "merges.txt";
+/// A SentencePiece model, by its usual name; `tok*.model` where that is missing.
+pub const PIECES: &str = "tokenizer.model";
 /// Settings beside either.
 pub const SETTINGS: &str = "tokenizer_config.json";
 
@@ -33,7 +46,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Opens the tokenizer of the model folder `dir`: `tokenizer.json`, else `vocab.txt`.
+    /// Opens the tokenizer of the model folder `dir`: the first of `tokenizer.json`, `vocab.txt`, `vocab.json` with
+    /// `merges.txt`, `tokenizer.model`, `tok*.bin`, `tok*.model`.
     ///
     /// # Errors
     /// [`Error::NoTokenizer`]; [`Error::BadTokenizer`], [`Error::MissingToken`] and so on for unusable files.
@@ -47,7 +61,27 @@ impl Tokenizer {
             let inner = vocabulary::open(&vocabulary, &dir.join(SETTINGS))?;
             return Ok(Tokenizer { inner, path: vocabulary });
         }
-        Err(Error::NoTokenizer { path: dir.to_owned() })
+        let (pairs, merges) = (dir.join(PAIRS), dir.join(MERGES));
+        if pairs.is_file() && merges.is_file() {
+            let inner = byte_level::open(&pairs, &merges)?;
+            return Ok(Tokenizer { inner, path: pairs });
+        }
+        let pieces = dir.join(PIECES);
+        let missing = || Error::NoTokenizer { path: dir.to_owned() };
+        let file = if pieces.is_file() { pieces } else { loose(dir)?.ok_or_else(missing)? };
+        let bytes = map::read(&file, "the vocabulary", TOKENIZER_LIMIT)?;
+        Tokenizer::from_pieces(&file, &bytes)
+    }
+
+    /// Reads the content of a SentencePiece model, or of a vocabulary of llama2.c where the name of `path` ends in
+    /// `.bin`; `path` stands for the file in errors.
+    ///
+    /// # Errors
+    /// [`Error::Pieces`], [`Error::BadTokenizer`].
+    pub fn from_pieces(path: &Path, bytes: &[u8]) -> Result<Tokenizer> {
+        let plain = path.extension().is_some_and(|ending| ending == "bin");
+        let inner = if plain { llama2c::build(path, bytes)? } else { sentencepiece::build(path, bytes)? };
+        Ok(Tokenizer { inner, path: path.to_owned() })
     }
 
     /// Reads the content of a `tokenizer.json`; `path` stands for the file in errors.
@@ -101,6 +135,14 @@ impl Tokenizer {
         Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
     }
 
+    /// The text of some ids; tokens with a meaning of their own are left out, and bytes that are no text become U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Tokenize`].
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        guard(|| self.inner.decode(ids, true)).map_err(|source| self.failed(4 * ids.len(), source))
+    }
+
     /// The number of ids, added tokens included.
     pub fn vocabulary_size(&self) -> usize {
         self.inner.get_vocab_size(true)
@@ -151,6 +193,19 @@ impl Tokenizer {
     fn failed(&self, bytes: usize, source: tokenizers::Error) -> Error {
         Error::Tokenize { path: self.path.clone(), bytes, source }
     }
+}
+
+/// The vocabulary of llama2.c or SentencePiece of a folder, by its name: `tok*.bin` before `tok*.model`.
+fn loose(dir: &Path) -> Result<Option<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(Error::read(dir))? {
+        let path = entry.map_err(Error::read(dir))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("tok") && (name.ends_with(".bin") || name.ends_with(".model")) {
+            found.push((name.ends_with(".model"), path));
+        }
+    }
+    Ok(found.into_iter().min().map(|(_, path)| path))
 }
 
 /// What a panic inside the tokenizer library said.

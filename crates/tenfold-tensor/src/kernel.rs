@@ -10,6 +10,7 @@ pub(crate) mod permute;
 pub(crate) mod reduce;
 pub(crate) mod small;
 pub(crate) mod softmax;
+pub(crate) mod turn;
 
 /// How a level multiplies and adds; a type, so that the choice is made at compile time.
 pub(crate) trait Fused: Copy {

@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tenfold_tensor::op::{Angles, Pairing};
 use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, cpu, op};
 
 // The same file as in the testkit; depending on that crate would tie this one to everything above it.
@@ -56,7 +57,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 22] = [
+const TABLE: [(&str, Cases); 26] = [
     ("linear", linear),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
@@ -68,7 +69,11 @@ const TABLE: [(&str, Cases); 22] = [
         case("", vec![array(1, &[n, 3]), array(2, &[3])], |v| op::scale_columns(&v[0], &v[1]))
     }),
     ("attention", attention),
+    ("attention_with_past", attention_with_past),
     ("layer_norm", layer_norm),
+    ("rms_norm", rms_norm),
+    ("rotary", rotary),
+    ("gated", gated),
     ("embedding", |n| {
         case("", vec![array(1, &[9, n])], move |v| op::embedding(&v[0], &ids(3, 20, 9)).unwrap())
     }),
@@ -140,12 +145,61 @@ fn attention(n: usize) -> Vec<Check> {
             op::attention(&v[0], &v[1], &v[2], &offsets(n), heads, causal)
         }));
     }
+    for (heads, shared, size, causal) in [(4, 2, 3, true), (3, 1, 5, false)] {
+        let (own, read) = ([offsets(n).tokens(), heads * size], [offsets(n).tokens(), shared * size]);
+        let leaves = vec![array(1, &own), array(2, &read), array(3, &read)];
+        all.extend(case(format!("{heads} heads on {shared}, causal {causal}"), leaves, move |v| {
+            op::attention(&v[0], &v[1], &v[2], &offsets(n), heads, causal)
+        }));
+    }
     let long = Offsets::from_lengths(&[n * 20]);
     let leaves = (1..4).map(|seed| array(seed, &[n * 20, 4])).collect();
     all.extend(case("long", leaves, move |v| {
         op::attention(&v[0], &v[1], &v[2], &long, 1, n == 7 || n == 31)
     }));
     all
+}
+
+fn attention_with_past(n: usize) -> Vec<Check> {
+    // Keys of n, 3, 1 and 200 tokens, with rows between them that nobody looks at; the last exceeds a block of rows.
+    let keys = vec![n + 4..2 * n + 4, 1..4, 0..1, 2 * n + 4..2 * n + 204];
+    let tokens = Offsets::from_lengths(&[n, 1, 0, 140]);
+    let mut all = Vec::new();
+    for (heads, shared, size) in [(2, 1, 3), (4, 2, 2)] {
+        let (own, read) = ([tokens.tokens(), heads * size], [2 * n + 210, shared * size]);
+        let leaves = vec![array(1, &own), array(2, &read), array(3, &read)];
+        let (keys, tokens) = (keys.clone(), tokens.clone());
+        all.extend(case(format!("{heads} heads on {shared}"), leaves, move |v| {
+            op::attention_with_past(&v[0], &v[1], &v[2], &tokens, &keys, heads)
+        }));
+    }
+    all
+}
+
+fn rms_norm(n: usize) -> Vec<Check> {
+    let leaves = vec![array(1, &[5, n]), array(3, &[n]), array(2, &[5, n])];
+    let mut all = case("with residual", leaves, |v| op::rms_norm(&v[0], Some(&v[2]), &v[1], 1e-1));
+    let plain = vec![away_from_zero(1, &[5, n]), array(3, &[n])];
+    all.extend(case("plain", plain, |v| op::rms_norm(&v[0], None, &v[1], 1e-1)));
+    all
+}
+
+fn rotary(n: usize) -> Vec<Check> {
+    let mut all = Vec::new();
+    for pairing in [Pairing::Halves, Pairing::Neighbors] {
+        let angles = Angles::new(&[0, 1, 2, 7, 300], 2 * n, 10_000.0);
+        all.extend(case(format!("{pairing:?}"), vec![array(1, &[5, 6 * n])], move |v| {
+            op::rotary(&v[0], &angles, pairing)
+        }));
+    }
+    all
+}
+
+fn gated(n: usize) -> Vec<Check> {
+    let leaves = || vec![away_from_zero(1, &[n, 3]), array(2, &[n, 3])];
+    let one = |act| case(format!("{act:?}"), leaves(), move |v| op::gated(&v[0], &v[1], act));
+    // The kink of ReLU is within reach of the steps along single coordinates.
+    Activation::ALL.into_iter().filter(|act| *act != Activation::Relu).flat_map(one).collect()
 }
 
 fn layer_norm(n: usize) -> Vec<Check> {
@@ -192,6 +246,8 @@ fn exported() -> Vec<String> {
         .lines()
         .filter_map(|line| line.strip_prefix("pub use ")?.strip_suffix(';')?.split_once("::"))
         .flat_map(|(_, names)| names.trim_matches(['{', '}']).split(',').map(|name| name.trim().to_owned()))
+        // Types begin with a capital.
+        .filter(|name| name.starts_with(|first: char| first.is_lowercase()))
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! Values of every op against plain loops in `f64`, at odd sizes and at every level; errors and edge shapes.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use tenfold_tensor::op::{Angles, Pairing};
 use tenfold_tensor::{Activation, Array, Error, Offsets, Var, cpu, op};
 
 const SIZES: [usize; 5] = [1, 7, 31, 33, 130];
@@ -84,7 +85,11 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 fn values_agree_with_plain_loops() {
     at_every_level(linear);
     at_every_level(attention);
+    at_every_level(grouped_attention);
     at_every_level(layer_norm);
+    at_every_level(rms_norm);
+    at_every_level(rotary);
+    at_every_level(gated);
     at_every_level(losses);
     at_every_level(rows);
     at_every_level(moves);
@@ -138,6 +143,81 @@ fn attention(n: usize) {
         }
         let name = format!("attention {lengths:?}, {heads} heads of {size}, causal {causal}");
         assert_close(&name, &op::attention(&q, &k, &v, &offsets, heads, causal), &want);
+    }
+}
+
+/// Heads that share keys equal heads with copies of them; tokens one at a time equal all at once.
+fn grouped_attention(n: usize) {
+    let offsets = Offsets::from_lengths(&[n, 2, 0]);
+    let (heads, shared, size) = (6, 2, 5);
+    let (own, read) = ([offsets.tokens(), heads * size], [offsets.tokens(), shared * size]);
+    let (q, k, v) = (constant(1, &own), constant(2, &read), constant(3, &read));
+    let copied = |x: &Var| {
+        let rows = x.value().data().chunks_exact(shared * size);
+        let row = |row: &[f32]| -> Vec<f32> {
+            row.chunks_exact(size).flat_map(|head| head.repeat(heads / shared)).collect()
+        };
+        Var::constant(Array::from_vec(rows.flat_map(row).collect(), &own))
+    };
+    let want = op::attention(&q, &copied(&k), &copied(&v), &offsets, heads, true);
+    let got = op::attention(&q, &k, &v, &offsets, heads, true);
+    assert_close("grouped attention", &got, &wide(&want));
+
+    for token in 0..n {
+        let query = Array::from_slice(&q.value().data()[token * own[1]..][..own[1]], &[1, own[1]]);
+        let (one, past) = (Offsets::from_lengths(&[1]), 0..token + 1);
+        let got = op::attention_with_past(&Var::constant(query), &k, &v, &one, &[past], heads);
+        assert_close("attention with past", &got, &wide(&want)[token * own[1]..][..own[1]]);
+    }
+}
+
+fn rms_norm(n: usize) {
+    let (x, r, gain) = (constant(1, &[9, n]), constant(2, &[9, n]), constant(3, &[n]));
+    let gs = wide(&gain);
+    for residual in [None, Some(&r)] {
+        let mut want = wide(&x);
+        if let Some(residual) = residual {
+            want.iter_mut().zip(wide(residual)).for_each(|(x, r)| *x += r);
+        }
+        for row in want.chunks_exact_mut(n) {
+            let square = row.iter().map(|x| x * x).sum::<f64>() / n as f64;
+            row.iter_mut().zip(&gs).for_each(|(x, g)| *x *= g / (square + 1e-3).sqrt());
+        }
+        assert_close("rms_norm", &op::rms_norm(&x, residual, &gain, 1e-3), &want);
+    }
+}
+
+fn rotary(n: usize) {
+    let (size, heads, positions) = (2 * n, 3, [0, 1, 5, 511]);
+    let x = constant(1, &[positions.len(), heads * size]);
+    let xs = wide(&x);
+    let angles = Angles::new(&positions, size, 500.0);
+    for pairing in [Pairing::Halves, Pairing::Neighbors] {
+        let mut want = vec![0.0; xs.len()];
+        for (row, position) in positions.iter().enumerate() {
+            for head in 0..heads {
+                for j in 0..n {
+                    let angle = f64::from(*position) * 500f64.powf(-2.0 * j as f64 / size as f64);
+                    let start = (row * heads + head) * size;
+                    let (a, b) = match pairing {
+                        Pairing::Halves => (start + j, start + j + n),
+                        Pairing::Neighbors => (start + 2 * j, start + 2 * j + 1),
+                    };
+                    want[a] = xs[a] * angle.cos() - xs[b] * angle.sin();
+                    want[b] = xs[a] * angle.sin() + xs[b] * angle.cos();
+                }
+            }
+        }
+        assert_close(&format!("rotary {pairing:?}"), &op::rotary(&x, &angles, pairing), &want);
+    }
+}
+
+fn gated(n: usize) {
+    let (gate, value) = (constant(1, &[n, 3]), constant(2, &[n, 3]));
+    for act in Activation::ALL {
+        let want: Vec<f64> =
+            wide(&gate).iter().zip(wide(&value)).map(|(g, v)| activate(*g, act) * v).collect();
+        assert_close(&format!("gated {act:?}"), &op::gated(&gate, &value, act), &want);
     }
 }
 

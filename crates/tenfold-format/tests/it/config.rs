@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tenfold_format::Error;
-use tenfold_format::config::{self, Activation, BertConfig, ModelConfig};
+use tenfold_format::config::{self, Activation, BertConfig, Gpt2Config, LlamaConfig, ModelConfig};
 
 use crate::mutate;
 
@@ -73,12 +73,88 @@ fn every_activation_is_known_by_its_name() {
 }
 
 #[test]
+fn decoders_are_read_and_written() {
+    let gpt2 = Gpt2Config { begin_token: None, end_tokens: Vec::new(), ..Gpt2Config::default() };
+    assert_eq!(parse(r#"{"model_type":"gpt2"}"#).unwrap(), ModelConfig::Gpt2(gpt2.clone()));
+    assert_eq!(parse(r#"{"architectures":["GPT2LMHeadModel"]}"#).unwrap(), ModelConfig::Gpt2(gpt2.clone()));
+    let gpt2 = Gpt2Config {
+        vocabulary: 100,
+        width: 24,
+        layers: 3,
+        heads: 4,
+        hidden: 50,
+        positions: 32,
+        tied: false,
+        begin_token: Some(3),
+        end_tokens: vec![4, 5],
+        ..gpt2
+    };
+    let llama = LlamaConfig {
+        vocabulary: 100,
+        width: 24,
+        layers: 3,
+        heads: 4,
+        key_heads: 2,
+        head_width: 8,
+        hidden: 50,
+        positions: 32,
+        rotary_base: 500.0,
+        tied: true,
+        begin_token: None,
+        end_tokens: vec![7],
+        ..LlamaConfig::default()
+    };
+    for config in [ModelConfig::Gpt2(gpt2), ModelConfig::Llama(llama.clone())] {
+        assert_eq!(parse(&config.hf_json().to_string()).unwrap(), config);
+    }
+    let mistral = ModelConfig::Llama(llama).hf_json().to_string().replace("\"llama\"", "\"mistral\"");
+    assert!(matches!(parse(&mistral).unwrap(), ModelConfig::Llama(_)));
+    let later = r#"{"model_type":"llama","rope_parameters":{"rope_type":"default","rope_theta":7.0}}"#;
+    assert!(matches!(parse(later).unwrap(), ModelConfig::Llama(LlamaConfig { rotary_base: 7.0, .. })));
+}
+
+#[test]
+fn settings_of_decoders_that_are_not_implemented_are_refused_by_name() {
+    for (model, field, value) in [
+        ("gpt2", "scale_attn_weights", "false"),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", "true"),
+        ("gpt2", "add_cross_attention", "true"),
+        ("gpt2", "activation_function", "\"mish\""),
+        ("llama", "rope_scaling", r#"{"type":"linear","factor":2.0}"#),
+        ("llama", "rope_parameters", r#"{"rope_type":"yarn"}"#),
+        ("llama", "partial_rotary_factor", "0.5"),
+        ("llama", "attention_bias", "true"),
+        ("llama", "mlp_bias", "true"),
+        ("mistral", "sliding_window", "1024"),
+    ] {
+        let refused = parse(&format!(r#"{{"model_type":"{model}","{field}":{value}}}"#));
+        assert!(matches!(refused, Err(Error::Unsupported { field: got, .. }) if got == field), "{field}");
+    }
+    for (model, field, value) in [
+        ("gpt2", "n_head", "5"),
+        ("gpt2", "n_positions", "0"),
+        ("gpt2", "eos_token_id", "50257"),
+        ("llama", "num_key_value_heads", "5"),
+        ("llama", "head_dim", "3"),
+        ("llama", "bos_token_id", "-1"),
+        ("llama", "rms_norm_eps", "-1.0"),
+        ("llama", "rope_theta", "0.0"),
+    ] {
+        let refused = parse(&format!(r#"{{"model_type":"{model}","{field}":{value}}}"#));
+        assert!(matches!(refused, Err(Error::OutOfRange { field: got, .. }) if got == field), "{field}");
+    }
+}
+
+#[test]
 fn an_unknown_model_is_named_with_the_known_ones() {
     let error = parse(r#"{"model_type":"t5"}"#).unwrap_err();
     assert!(
-        matches!(&error, Error::UnknownModel { model, known, .. } if model == "t5" && known[..] == ["bert"])
+        matches!(&error, Error::UnknownModel { model, known, .. } if model == "t5" && known[..] == ["bert", "gpt2", "llama", "mistral"])
     );
-    assert_eq!(error.to_string(), r#"config.json: model type "t5" is not known; known are: bert"#);
+    assert_eq!(
+        error.to_string(),
+        r#"config.json: model type "t5" is not known; known are: bert, gpt2, llama, mistral"#
+    );
     let class = parse(r#"{"architectures":["T5Model"]}"#);
     assert!(matches!(class, Err(Error::UnknownModel { model, .. }) if model == "T5Model"));
     assert!(matches!(parse("{}"), Err(Error::UnknownModel { .. })));

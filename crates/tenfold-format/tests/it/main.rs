@@ -10,8 +10,10 @@
 mod checkpoint;
 mod config;
 mod gguf;
+mod llama2c;
 mod manifest;
 mod mutate;
+mod piece;
 mod pipeline;
 mod server;
 mod shared;

@@ -19,3 +19,13 @@ pub(crate) fn files(name: &str) -> Option<Vec<PathBuf>> {
     files.sort();
     Some(files)
 }
+
+/// The folder of a shared model, or nothing (and a line that says so).
+pub(crate) fn model(name: &str) -> Option<PathBuf> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/models")).join(name);
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("not run on a real model: there is no shared/models/{name} beside the repository");
+    None
+}

@@ -1,4 +1,4 @@
-//! Layer normalization over blocks of rows.
+//! Layer and root-mean-square normalization over blocks of rows.
 
 use super::{Fused, LANES, fold, multiversion};
 
@@ -69,6 +69,68 @@ multiversion! {
             let (plain, along) = (plain * scale, along * scale);
             for (((o, &d), &g), &n) in dx[span].iter_mut().zip(dy).zip(gain).zip(normal.iter()) {
                 *o = factor * (F::mul_add(d, g, -plain) - n * along);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// out = h rstd gain with h = x (+ residual), rstd the reciprocal root mean square of every row, over rows as wide as
+    /// `gain`.
+    pub(crate) fn rms_forward<F>(
+        out: &mut [f32], rstd: &mut [f32], x: &[f32], residual: Option<&[f32]>, gain: &[f32], eps: f32,
+    ) {
+        let width = gain.len();
+        let scale = 1.0 / width as f32;
+        for (i, row) in out.chunks_exact_mut(width).enumerate() {
+            let span = i * width..(i + 1) * width;
+            match residual {
+                Some(residual) => {
+                    for ((o, &x), &r) in row.iter_mut().zip(&x[span.clone()]).zip(&residual[span]) {
+                        *o = x + r;
+                    }
+                }
+                None => row.copy_from_slice(&x[span]),
+            }
+            let factor = 1.0 / (squares_about::<F>(row, 0.0) * scale + eps).sqrt();
+            for (o, &g) in row.iter_mut().zip(gain) {
+                *o = *o * factor * g;
+            }
+            rstd[i] = factor;
+        }
+    }
+}
+
+multiversion! {
+    /// Gradients of a block of rows: `dx` gets the gradient of h = x (+ residual) when it is not empty, `dgain` is
+    /// added to.
+    pub(crate) fn rms_backward<F>(
+        dx: &mut [f32], dgain: &mut [f32], dy: &[f32], x: &[f32], residual: Option<&[f32]>, gain: &[f32],
+        rstd: &[f32], scratch: &mut [f32],
+    ) {
+        let width = gain.len();
+        let scale = 1.0 / width as f32;
+        for (i, dy) in dy.chunks_exact(width).enumerate() {
+            let span = i * width..(i + 1) * width;
+            let normal = &mut scratch[..width];
+            let factor = rstd[i];
+            for (n, &x) in normal.iter_mut().zip(&x[span.clone()]) {
+                *n = x * factor;
+            }
+            if let Some(residual) = residual {
+                for (n, &r) in normal.iter_mut().zip(&residual[span.clone()]) {
+                    *n = F::mul_add(r, factor, *n);
+                }
+            }
+            for ((&n, &d), dg) in normal.iter().zip(dy).zip(dgain.iter_mut()) {
+                *dg = F::mul_add(n, d, *dg);
+            }
+            if dx.is_empty() {
+                continue;
+            }
+            let along = inner_sums::<F>(dy, gain, normal).1 * scale;
+            for (((o, &d), &g), &n) in dx[span].iter_mut().zip(dy).zip(gain).zip(normal.iter()) {
+                *o = factor * F::mul_add(d, g, -n * along);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Attention of one head of one sequence.
 
-use crate::kernel::{LANES, reduce, small, softmax};
+use crate::kernel::{LANES, elementwise, reduce, small, softmax};
 use crate::par::Shared;
 use crate::pool::Buffer;
 use crate::product::{View, ViewMut};
@@ -13,6 +13,17 @@ pub(super) fn padded(tokens: usize) -> usize {
     tokens.next_multiple_of(LANES)
 }
 
+/// The largest task.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// T.
+    pub(super) tokens: usize,
+    /// Keys of a sequence.
+    pub(super) keys: usize,
+    /// Whether the weights of all tasks are kept.
+    pub(super) kept: bool,
+}
+
 /// Memory of one task after another.
 pub(super) struct Scratch {
     keys: Buffer,
@@ -22,38 +33,51 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// For the forward pass over heads of at most `tokens` x `size`.
-    pub(super) fn forward(tokens: usize, size: usize, all_kept: bool) -> Scratch {
-        let step = padded(tokens);
+    /// For the forward pass over heads of `size` columns.
+    pub(super) fn forward(size: usize, block: Block) -> Scratch {
+        let step = padded(block.keys);
         Scratch {
-            keys: Buffer::stale(size * step),
+            // A single row of queries meets the keys where they lie.
+            keys: Buffer::stale(if block.tokens > 1 || block.kept { size * step } else { 0 }),
             values: Buffer::stale(0),
-            scores: Buffer::stale(if all_kept { 0 } else { BLOCK.min(tokens) * step }),
+            scores: Buffer::stale(if block.kept { 0 } else { BLOCK.min(block.tokens) * step }),
             gradient: Buffer::stale(0),
         }
     }
 
     /// For the backward pass.
-    pub(super) fn backward(tokens: usize, size: usize, all_kept: bool) -> Scratch {
-        let step = padded(tokens);
+    pub(super) fn backward(size: usize, block: Block) -> Scratch {
+        let step = padded(block.keys);
         Scratch {
+            keys: Buffer::stale(if block.kept { 0 } else { size * step }),
             values: Buffer::stale(size * step),
-            gradient: Buffer::stale(BLOCK.min(tokens) * step),
-            ..Scratch::forward(tokens, if all_kept { 0 } else { size }, all_kept)
+            scores: Buffer::stale(if block.kept { 0 } else { BLOCK.min(block.tokens) * step }),
+            gradient: Buffer::stale(BLOCK.min(block.tokens) * step),
         }
     }
+}
+
+/// The columns of one head in a packed array.
+#[derive(Clone, Copy)]
+pub(super) struct Band {
+    /// First element.
+    pub(super) start: usize,
+    /// From token to token.
+    pub(super) step: usize,
 }
 
 /// One head of one sequence: a T x K matrix inside the rows of the packed arrays.
 pub(super) struct Head {
     /// T.
     pub(super) tokens: usize,
+    /// Keys, of which the last T are the tokens' own; T of them where nothing was kept from before.
+    pub(super) keys: usize,
     /// K.
     pub(super) size: usize,
-    /// D, the step from token to token.
-    pub(super) width: usize,
-    /// First element.
-    pub(super) start: usize,
+    /// In queries and results.
+    pub(super) own: Band,
+    /// In keys and values.
+    pub(super) read: Band,
     pub(super) causal: bool,
 }
 
@@ -68,7 +92,13 @@ impl Head {
         [q, k, v]: [&[f32]; 3],
         scratch: &mut Scratch,
     ) {
-        let step = padded(self.tokens);
+        if self.tokens == 0 {
+            return;
+        }
+        if self.tokens == 1 && kept.is_empty() {
+            return self.single(sums, out, [q, k, v], &mut scratch.scores[..self.keys]);
+        }
+        let step = padded(self.keys);
         let keys = self.transposed(k, &mut scratch.keys);
         let mut first = 0;
         while first < self.tokens {
@@ -86,16 +116,18 @@ impl Head {
                 row[end..].fill(0.0);
             }
             small::product(
-                self.rows_mut(out, first, rows),
+                band_mut(out, self.own, first, [rows, self.size]),
                 false,
                 View::strided(p, rows, seen, step, 1),
-                self.rows(v, 0, seen),
+                band(v, self.read, 0, [seen, self.size]),
             );
             first += rows;
         }
     }
 
-    /// Writes the wanted gradients of q, k and v of this head, from that of its result `y`.
+    /// Writes the wanted gradients of q, k and v of this head, from that of its result `y`; with `grow` those of k and v
+    /// are added to what another head left there.
+    #[expect(clippy::too_many_arguments, reason = "values and gradients of one op")]
     pub(super) fn backward(
         &self,
         kept: &[f32],
@@ -103,15 +135,19 @@ impl Head {
         [dy, y]: [&[f32]; 2],
         [q, k, v]: [&[f32]; 3],
         [dq, dk, dv]: &[Option<Shared<'_>>; 3],
+        grow: bool,
         scratch: &mut Scratch,
     ) {
-        let step = padded(self.tokens);
+        if self.tokens == 0 {
+            return;
+        }
+        let step = padded(self.keys);
         let keys: &[f32] = if kept.is_empty() { self.transposed(k, &mut scratch.keys) } else { &[] };
         let values = self.transposed(v, &mut scratch.values);
         // A later block adds to the rows of k and v that an earlier one wrote; with causal attention it sees more
         // rows, which are zeroed here because no block wrote them yet.
-        let add = self.causal && self.tokens > BLOCK;
-        if add {
+        let add = grow || (self.causal && self.tokens > BLOCK);
+        if add && !grow {
             dk.iter().chain(dv).for_each(|d| self.clear(d));
         }
         let mut first = 0;
@@ -133,7 +169,12 @@ impl Head {
             let add = add || first > 0;
             let weights = View::strided(p, rows, seen, step, 1);
             if let Some(dv) = dv {
-                small::product(self.rows_mut(dv, 0, seen), add, weights.t(), self.rows(dy, first, rows));
+                small::product(
+                    band_mut(dv, self.read, 0, [seen, self.size]),
+                    add,
+                    weights.t(),
+                    band(dy, self.own, first, [rows, self.size]),
+                );
             }
             if dq.is_none() && dk.is_none() {
                 first += rows;
@@ -144,21 +185,31 @@ impl Head {
             small::product(
                 ViewMut::strided(ds, rows, wide, step),
                 false,
-                self.rows(dy, first, rows),
+                band(dy, self.own, first, [rows, self.size]),
                 View::strided(values, self.size, wide, step, 1),
             );
             for (i, (ds, p)) in ds.chunks_exact_mut(step).zip(p.chunks_exact(step)).enumerate() {
                 // The sum of p dp over a row equals dy y, which is shorter.
-                let at = self.start + (first + i) * self.width;
+                let at = self.own.start + (first + i) * self.own.step;
                 let inner = reduce::dot(&dy[at..at + self.size], &y[at..at + self.size]);
                 softmax::softmax_backward(&mut ds[..seen], &p[..seen], inner, self.scale());
             }
             let ds = View::strided(ds, rows, seen, step, 1);
             if let Some(dq) = dq {
-                small::product(self.rows_mut(dq, first, rows), false, ds, self.rows(k, 0, seen));
+                small::product(
+                    band_mut(dq, self.own, first, [rows, self.size]),
+                    false,
+                    ds,
+                    band(k, self.read, 0, [seen, self.size]),
+                );
             }
             if let Some(dk) = dk {
-                small::product(self.rows_mut(dk, 0, seen), add, ds.t(), self.rows(q, first, rows));
+                small::product(
+                    band_mut(dk, self.read, 0, [seen, self.size]),
+                    add,
+                    ds.t(),
+                    band(q, self.own, first, [rows, self.size]),
+                );
             }
             first += rows;
         }
@@ -166,55 +217,71 @@ impl Head {
 
     /// Scores of a block of query rows against all keys that any of them sees, and zeros to the next whole vector.
     fn scores(&self, p: &mut [f32], first: usize, rows: usize, q: &[f32], keys: &[f32]) {
-        let step = padded(self.tokens);
+        let step = padded(self.keys);
         let wide = padded(self.seen(first + rows));
         small::product(
             ViewMut::strided(p, rows, wide, step),
             false,
-            self.rows(q, first, rows),
+            band(q, self.own, first, [rows, self.size]),
             View::strided(keys, self.size, wide, step, 1),
         );
     }
 
     /// Keys that the first `rows` query rows see.
     fn seen(&self, rows: usize) -> usize {
-        if self.causal { rows } else { self.tokens }
+        if self.causal { self.keys - self.tokens + rows } else { self.keys }
     }
 
     fn scale(&self) -> f32 {
         1.0 / (self.size as f32).sqrt()
     }
 
-    /// The head's matrix as K x T with padded rows.
+    /// The head's keys or values, transposed, with padded rows.
     fn transposed<'a>(&self, data: &[f32], out: &'a mut [f32]) -> &'a [f32] {
-        let step = padded(self.tokens);
+        let step = padded(self.keys);
         let out = &mut out[..self.size * step];
         if out.is_empty() {
             return out;
         }
         for (j, row) in out.chunks_exact_mut(step).enumerate() {
-            for (i, o) in row[..self.tokens].iter_mut().enumerate() {
-                *o = data[self.start + i * self.width + j];
+            for (i, o) in row[..self.keys].iter_mut().enumerate() {
+                *o = data[self.read.start + i * self.read.step + j];
             }
-            row[self.tokens..].fill(0.0);
+            row[self.keys..].fill(0.0);
         }
         out
     }
 
-    fn rows<'a>(&self, data: &'a [f32], first: usize, rows: usize) -> View<'a, f32> {
-        View::strided(&data[self.start + first * self.width..], rows, self.size, self.width, 1)
-    }
-
-    fn rows_mut<'a>(&self, data: &Shared<'a>, first: usize, rows: usize) -> ViewMut<'a, f32> {
-        // SAFETY: heads of different tasks are disjoint column bands of disjoint rows, and a task makes one view of
-        // an array at a time.
-        unsafe { data.matrix(self.start + first * self.width, rows, self.size, self.width) }
+    /// The forward pass of a single query row.
+    fn single(&self, sums: &mut [f32], out: &Shared<'_>, [q, k, v]: [&[f32]; 3], scores: &mut [f32]) {
+        let row = |at: usize| at..at + self.size;
+        let query = &q[row(self.own.start)];
+        for (j, score) in scores.iter_mut().enumerate() {
+            *score = reduce::dot(query, &k[row(self.read.start + j * self.read.step)]);
+        }
+        sums[0] = softmax::softmax(scores, self.scale());
+        // SAFETY: heads of different tasks are disjoint columns.
+        let out = unsafe { out.slice(self.own.start, self.size) };
+        out.fill(0.0);
+        for (j, &p) in scores.iter().enumerate() {
+            elementwise::add_scaled(out, &v[row(self.read.start + j * self.read.step)], p);
+        }
     }
 
     fn clear(&self, data: &Shared<'_>) {
-        for token in 0..self.tokens {
-            // SAFETY: as in `rows_mut`.
-            unsafe { data.slice(self.start + token * self.width, self.size) }.fill(0.0);
+        for key in 0..self.keys {
+            // SAFETY: as in `band_mut`.
+            unsafe { data.slice(self.read.start + key * self.read.step, self.size) }.fill(0.0);
         }
     }
+}
+
+/// Rows of a band from `first` on; the shape is rows x columns.
+fn band(data: &[f32], band: Band, first: usize, [rows, cols]: [usize; 2]) -> View<'_, f32> {
+    View::strided(&data[band.start + first * band.step..], rows, cols, band.step, 1)
+}
+
+fn band_mut<'a>(data: &Shared<'a>, band: Band, first: usize, [rows, cols]: [usize; 2]) -> ViewMut<'a, f32> {
+    // SAFETY: bands of different tasks are disjoint, and a task makes one view of an array at a time.
+    unsafe { data.matrix(band.start + first * band.step, rows, cols, band.step) }
 }
