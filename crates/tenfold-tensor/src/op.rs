@@ -33,7 +33,7 @@ pub use dropout::dropout;
 pub use embedding::embedding;
 pub use l2_normalize::l2_normalize;
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{linear, linear_in};
 pub use matmul::matmul;
 pub use mpo_rebuild::mpo_rebuild;
 pub use mse::mse;
