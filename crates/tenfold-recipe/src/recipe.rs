@@ -14,6 +14,7 @@ use tenfold_eval::task::{self as labeled, Task as LabeledTask};
 use tenfold_format::source::Source;
 use tenfold_method::{Info, Options};
 use tenfold_model::Model;
+use tenfold_tensor::Precision;
 use tenfold_train::Decay;
 use tenfold_weight::Selector;
 
@@ -107,6 +108,8 @@ pub struct Phase {
     pub schedule: Schedule,
     /// Dropout of hidden numbers.
     pub dropout: f64,
+    /// The precision of the products of linear maps, forward and backward; everything else is f32.
+    pub precision: Precision,
     /// Makes weights smaller on the way; the steps are then those of one round.
     pub squeeze: Option<Squeeze>,
     /// The largest norm of all gradients together; nothing: no limit.

@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use tenfold_tensor::product::{Threads, View, ViewMut, gemm};
-use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, op};
+use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 
 struct Bench {
     filter: String,
@@ -118,6 +118,28 @@ fn both(bench: &Bench, name: &str, flops: f64, bytes: f64, leaves: &[Array], f: 
     });
 }
 
+/// Whole linear maps in every precision, with the weight packed anew (a leaf that trains) or kept (a constant).
+fn linears(bench: &Bench) {
+    for (m, k, n) in [(32, 384, 384), (128, 384, 1536), (128, 768, 768), (4096, 384, 1536), (1024, 768, 3072)]
+    {
+        let flops = 2.0 * (m * k * n) as f64;
+        let bytes = 4.0 * (m * k + k * n + m * n) as f64;
+        let (x, w) = (Var::constant(values(&[m, k])), values(&[n, k]));
+        let kept = Var::constant(w.clone());
+        for precision in Precision::ALL {
+            bench.run(&format!("linear {precision} kept {m}x{k}x{n}"), flops, bytes, || {
+                drop(op::linear_in(precision, &x, &kept, None, Activation::Identity));
+            });
+            bench.run(&format!("linear {precision} step {m}x{k}x{n}"), 3.0 * flops, 3.0 * bytes, || {
+                let tape = Tape::new();
+                let (x, w) = (tape.leaf(x.value().clone()), tape.leaf(w.clone()));
+                let y = op::linear_in(precision, &x, &w, None, Activation::Identity);
+                drop(tape.backward(&op::sum(&y)));
+            });
+        }
+    }
+}
+
 fn main() {
     let cores: Vec<Array> = [[1, 4, 4, 16], [16, 4, 4, 64], [64, 3, 6, 64], [64, 4, 8, 16], [16, 4, 4, 1]]
         .iter()
@@ -125,6 +147,7 @@ fn main() {
         .collect();
     let bench = Bench { filter: std::env::args().nth(1).unwrap_or_default() };
     products(&bench);
+    linears(&bench);
     both(&bench, "mpo_rebuild 768x3072 bonds 64", 0.341e9, 9.4e6, &cores, op::mpo_rebuild);
     let n = 4096;
     let x = values(&[n, 1536]);

@@ -1,18 +1,24 @@
-//! Time of one training step of an encoder with this crate's ops; the peer is `bench/peers/torch_step.py`.
+//! Time of one training step, or of inference, of an encoder with this crate's ops; the peer is
+//! `bench/peers/torch_step.py`.
 //!
-//! What is measured: forward + backward + AdamW in `f32` over post-norm encoder blocks and a two-class head on the
-//! mean of every sequence; no embedding table, no dropout; median over the timed repetitions, after warm-up.
+//! What is measured: forward + backward + AdamW over post-norm encoder blocks and a two-class head on the mean of every
+//! sequence, or the forward pass alone without a tape; no embedding table, no dropout; median over the timed
+//! repetitions, after warm-up. Products in the precision asked for, all else in `f32`.
 //! Data: fixed pseudo-random activations; the time does not depend on the values.
 //! What would mislead you: another process on the machine, or a build without `--release`.
 //!
-//! usage: step [--repeat N] [--warmup N] [--only 6x384|12x768]; one line of JSON per model on stdout.
+//! `--lengths` names a file with the lengths of sentences, one a line: batches of as many tokens as the fixed ones are
+//! packed from them, longest sentences first.
+//!
+//! usage: step [--repeat N] [--warmup N] [--only 6x384|12x768] [--precision f32|bf16x3|bf16] [--infer BATCH]
+//! [--lengths FILE]; one line of JSON per model on stdout.
 #![allow(clippy::print_stdout, reason = "a bench reports by printing")]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use tenfold_tensor::optim::{AdamW, AdamWState};
-use tenfold_tensor::{Activation, Array, Error, Offsets, Tape, Var, cpu, op, pool};
+use tenfold_tensor::{Activation, Array, Error, Offsets, Precision, Tape, Var, cpu, op, pool};
 
 struct Model {
     name: &'static str,
@@ -53,11 +59,11 @@ impl Model {
         leaves
     }
 
-    fn loss(&self, leaves: &[Var], x: &Array, offsets: &Offsets) -> Result<Var, Error> {
+    fn logits(&self, precision: Precision, leaves: &[Var], x: &Array, offsets: &Offsets) -> Var {
         let mut x = Var::constant(x.clone());
         let (blocks, head) = leaves.split_at(self.layers * PER_BLOCK);
         for l in blocks.chunks_exact(PER_BLOCK) {
-            let linear = |x: &Var, i: usize, act| op::linear(x, &l[i], Some(&l[i + 1]), act);
+            let linear = |x: &Var, i: usize, act| op::linear_in(precision, x, &l[i], Some(&l[i + 1]), act);
             let identity = Activation::Identity;
             let (q, k, v) = (linear(&x, 0, identity), linear(&x, 2, identity), linear(&x, 4, identity));
             let a = op::attention(&q, &k, &v, offsets, self.heads, false);
@@ -70,14 +76,74 @@ impl Model {
             x = op::layer_norm(&y, Some(&x), &l[14], &l[15], 1e-5);
         }
         let pooled = op::segment_mean(&x, offsets);
-        let logits = op::linear(&pooled, &head[0], Some(&head[1]), Activation::Identity);
-        let targets: Vec<u32> = (0..self.batch as u32).map(|i| i % 2).collect();
-        op::cross_entropy(&logits, &targets)
+        op::linear_in(precision, &pooled, &head[0], Some(&head[1]), Activation::Identity)
     }
 
-    fn measure(&self, repeat: usize, warmup: usize) -> Result<(), Error> {
+    /// Batches of as many tokens as the fixed shape has, of sentences of these lengths, longest first.
+    fn batches(&self, lengths: &[usize]) -> Vec<Offsets> {
+        let budget = self.batch * self.tokens;
+        let mut sorted = lengths.to_vec();
+        sorted.sort_unstable_by(|a, b| b.cmp(a));
+        let mut batches: Vec<Vec<usize>> = vec![Vec::new()];
+        let mut held = 0;
+        for length in sorted {
+            if held + length > budget {
+                batches.push(Vec::new());
+                held = 0;
+            }
+            held += length;
+            if let Some(last) = batches.last_mut() {
+                last.push(length);
+            }
+        }
+        batches.iter().map(|batch| Offsets::from_lengths(batch)).collect()
+    }
+
+    fn infer(&self, options: &Options, batch: usize) {
+        let leaves: Vec<Var> = self.leaves().into_iter().map(Var::constant).collect();
+        let fixed = vec![Offsets::from_lengths(&vec![self.tokens; batch])];
+        let batches = options.lengths.as_deref().map_or(fixed, |lengths| self.batches(lengths));
+        let most = batches.iter().map(Offsets::tokens).max().unwrap_or(0);
+        let tokens: usize = batches.iter().map(Offsets::tokens).sum();
+        let x = random(&[most, self.width], 1.7, 5);
+        let inputs: Vec<Array> = batches
+            .iter()
+            .map(|batch| {
+                Array::from_slice(&x.data()[..batch.tokens() * self.width], &[batch.tokens(), self.width])
+            })
+            .collect();
+        let mut times = Vec::new();
+        for i in 0..options.warmup + options.repeat {
+            let start = Instant::now();
+            for (offsets, x) in batches.iter().zip(&inputs) {
+                drop(self.logits(options.precision, &leaves, x, offsets));
+            }
+            if i >= options.warmup {
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        let median = times[times.len() / 2];
+        println!(
+            "{{\"what\": \"inference\", \"engine\": \"tenfold\", \"model\": \"{}\", \"dtype\": \"{}\", \"threads\": {}, \
+             \"level\": \"{:?}\", \"lengths\": \"{}\", \"batch\": {batch}, \"repeat\": {}, \"tokens\": {tokens}, \
+             \"inference_ms\": {median:.3}, \"inference_min_ms\": {:.3}, \"tokens_per_second\": {:.0}}}",
+            self.name,
+            options.precision,
+            rayon::current_num_threads(),
+            cpu::active(),
+            if options.lengths.is_some() { "file" } else { "fixed" },
+            options.repeat,
+            times[0],
+            tokens as f64 / median * 1e3,
+        );
+    }
+
+    fn measure(&self, options: &Options) -> Result<(), Error> {
+        let &Options { repeat, warmup, precision, .. } = options;
         let offsets = Offsets::from_lengths(&vec![self.tokens; self.batch]);
         let x = random(&[self.batch * self.tokens, self.width], 1.7, 5);
+        let targets: Vec<u32> = (0..self.batch as u32).map(|i| i % 2).collect();
         let mut leaves = self.leaves();
         let mut states: Vec<AdamWState> = leaves.iter().map(|leaf| AdamWState::new(leaf.shape())).collect();
         let adam = AdamW::default();
@@ -87,7 +153,9 @@ impl Model {
             let t0 = Instant::now();
             let tape = Tape::new();
             let vars: Vec<Var> = leaves.drain(..).map(|leaf| tape.leaf(leaf)).collect();
-            let loss = self.loss(&vars, &x, &offsets)?;
+            let logits = self.logits(precision, &vars, &x, &offsets);
+            let loss = op::cross_entropy(&logits, &targets)?;
+            drop(logits);
             last = loss.value().item();
             let t1 = Instant::now();
             let mut gradients = tape.backward(&loss)?;
@@ -110,7 +178,7 @@ impl Model {
             }
         }
         let mut line = format!(
-            "{{\"what\": \"step\", \"engine\": \"tenfold\", \"model\": \"{}\", \"dtype\": \"f32\", \"threads\": {}, \
+            "{{\"what\": \"step\", \"engine\": \"tenfold\", \"model\": \"{}\", \"dtype\": \"{precision}\", \"threads\": {}, \
              \"level\": \"{:?}\", \"repeat\": {repeat}, \"loss\": {last}, \"peak_bytes\": {}",
             self.name,
             rayon::current_num_threads(),
@@ -144,23 +212,55 @@ fn random(shape: &[usize], bound: f32, seed: u64) -> Array {
     Array::from_vec(values, shape)
 }
 
-fn main() -> ExitCode {
-    let (mut repeat, mut warmup, mut only) = (9, 2, None);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(name) = arguments.next() {
-        let value = arguments.next().unwrap_or_default();
-        match (name.as_str(), value.parse::<usize>()) {
-            ("--repeat", Ok(n)) if n > 0 => repeat = n,
-            ("--warmup", Ok(n)) => warmup = n,
-            ("--only", _) => only = Some(value),
-            _ => {
-                println!("usage: step [--repeat N] [--warmup N] [--only 6x384|12x768]");
-                return ExitCode::from(2);
+/// What is measured, and how often.
+struct Options {
+    repeat: usize,
+    warmup: usize,
+    only: Option<String>,
+    precision: Precision,
+    infer: Option<usize>,
+    lengths: Option<Vec<usize>>,
+}
+
+impl Options {
+    fn read() -> Option<Options> {
+        let precision = Precision::F32;
+        let mut found = Options { repeat: 9, warmup: 2, only: None, precision, infer: None, lengths: None };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(name) = arguments.next() {
+            let value = arguments.next()?;
+            let count = value.parse::<usize>();
+            match name.as_str() {
+                "--repeat" => found.repeat = count.ok().filter(|n| *n > 0)?,
+                "--warmup" => found.warmup = count.ok()?,
+                "--only" => found.only = Some(value),
+                "--precision" => {
+                    found.precision = Precision::ALL.into_iter().find(|one| one.word() == value)?;
+                }
+                "--infer" => found.infer = Some(count.ok().filter(|n| *n > 0)?),
+                "--lengths" => {
+                    let text = std::fs::read_to_string(value).ok()?;
+                    found.lengths = text.lines().map(|line| line.parse().ok()).collect();
+                }
+                _ => return None,
             }
         }
+        Some(found)
     }
-    for model in MODELS.iter().filter(|model| only.as_deref().is_none_or(|name| name == model.name)) {
-        if let Err(error) = model.measure(repeat, warmup) {
+}
+
+fn main() -> ExitCode {
+    let Some(options) = Options::read() else {
+        println!(
+            "usage: step [--repeat N] [--warmup N] [--only 6x384|12x768] [--precision f32|bf16x3|bf16] \
+             [--infer BATCH] [--lengths FILE]"
+        );
+        return ExitCode::from(2);
+    };
+    for model in MODELS.iter().filter(|model| options.only.as_deref().is_none_or(|name| name == model.name)) {
+        if let Some(batch) = options.infer {
+            model.infer(&options, batch);
+        } else if let Err(error) = model.measure(&options) {
             println!("{error}");
             return ExitCode::from(2);
         }

@@ -1,25 +1,39 @@
 //! The array: a contiguous row-major block of `f32` with a shape.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::kernel::elementwise;
 use crate::par;
 use crate::pool::Buffer;
+use crate::product::Panels;
 
 /// A contiguous row-major array of `f32`. Cloning and reshaping share the storage; writing copies it first when it
 /// is shared, so no two arrays ever see each other's writes.
 #[derive(Clone)]
 pub struct Array {
-    storage: Arc<Buffer>,
+    storage: Arc<Storage>,
     shape: Vec<usize>,
+}
+
+/// The elements, and what products have packed of them. Whoever writes the elements drops the packed copies, so none
+/// can be stale.
+struct Storage {
+    elements: Buffer,
+    packed: Mutex<Vec<Arc<Panels>>>,
+}
+
+impl Storage {
+    fn new(elements: Buffer) -> Arc<Storage> {
+        Arc::new(Storage { elements, packed: Mutex::new(Vec::new()) })
+    }
 }
 
 impl Array {
     /// An array with unspecified contents, for kernels that overwrite every element.
     pub(crate) fn stale(shape: &[usize]) -> Array {
         let len = shape.iter().product();
-        Array { storage: Arc::new(Buffer::stale(len)), shape: shape.to_vec() }
+        Array { storage: Storage::new(Buffer::stale(len)), shape: shape.to_vec() }
     }
 
     /// An array of zeros.
@@ -71,7 +85,7 @@ impl Array {
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.storage.len()
+        self.storage.elements.len()
     }
 
     /// Whether there are no elements.
@@ -91,22 +105,43 @@ impl Array {
 
     /// The elements in row-major order.
     pub fn data(&self) -> &[f32] {
-        &self.storage
+        &self.storage.elements
     }
 
     /// The elements for writing; copies the storage first when another array shares it.
     pub fn data_mut(&mut self) -> &mut [f32] {
         if Arc::get_mut(&mut self.storage).is_none() {
-            let mut copy = Buffer::stale(self.storage.len());
+            let mut copy = Buffer::stale(self.len());
+            let source = self.data();
             par::chunks_mut(&mut copy, par::GRAIN, |start, chunk| {
-                chunk.copy_from_slice(&self.storage[start..start + chunk.len()]);
+                chunk.copy_from_slice(&source[start..start + chunk.len()]);
             });
-            self.storage = Arc::new(copy);
+            self.storage = Storage::new(copy);
         }
         match Arc::get_mut(&mut self.storage) {
-            Some(buffer) => buffer,
+            Some(storage) => {
+                storage.packed.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+                &mut storage.elements
+            }
             None => unreachable!("the storage was made unique above"),
         }
+    }
+
+    /// The packed copy for which `fits` holds, made by `pack` where there is none. It is kept until the elements are
+    /// written.
+    pub(crate) fn packed(
+        &self,
+        fits: impl Fn(&Panels) -> bool,
+        pack: impl FnOnce() -> Panels,
+    ) -> Arc<Panels> {
+        // Held while packing, so that two products at a time pack once. A list is whole after every push.
+        let mut packed = self.storage.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = packed.iter().find(|known| fits(known)) {
+            return Arc::clone(known);
+        }
+        let fresh = Arc::new(pack());
+        packed.push(Arc::clone(&fresh));
+        fresh
     }
 
     /// Whether no other array shares the storage, so that writing copies nothing.
@@ -136,7 +171,7 @@ impl Array {
     #[track_caller]
     pub fn item(&self) -> f32 {
         assert_eq!(self.len(), 1, "item of an array of shape {:?}", self.shape);
-        self.storage[0]
+        self.data()[0]
     }
 
     /// Whether no element is infinite or NaN.

@@ -11,11 +11,13 @@ pub enum Level {
     Avx2,
     /// AVX-512 F, BW, DQ, VL, 16 floats wide (x86-64-v4).
     Avx512,
+    /// The same with dot products of pairs of bf16 numbers.
+    Avx512Bf16,
 }
 
 impl Level {
     /// Every level, lowest first.
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 4] = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16];
 
     fn from_code(code: u8) -> Option<Level> {
         Level::ALL.into_iter().find(|&level| level as u8 + 1 == code)
@@ -43,10 +45,11 @@ fn detect() -> Level {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl");
-    match (avx2, avx512) {
-        (true, true) => Level::Avx512,
-        (true, false) => Level::Avx2,
-        (false, _) => Level::Portable,
+    match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
+        (true, true, true) => Level::Avx512Bf16,
+        (true, true, false) => Level::Avx512,
+        (true, false, _) => Level::Avx2,
+        (false, ..) => Level::Portable,
     }
 }
 

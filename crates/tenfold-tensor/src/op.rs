@@ -38,7 +38,7 @@ pub use embedding::embedding;
 pub use gated::gated;
 pub use l2_normalize::l2_normalize;
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{linear, linear_in};
 pub use matmul::matmul;
 pub use mpo_rebuild::mpo_rebuild;
 pub use mpo_rows::mpo_rows;

@@ -1,7 +1,26 @@
-//! Matrix products: `f32` and `f64`, any strides, one function. The arithmetic is the `gemm` crate's, which picks
-//! its kernels (SSE2, AVX2, AVX-512) at run time; its results do not depend on the number of threads.
+//! Matrix products: `f32` and `f64`, any strides. The arithmetic of [`gemm`] is the crate's of that name, which picks
+//! its kernels (SSE2, AVX2, AVX-512) at run time. Products of linear maps go through [`multiply`] and [`weighted`],
+//! the one place that picks precision and kernel: bf16, and `f32` with a kept packed weight and few rows, run on
+//! blocks of this module. No result depends on the number of threads.
 
+mod blocked;
+mod pack;
+mod round;
+mod tile;
+
+pub(crate) use blocked::Finish;
+pub(crate) use pack::Panels;
+
+use crate::{Array, Precision};
 use gemm::Parallelism;
+use pack::Part;
+use std::sync::Arc;
+
+/// Multiplications below which a product stays on the calling thread: handing work over takes microseconds.
+const SMALL: usize = 1 << 20;
+/// Rows up to which an `f32` product takes a kept packed weight: with more of them, packing it again costs nothing
+/// beside the product.
+const FEW_ROWS: usize = 512;
 
 /// The element types a product exists for.
 pub trait Element: Copy + Send + Sync + 'static + private::Sealed {
@@ -111,6 +130,11 @@ impl<'a, T> ViewMut<'a, T> {
         ViewMut { start: data.as_mut_ptr(), rows, cols, row_step, life: std::marker::PhantomData }
     }
 
+    /// The same matrix for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> ViewMut<'_, T> {
+        ViewMut { life: std::marker::PhantomData, ..*self }
+    }
+
     /// A matrix from a pointer, for disjoint strided parts of one array.
     ///
     /// # Safety
@@ -155,16 +179,7 @@ pub fn gemm<T: Element + PartialEq>(
     rhs: View<'_, T>,
     threads: Threads,
 ) {
-    assert!(
-        dst.rows == lhs.rows && dst.cols == rhs.cols && lhs.cols == rhs.rows,
-        "product of {} x {} and {} x {} into {} x {}",
-        lhs.rows,
-        lhs.cols,
-        rhs.rows,
-        rhs.cols,
-        dst.rows,
-        dst.cols
-    );
+    assert_fits(&dst, lhs, rhs);
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All if rayon::current_num_threads() == 1 => Parallelism::None,
@@ -198,61 +213,124 @@ pub fn gemm<T: Element + PartialEq>(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// dst (+)= lhs rhs in a precision.
+///
+/// # Shapes
+/// As for [`gemm`].
+///
+/// # Panics
+/// When the shapes do not fit together.
+#[track_caller]
+pub(crate) fn multiply(
+    precision: Precision,
+    dst: ViewMut<'_, f32>,
+    add: bool,
+    lhs: View<'_, f32>,
+    rhs: View<'_, f32>,
+) {
+    if precision == Precision::F32 {
+        return gemm(dst, f32::from(u8::from(add)), 1.0, lhs, rhs, Threads::All);
+    }
+    assert_fits(&dst, lhs, rhs);
+    let threads = splits(lhs, rhs.cols);
+    split(precision, dst, add, lhs, threads, None, |part| Arc::new(pack::panels(rhs, part, threads)));
+}
 
-    fn naive(m: usize, k: usize, n: usize, a: &[f64], b: &[f64]) -> Vec<f64> {
-        let mut c = vec![0.0; m * n];
-        for i in 0..m {
-            for j in 0..n {
-                c[i * n + j] = (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
-            }
-        }
-        c
+/// dst (+)= x w^T, or x w, in a precision; w is a weight, O x I. With `keep` its packed copy stays with it until it
+/// changes. Returns whether `finish` was applied to the result, which happens only where that is cheaper than a pass
+/// of its own.
+///
+/// # Panics
+/// When the shapes do not fit together.
+#[track_caller]
+pub(crate) fn weighted(
+    precision: Precision,
+    dst: ViewMut<'_, f32>,
+    add: bool,
+    x: View<'_, f32>,
+    w: &Weight<'_>,
+    finish: Option<Finish<'_>>,
+) -> bool {
+    let rhs = w.view();
+    if precision == Precision::F32 && (!w.keep || x.rows > FEW_ROWS) {
+        gemm(dst, f32::from(u8::from(add)), 1.0, x, rhs, Threads::All);
+        return false;
+    }
+    assert_fits(&dst, x, rhs);
+    let threads = splits(x, rhs.cols);
+    split(precision, dst, add, x, threads, finish, |part| w.panels(part, threads));
+    true
+}
+
+/// A weight as the right operand of a product.
+pub(crate) struct Weight<'a> {
+    /// O x I.
+    pub(crate) value: &'a Array,
+    /// Whether its transpose is meant.
+    pub(crate) transposed: bool,
+    /// Whether packed copies are kept with it: for weights that are used again before they change.
+    pub(crate) keep: bool,
+}
+
+impl Weight<'_> {
+    fn view(&self) -> View<'_, f32> {
+        let view = View::new(self.value.data(), self.value.height(), self.value.width());
+        if self.transposed { view.t() } else { view }
     }
 
-    #[test]
-    fn odd_sizes_and_transposes_agree_with_sums() {
-        for (m, k, n) in [(1, 1, 1), (7, 31, 33), (33, 1, 7), (1, 33, 31), (65, 64, 63), (5, 0, 4)] {
-            let a: Vec<f64> = (0..m * k).map(|i| ((i * 37 % 19) as f64) - 9.0).collect();
-            let b: Vec<f64> = (0..k * n).map(|i| ((i * 53 % 23) as f64) - 11.0).collect();
-            let expected = naive(m, k, n, &a, &b);
-            let mut c = vec![f64::NAN; m * n];
-            gemm(
-                ViewMut::new(&mut c, m, n),
-                0.0,
-                1.0,
-                View::new(&a, m, k),
-                View::new(&b, k, n),
-                Threads::All,
-            );
-            assert_eq!(c, expected, "{m} {k} {n}");
-            let mut bt = vec![0.0f32; k * n];
-            for l in 0..k {
-                for j in 0..n {
-                    bt[j * k + l] = b[l * n + j] as f32;
-                }
-            }
-            let a32: Vec<f32> = a.iter().map(|&x| x as f32).collect();
-            let mut c32 = vec![1.0f32; m * n];
-            gemm(
-                ViewMut::new(&mut c32, m, n),
-                1.0,
-                2.0,
-                View::new(&a32, m, k),
-                View::new(&bt, n, k).t(),
-                Threads::One,
-            );
-            for (&got, &want) in c32.iter().zip(&expected) {
-                assert_eq!(f64::from(got), 1.0 + 2.0 * want, "{m} {k} {n}");
-            }
+    fn panels(&self, part: Part, threads: bool) -> Arc<Panels> {
+        let view = self.view();
+        let pack = || pack::panels(view, part, threads);
+        if self.keep {
+            self.value.packed(|known| known.is_of(view, part, self.transposed), || pack().of(self.transposed))
+        } else {
+            Arc::new(pack())
         }
-    }
-
-    #[test]
-    #[should_panic(expected = "does not fit")]
-    fn a_view_past_its_slice_panics() {
-        let _ = View::new(&[0.0f32; 5], 2, 3);
     }
 }
+
+/// The products that a precision consists of, smallest first.
+fn split(
+    precision: Precision,
+    mut dst: ViewMut<'_, f32>,
+    add: bool,
+    lhs: View<'_, f32>,
+    threads: bool,
+    finish: Option<Finish<'_>>,
+    panels: impl Fn(Part) -> Arc<Panels>,
+) {
+    let mut run = |add, left, right, finish| {
+        let left = pack::rows(lhs, left, threads);
+        blocked::multiply(dst.reborrow(), add, &left, &panels(right), threads, finish);
+    };
+    match precision {
+        Precision::F32 => run(add, Part::Whole, Part::Whole, finish),
+        Precision::Bf16 => run(add, Part::High, Part::High, finish),
+        Precision::Bf16x3 => {
+            run(add, Part::Low, Part::High, None);
+            run(true, Part::High, Part::Low, None);
+            run(true, Part::High, Part::High, finish);
+        }
+    }
+}
+
+fn splits(lhs: View<'_, f32>, cols: usize) -> bool {
+    rayon::current_num_threads() > 1 && lhs.rows * lhs.cols * cols > SMALL
+}
+
+#[track_caller]
+fn assert_fits<T>(dst: &ViewMut<'_, T>, lhs: View<'_, T>, rhs: View<'_, T>) {
+    assert!(
+        dst.rows == lhs.rows && dst.cols == rhs.cols && lhs.cols == rhs.rows,
+        "product of {} x {} and {} x {} into {} x {}",
+        lhs.rows,
+        lhs.cols,
+        rhs.rows,
+        rhs.cols,
+        dst.rows,
+        dst.cols
+    );
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tenfold_tensor::op::{Angles, Pairing};
-use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, cpu, op};
+use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, cpu, op};
 
 // The same file as in the testkit; depending on that crate would tie this one to everything above it.
 #[path = "../../tenfold-testkit/src/gradient.rs"]
@@ -57,8 +57,9 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 26] = [
+const TABLE: [(&str, Cases); 27] = [
     ("linear", linear),
+    ("linear_in", linear_in),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
     ("add", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::add(&v[0], &v[1]))),
@@ -97,6 +98,18 @@ const TABLE: [(&str, Cases); 26] = [
     ("sum", |n| case("", vec![array(1, &[n, n])], |v| op::sum(&v[0]))),
     ("dropout", |n| case("", vec![array(1, &[n, n])], |v| op::dropout(&v[0], 0.3, 42))),
 ];
+
+/// Rounding to bf16 is a staircase that finite differences cannot climb; that precision is compared with sums over
+/// rounded operands beside the products.
+fn linear_in(n: usize) -> Vec<Check> {
+    let leaves = || vec![array(1, &[n, 5]), array(2, &[n + 1, 5]), array(3, &[n + 1])];
+    let check = |precision: Precision| {
+        case(format!("{precision}"), leaves(), move |v| {
+            op::linear_in(precision, &v[0], &v[1], Some(&v[2]), Activation::Gelu)
+        })
+    };
+    [Precision::F32, Precision::Bf16x3].into_iter().flat_map(check).collect()
+}
 
 fn linear(n: usize) -> Vec<Check> {
     let mut all = Vec::new();

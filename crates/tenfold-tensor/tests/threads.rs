@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use tenfold_tensor::optim::{AdamW, AdamWState, global_norm};
-use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, op};
+use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 
 fn array(seed: usize, shape: &[usize]) -> Array {
     let len = shape.iter().product();
@@ -41,7 +41,10 @@ fn step() -> Vec<Vec<u32>> {
     let rebuilt = op::mpo_rebuild(&leaves[8..11]); // 256 x 96
     let rows: Vec<u32> = ids.iter().map(|id| id % 256).collect();
     let x = op::add(&x, &op::mpo_rows(&leaves[8..11], 1, &rows).unwrap());
+    let low = op::linear_in(Precision::Bf16, &x, &rebuilt, None, Activation::Tanh);
+    let split = op::linear_in(Precision::Bf16x3, &x, &rebuilt, None, Activation::Tanh);
     let z = op::linear(&x, &rebuilt, Some(&leaves[11]), Activation::Silu);
+    let z = op::add(&z, &op::add(&low, &split));
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);
     let loss = op::add(
         &op::add(
@@ -87,7 +90,9 @@ fn recording_does_not_change_values() {
     let run = |x: Var, w: Var, b: Var, gain: Var| {
         let mut all = Vec::new();
         for act in Activation::ALL {
-            all.push(bits(op::linear(&x, &w, Some(&b), act).value()));
+            for precision in [Precision::Bf16x3, Precision::Bf16] {
+                all.push(bits(op::linear_in(precision, &x, &w, Some(&b), act).value()));
+            }
         }
         all.push(bits(op::attention(&x, &x, &x, &offsets, 2, true).value()));
         all.push(bits(op::layer_norm(&x, Some(&x), &gain, &gain, 1e-5).value()));
@@ -98,4 +103,16 @@ fn recording_does_not_change_values() {
     });
     let tape = Tape::new();
     assert_eq!(constants, run(tape.leaf(x), tape.leaf(w), tape.leaf(b), tape.leaf(gain)));
+}
+
+#[test]
+fn kept_weights_and_few_rows_change_no_more_than_rounding_does() {
+    let (x, w) = (array(1, &[40, 333]), array(2, &[97, 333]));
+    let tape = Tape::new();
+    for act in Activation::ALL {
+        let kept = op::linear(&Var::constant(x.clone()), &Var::constant(w.clone()), None, act);
+        let recorded = op::linear(&tape.leaf(x.clone()), &tape.leaf(w.clone()), None, act);
+        let pairs = kept.value().data().iter().zip(recorded.value().data());
+        assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() <= 1e-4), "{act:?}");
+    }
 }

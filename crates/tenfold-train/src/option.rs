@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::schedule::Schedule;
 use std::path::PathBuf;
+use tenfold_tensor::Precision;
 use tenfold_tensor::optim::AdamW;
 use tenfold_weight::{LeafInfo, Selector};
 
@@ -28,6 +29,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// The largest global norm of the gradient; longer ones are scaled down to it.
     pub clip: Option<f64>,
+    /// The precision of the products of linear maps, forward and backward.
+    pub precision: Precision,
     /// Where and how often to write checkpoints.
     pub checkpoint: Option<CheckpointOptions>,
     /// A hash of everything that determines the run; a checkpoint with another one is refused.
@@ -46,6 +49,7 @@ impl TrainOptions {
             dropout: 0.0,
             seed: 0,
             clip: None,
+            precision: Precision::F32,
             checkpoint: None,
             run_id: String::new(),
         }

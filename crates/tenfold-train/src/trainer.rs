@@ -221,7 +221,9 @@ impl<'s> Trainer<'s> {
     fn step<O: Objective + ?Sized>(&mut self, objective: &O, step: u64) -> Result<Stepped, Error> {
         self.decide(step);
         let masks = Random::labelled(self.options.seed, &[MASKS, step]).bits();
-        let scope = Scope::train(&self.tree, &self.trains).dropping(self.options.dropout as f32, masks);
+        let scope = Scope::train(&self.tree, &self.trains)
+            .computing(self.options.precision)
+            .dropping(self.options.dropout as f32, masks);
         let computed = objective.loss(&scope, step);
         let loss = computed.map_err(|source| Error::Objective { step, source: Box::new(source) })?;
         if loss.value().len() != 1 {

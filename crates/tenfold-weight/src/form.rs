@@ -24,7 +24,7 @@ use crate::role::Role;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
 use tenfold_linalg::MpoShape;
-use tenfold_tensor::{Activation, Array, Var};
+use tenfold_tensor::{Activation, Array, Var, op};
 
 /// A stored array and what it is for.
 #[derive(Clone, Debug)]
@@ -94,6 +94,11 @@ impl<'a> Call<'a> {
     /// The product alone.
     pub(crate) fn plain(x: &'a Var) -> Self {
         Self { x, bias: None, activation: Activation::Identity }
+    }
+
+    /// The product with the matrix w, O x I, in the precision of the scope.
+    fn multiply(&self, cx: &Scope<'_>, w: &Var) -> Var {
+        op::linear_in(cx.precision(), self.x, w, self.bias, self.activation)
     }
 }
 

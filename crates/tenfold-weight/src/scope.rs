@@ -9,7 +9,7 @@ use crate::tree::Tree;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use tenfold_tensor::random::Random;
-use tenfold_tensor::{Activation, Array, Tape, Var, op};
+use tenfold_tensor::{Activation, Array, Precision, Tape, Var, op};
 
 /// Sees what goes into weights: the source of activation evidence.
 pub trait Observer {
@@ -37,6 +37,7 @@ pub struct Scope<'t> {
     training: Option<Training<'t>>,
     observer: Option<&'t dyn Observer>,
     contraction: Contraction,
+    precision: Precision,
     built: RefCell<BTreeMap<Address, Var>>,
 }
 
@@ -61,6 +62,7 @@ impl<'t> Scope<'t> {
             training: None,
             observer: None,
             contraction: Contraction::Auto,
+            precision: Precision::F32,
             built: RefCell::default(),
         }
     }
@@ -96,6 +98,16 @@ impl<'t> Scope<'t> {
     /// The same scope, with MPOs applied in the way given.
     pub fn contracting(self, contraction: Contraction) -> Self {
         Self { contraction, ..self }
+    }
+
+    /// The same scope, with the products of linear maps and of their gradients in this precision.
+    pub fn computing(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The precision of the products of linear maps.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The tree in use.

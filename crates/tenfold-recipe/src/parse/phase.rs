@@ -6,6 +6,7 @@ use crate::default;
 use crate::place::Located;
 use crate::recipe::{Group, Objective, Optimizer, Phase, Schedule, Squeeze};
 use tenfold_eval::task;
+use tenfold_tensor::Precision;
 use tenfold_train::Decay;
 use tenfold_weight::Selector;
 
@@ -47,6 +48,9 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     let usual =
         if matches!(kind, Some(Kind::Task)) { default::TASK_DROPOUT } else { default::DISTILL_DROPOUT };
     let dropout = table.number("dropout", "a number from 0 to below 1", |x| (0.0..1.0).contains(&x), usual);
+    let words = Precision::ALL.map(|one| (one.word(), one));
+    let precision =
+        table.get("precision").and_then(|entry| table.word("precision", "precision", entry, &words));
     // Only a task has a score to watch.
     let squeeze = if matches!(kind, Some(Kind::Distill)) { None } else { squeeze(table) };
     let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
@@ -62,6 +66,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         objective: objective?,
         steps: steps?,
         dropout,
+        precision: precision.unwrap_or_default(),
         squeeze,
         train: train?,
         optimizer,

@@ -29,6 +29,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_first(self, to: *mut f32, count: usize);
     /// self b + c.
     fn mul_add(self, b: Self, c: Self) -> Self;
+    /// The lower halves of all lanes, as the upper halves of numbers: lanes hold pairs of bf16.
+    fn low_halves(self) -> Self;
+    /// The upper halves of all lanes, the lower ones cleared.
+    fn high_halves(self) -> Self;
 }
 
 multiversion! {
@@ -174,6 +178,14 @@ impl Vector for [f32; 4] {
     fn mul_add(self, b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
         [self[0] * b[0] + c[0], self[1] * b[1] + c[1], self[2] * b[2] + c[2], self[3] * b[3] + c[3]]
     }
+    #[inline(always)]
+    fn low_halves(self) -> [f32; 4] {
+        self.map(|x| f32::from_bits(x.to_bits() << 16))
+    }
+    #[inline(always)]
+    fn high_halves(self) -> [f32; 4] {
+        self.map(|x| f32::from_bits(x.to_bits() & 0xffff_0000))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -182,9 +194,11 @@ mod x86 {
     //! which runs only where the machine reported them.
 
     use std::arch::x86_64::{
-        __m256, __m256i, __m512, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_maskload_ps,
-        _mm256_maskstore_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_storeu_ps,
-        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_ps,
+        __m256, __m256i, __m512, _mm256_and_si256, _mm256_castps_si256, _mm256_castsi256_ps,
+        _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_maskload_ps, _mm256_maskstore_ps,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_slli_epi32, _mm256_storeu_ps,
+        _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32,
         _mm512_storeu_ps,
     };
 
@@ -193,7 +207,7 @@ mod x86 {
     macro_rules! register {
         (
             $type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $mul_add:ident,
-            $load_first:expr, $store_first:expr
+            $load_first:expr, $store_first:expr, $low:expr, $high:expr
         ) => {
             impl Vector for $type {
                 const LANES: usize = $lanes;
@@ -227,6 +241,16 @@ mod x86 {
                     // SAFETY: the level has the instruction.
                     unsafe { $mul_add(self, b, c) }
                 }
+                #[inline(always)]
+                fn low_halves(self) -> $type {
+                    // SAFETY: the level has the instructions.
+                    unsafe { $low(self) }
+                }
+                #[inline(always)]
+                fn high_halves(self) -> $type {
+                    // SAFETY: the level has the instructions.
+                    unsafe { $high(self) }
+                }
             }
         };
     }
@@ -238,7 +262,9 @@ mod x86 {
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         |from, count| _mm256_maskload_ps(from, mask8(count)),
-        |to, x, count| _mm256_maskstore_ps(to, mask8(count), x)
+        |to, x, count| _mm256_maskstore_ps(to, mask8(count), x),
+        |x| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(x))),
+        |x| _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(HIGH)))
     );
     register!(
         __m512,
@@ -248,8 +274,12 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         |from, count| _mm512_maskz_loadu_ps(mask16(count), from),
-        |to, x, count| _mm512_mask_storeu_ps(to, mask16(count), x)
+        |to, x, count| _mm512_mask_storeu_ps(to, mask16(count), x),
+        |x| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(x))),
+        |x| _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(HIGH)))
     );
+    /// The upper half of a lane.
+    const HIGH: i32 = 0xffff_0000_u32 as i32;
 
     /// All bits of the first `count` lanes.
     #[inline(always)]

@@ -64,6 +64,16 @@ pub(super) fn finish(
     (z, None)
 }
 
+/// Adds the bias to a piece of a row from column `first` on and applies the activation.
+pub(super) fn finish_piece(piece: &mut [f32], first: usize, bias: Option<&Array>, act: Activation) {
+    if let Some(bias) = bias {
+        activate::add_bias(piece, &bias.data()[first..first + piece.len()]);
+    }
+    if act != Activation::Identity {
+        activate::apply(piece, act);
+    }
+}
+
 /// The gradient of z from that of f(z), written over the saved slope, and with it the gradient of the bias.
 pub(super) fn chain(gradient: Array, slope: Option<Array>, with_bias: bool) -> (Array, Option<Array>) {
     let width = gradient.width();

@@ -1,11 +1,11 @@
 //! The linear map, with bias and activation in its output pass.
 
-use super::bias_act::{chain, finish};
-use crate::product::{Threads, View, ViewMut, gemm};
+use super::bias_act::{chain, finish, finish_piece};
+use crate::product::{self, View, ViewMut, Weight};
 use crate::tape::{any_tracked, record};
-use crate::{Activation, Array, Var};
+use crate::{Activation, Array, Precision, Var};
 
-/// y = f(x W^T + bias).
+/// y = f(x W^T + bias) in `f32`.
 ///
 /// # Shapes
 /// x N x I (leading dimensions are taken together), w O x I, bias O; the result is N x O.
@@ -14,6 +14,19 @@ use crate::{Activation, Array, Var};
 /// When the widths of x and w differ or the bias does not have one element per row of w.
 #[track_caller]
 pub fn linear(x: &Var, w: &Var, bias: Option<&Var>, act: Activation) -> Var {
+    linear_in(Precision::F32, x, w, bias, act)
+}
+
+/// y = f(x W^T + bias), with this product and those of its gradient in a precision. In bf16 an untracked w keeps a packed
+/// copy, half its size, until it is written.
+///
+/// # Shapes
+/// As for [`linear`].
+///
+/// # Panics
+/// As [`linear`] does.
+#[track_caller]
+pub fn linear_in(precision: Precision, x: &Var, w: &Var, bias: Option<&Var>, act: Activation) -> Var {
     let (rows, inner) = (x.value().height(), x.value().width());
     let &[outer, width] = w.shape() else { panic!("the weight of a linear map has shape {:?}", w.shape()) };
     assert_eq!(inner, width, "input {:?} against weight {:?}", x.shape(), w.shape());
@@ -22,17 +35,23 @@ pub fn linear(x: &Var, w: &Var, bias: Option<&Var>, act: Activation) -> Var {
     }
     let constant = Var::constant(Array::scalar(0.0));
     let inputs = [x, w, bias.unwrap_or(&constant)];
+    let recorded = any_tracked(&inputs);
+    // An f32 product packs on the way at little cost, and a kept copy would be as large as the weight itself.
+    let keep = precision != Precision::F32 && !w.is_tracked();
 
     let mut z = Array::stale(&[rows, outer]);
-    gemm(
+    let piece = |piece: &mut [f32], first| finish_piece(piece, first, bias.map(Var::value), act);
+    let finished = product::weighted(
+        precision,
         ViewMut::new(z.data_mut(), rows, outer),
-        0.0,
-        1.0,
+        false,
         View::new(x.value().data(), rows, inner),
-        View::new(w.value().data(), outer, inner).t(),
-        Threads::All,
+        &Weight { value: w.value(), transposed: true, keep },
+        // A recorded pass needs z itself for the slope.
+        (!recorded).then_some(&piece),
     );
-    let (y, slope) = finish(z, bias.map(Var::value), act, any_tracked(&inputs));
+    let (y, slope) =
+        if finished && !recorded { (z, None) } else { finish(z, bias.map(Var::value), act, recorded) };
 
     // Each factor is needed only for the gradient of the other.
     let shape_x = x.shape().to_vec();
@@ -44,29 +63,17 @@ pub fn linear(x: &Var, w: &Var, bias: Option<&Var>, act: Activation) -> Var {
         if let Some(dbias) = dbias {
             sink.add(2, dbias);
         }
-        let dz = dz.data();
+        let dz = View::new(dz.data(), rows, outer);
         if let Some(x) = saved_x {
             sink.accumulate(1, &[outer, inner], |dw, filled| {
-                gemm(
-                    ViewMut::new(dw, outer, inner),
-                    f32::from(u8::from(filled)),
-                    1.0,
-                    View::new(dz, rows, outer).t(),
-                    View::new(x.data(), rows, inner),
-                    Threads::All,
-                );
+                let (dw, x) = (ViewMut::new(dw, outer, inner), View::new(x.data(), rows, inner));
+                product::multiply(precision, dw, filled, dz.t(), x);
             });
         }
         if let Some(w) = saved_w {
             sink.accumulate(0, &shape_x, |dx, filled| {
-                gemm(
-                    ViewMut::new(dx, rows, inner),
-                    f32::from(u8::from(filled)),
-                    1.0,
-                    View::new(dz, rows, outer),
-                    View::new(w.data(), outer, inner),
-                    Threads::All,
-                );
+                let w = Weight { value: &w, transposed: false, keep };
+                product::weighted(precision, ViewMut::new(dx, rows, inner), filled, dz, &w, None);
             });
         }
     })

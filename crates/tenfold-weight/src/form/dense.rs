@@ -27,7 +27,7 @@ impl Operations for Dense {
     }
 
     fn apply(&self, cx: &Scope<'_>, at: &Address, call: &Call<'_>) -> Result<Var, Error> {
-        Ok(op::linear(call.x, &cx.leaf(at, &self.leaf), call.bias, call.activation))
+        Ok(call.multiply(cx, &cx.leaf(at, &self.leaf)))
     }
 
     fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error> {

@@ -50,7 +50,7 @@ impl Operations for Lowrank {
 
     fn apply(&self, cx: &Scope<'_>, at: &Address, call: &Call<'_>) -> Result<Var, Error> {
         if !self.factored_is_cheaper() {
-            return Ok(op::linear(call.x, &self.dense(cx, at)?, call.bias, call.activation));
+            return Ok(call.multiply(cx, &self.dense(cx, at)?));
         }
         let thin = self.down.operations().apply(cx, &at.part("down"), &Call::plain(call.x))?;
         let wide = Call { x: &thin, bias: call.bias, activation: call.activation };

@@ -133,7 +133,7 @@ impl Operations for Mpo {
         {
             return Ok(op::bias_act(&self.chain(cx, at, call.x)?, call.bias, call.activation));
         }
-        Ok(op::linear(call.x, &self.dense(cx, at)?, call.bias, call.activation))
+        Ok(call.multiply(cx, &self.dense(cx, at)?))
     }
 
     fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error> {

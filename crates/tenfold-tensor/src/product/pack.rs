@@ -1,0 +1,253 @@
+//! Operands laid out for the tiles: the left one row by row, the right one in panels of [`PANEL`] columns. The layout
+//! is the same at every level, so that what was packed stays good when the level changes.
+
+use super::View;
+use super::round::{High, Low, Unit, Whole};
+use crate::kernel::multiversion;
+use crate::par::{self, Shared};
+use crate::pool::Buffer;
+
+/// Columns of a panel: two registers of AVX-512.
+pub(super) const PANEL: usize = 32;
+/// Units of a strided row that are packed before going on to the next row, so that what both touch stays in cache.
+const STRIP: usize = 16;
+
+/// What of the numbers is packed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Part {
+    /// Themselves.
+    Whole,
+    /// Their bf16.
+    High,
+    /// The bf16 of what that leaves.
+    Low,
+}
+
+impl Part {
+    /// Units of an inner dimension.
+    pub(super) fn units(self, inner: usize) -> usize {
+        match self {
+            Part::Whole => inner,
+            Part::High | Part::Low => inner.div_ceil(2),
+        }
+    }
+}
+
+/// A left operand, M rows of units; row i begins `step` i.
+pub(super) enum Rows<'a> {
+    /// The numbers where they are.
+    Borrowed { units: &'a [u32], step: usize },
+    /// A copy without gaps.
+    Packed { units: Buffer, step: usize },
+}
+
+impl Rows<'_> {
+    pub(super) fn units(&self) -> (&[u32], usize) {
+        match self {
+            Rows::Borrowed { units, step } => (units, *step),
+            Rows::Packed { units, step } => (bits(units), *step),
+        }
+    }
+}
+
+/// A right operand, K x N: for every [`PANEL`] columns, unit by unit, the numbers of these columns, zeros beyond the
+/// last.
+pub(crate) struct Panels {
+    units: Buffer,
+    pub(super) inner: usize,
+    pub(super) cols: usize,
+    pub(super) part: Part,
+    /// Of a weight: whether it was packed as its transpose.
+    transposed: bool,
+}
+
+impl Panels {
+    /// The same, packed of a weight as it is or as its transpose.
+    pub(super) fn of(self, transposed: bool) -> Panels {
+        Panels { transposed, ..self }
+    }
+
+    /// Whether this is a part of that right operand, of the same weight.
+    pub(super) fn is_of(&self, view: View<'_, f32>, part: Part, transposed: bool) -> bool {
+        (self.inner, self.cols, self.part, self.transposed) == (view.rows, view.cols, part, transposed)
+    }
+
+    /// All units of the panel that begins with column `PANEL` i.
+    pub(super) fn panel(&self, i: usize) -> &[u32] {
+        let len = PANEL * self.part.units(self.inner);
+        &bits(&self.units)[i * len..(i + 1) * len]
+    }
+}
+
+/// The same memory as bits; any bits are an `f32` and a `u32`.
+pub(super) fn bits(data: &[f32]) -> &[u32] {
+    // SAFETY: both types have the same size and alignment, and every bit pattern is a value of both.
+    unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), data.len()) }
+}
+
+fn bits_mut(data: &mut [f32]) -> &mut [u32] {
+    // SAFETY: as in `bits`, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr().cast(), data.len()) }
+}
+
+/// Packs a left operand (M x K), or lends it where nothing has to change.
+pub(super) fn rows<'a>(view: View<'a, f32>, part: Part, threads: bool) -> Rows<'a> {
+    if part == Part::Whole && view.col_step == 1 {
+        return Rows::Borrowed { units: bits(view.data), step: view.row_step };
+    }
+    let step = part.units(view.cols);
+    let mut units = Buffer::stale(view.rows * step);
+    let block = par::block_rows(view.cols).max(STRIP);
+    let out = Shared::new(&mut units);
+    run(threads, view.rows.div_ceil(block), |i| {
+        let first = i * block;
+        let count = block.min(view.rows - first);
+        // SAFETY: blocks of rows of different tasks do not overlap.
+        let out = bits_mut(unsafe { out.slice(first * step, count * step) });
+        match part {
+            Part::Whole => whole_rows(out, view, first, count),
+            Part::High => high_rows(out, view, first, count),
+            Part::Low => low_rows(out, view, first, count),
+        }
+    });
+    Rows::Packed { units, step }
+}
+
+/// Packs a right operand (K x N).
+pub(super) fn panels(view: View<'_, f32>, part: Part, threads: bool) -> Panels {
+    let len = PANEL * part.units(view.rows);
+    let count = view.cols.div_ceil(PANEL);
+    let mut units = Buffer::stale(count * len);
+    let out = Shared::new(&mut units);
+    run(threads, count, |i| {
+        // SAFETY: panels of different tasks do not overlap.
+        let out = bits_mut(unsafe { out.slice(i * len, len) });
+        match part {
+            Part::Whole => whole_panel(out, view, i * PANEL),
+            Part::High => high_panel(out, view, i * PANEL),
+            Part::Low => low_panel(out, view, i * PANEL),
+        }
+    });
+    Panels { units, inner: view.rows, cols: view.cols, part, transposed: false }
+}
+
+/// Tasks in parallel or one after another.
+pub(super) fn run(threads: bool, count: usize, f: impl Fn(usize) + Sync + Send) {
+    if threads {
+        par::each(count, f);
+    } else {
+        (0..count).for_each(f);
+    }
+}
+
+macro_rules! packers {
+    ($unit:ty, $rows:ident, $panel:ident) => {
+        multiversion! {
+            /// Rows `first..first + count`.
+            fn $rows<F>(out: &mut [u32], view: View<'_, f32>, first: usize, count: usize) {
+                pack_rows::<$unit>(out, view, first, count);
+            }
+        }
+        multiversion! {
+            /// The panel from column `first` on.
+            fn $panel<F>(out: &mut [u32], view: View<'_, f32>, first: usize) {
+                pack_panel::<$unit>(out, view, first);
+            }
+        }
+    };
+}
+packers!(Whole, whole_rows, whole_panel);
+packers!(High, high_rows, high_panel);
+packers!(Low, low_rows, low_panel);
+
+#[inline(always)]
+fn pack_rows<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize, count: usize) {
+    let step = view.cols.div_ceil(U::NUMBERS);
+    if step == 0 {
+        return;
+    }
+    if view.col_step == 1 {
+        for (i, out) in out.chunks_exact_mut(step).enumerate() {
+            let start = (first + i) * view.row_step;
+            pack_run::<U>(out, &view.data[start..start + view.cols]);
+        }
+        return;
+    }
+    // Columns are near each other: strips of several units, row after row.
+    for begin in (0..step).step_by(STRIP) {
+        let strip = STRIP.min(step - begin);
+        let numbers = (U::NUMBERS * strip).min(view.cols - U::NUMBERS * begin);
+        for i in 0..count {
+            let start = (first + i) * view.row_step + U::NUMBERS * begin * view.col_step;
+            for u in 0..strip {
+                out[i * step + begin + u] = strided::<U>(&view.data[start..], u, numbers, view.col_step);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn pack_panel<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize) {
+    let width = PANEL.min(view.cols - first);
+    let units = view.rows.div_ceil(U::NUMBERS);
+    if view.col_step == 1 {
+        for (u, out) in out.chunks_exact_mut(PANEL).enumerate() {
+            let row = |k: usize| {
+                let start = k * view.row_step + first;
+                &view.data[start..start + width]
+            };
+            let upper = row(U::NUMBERS * u);
+            let next = U::NUMBERS * u + 1;
+            if U::NUMBERS == 2 && next < view.rows {
+                for ((o, &a), &b) in out.iter_mut().zip(upper).zip(row(next)) {
+                    *o = U::of(a, b);
+                }
+            } else {
+                for (o, &a) in out.iter_mut().zip(upper) {
+                    *o = U::of(a, 0.0);
+                }
+            }
+            out[width..].fill(0);
+        }
+        return;
+    }
+    if width < PANEL {
+        out.fill(0);
+    }
+    for begin in (0..units).step_by(STRIP) {
+        let strip = STRIP.min(units - begin);
+        let numbers = (U::NUMBERS * strip).min(view.rows - U::NUMBERS * begin);
+        for j in 0..width {
+            let start = (first + j) * view.col_step + U::NUMBERS * begin * view.row_step;
+            for u in 0..strip {
+                out[(begin + u) * PANEL + j] = strided::<U>(&view.data[start..], u, numbers, view.row_step);
+            }
+        }
+    }
+}
+
+/// Consecutive numbers to consecutive units.
+#[inline(always)]
+fn pack_run<U: Unit>(out: &mut [u32], numbers: &[f32]) {
+    if U::NUMBERS == 1 {
+        for (o, &x) in out.iter_mut().zip(numbers) {
+            *o = U::of(x, 0.0);
+        }
+        return;
+    }
+    let (pairs, rest) = numbers.as_chunks::<2>();
+    for (o, pair) in out.iter_mut().zip(pairs) {
+        *o = U::of(pair[0], pair[1]);
+    }
+    if let (Some(o), [x]) = (out.get_mut(pairs.len()), rest) {
+        *o = U::of(*x, 0.0);
+    }
+}
+
+/// Unit `u` of `numbers` numbers that are `step` apart.
+#[inline(always)]
+fn strided<U: Unit>(data: &[f32], u: usize, numbers: usize, step: usize) -> u32 {
+    let at = U::NUMBERS * u;
+    let second = if U::NUMBERS == 2 && at + 1 < numbers { data[(at + 1) * step] } else { 0.0 };
+    U::of(data[at * step], second)
+}
