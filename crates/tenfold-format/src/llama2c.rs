@@ -76,6 +76,11 @@ impl Llama2c {
         self.tensors.iter().map(|place| (place.name.as_str(), place.shape.as_slice()))
     }
 
+    /// How a tensor's numbers are stored, and in how many bytes; `None` for an unknown name.
+    pub fn stored(&self, name: &str) -> Option<(&'static str, usize)> {
+        self.tensors.iter().find(|place| place.name == name).map(Place::stored)
+    }
+
     /// Reads a tensor as row-major f32.
     ///
     /// # Errors

@@ -43,6 +43,15 @@ impl Place {
         }
     }
 
+    /// How its numbers are stored, and in how many bytes.
+    pub(super) fn stored(&self) -> (&'static str, usize) {
+        let elements: usize = self.shape.iter().product();
+        match self.encoding {
+            Encoding::Plain => ("f32", 4 * elements),
+            Encoding::Groups(group) => ("int8 in groups", elements + 4 * (elements / group)),
+        }
+    }
+
     /// The rows of every head with pairs (2j, 2j + 1) laid out as pairs (j, j + K/2).
     pub(super) fn halves(&self, values: &[f32], head_width: usize) -> Vec<f32> {
         let width = self.shape[1];

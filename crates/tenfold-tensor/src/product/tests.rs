@@ -71,6 +71,7 @@ fn entry(view: View<'_, f32>, i: usize, j: usize) -> f32 {
 }
 
 #[track_caller]
+#[allow(clippy::too_many_arguments, reason = "a product, its operands, and how near it must come")]
 fn assert_product(
     label: &str,
     got: &[f32],

@@ -12,6 +12,7 @@ use spectrum::{SHARES, Spectrum};
 use std::path::Path as FilePath;
 use tenfold_format::checkpoint::Checkpoint;
 use tenfold_format::gguf::Gguf;
+use tenfold_format::llama2c::Llama2c;
 use tenfold_format::sniff::{self, FileKind};
 use tenfold_linalg::parallel;
 use tenfold_model::Model;
@@ -59,6 +60,7 @@ pub(crate) fn run(args: &cli::Inspect) -> Result<Verdict> {
     let view = match &fetched.file {
         Some(file) => match sniff::kind(file)? {
             FileKind::Gguf => of_gguf(file)?,
+            FileKind::Llama2c => of_llama2c(file)?,
             _ => of_checkpoint(file)?,
         },
         None => of_model(&fetched.dir, &fetched.origin, args.spectra)?,
@@ -116,6 +118,26 @@ fn of_checkpoint(file: &FilePath) -> Result<View> {
     let weights: Vec<Weight> = weights.collect::<Result<_>>()?;
     let metadata = checkpoint.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     Ok(total(file, "safetensors", metadata, weights))
+}
+
+fn of_llama2c(file: &FilePath) -> Result<View> {
+    let model = Llama2c::open(file)?;
+    let weights = model.tensors().map(|(name, shape)| {
+        let (form, bytes) = model.stored(name).unwrap_or_default();
+        let values = model.read_f32(name)?;
+        Ok(Weight {
+            path: name.to_owned(),
+            form: form.to_owned(),
+            shape: shape.to_vec(),
+            parameters: values.len(),
+            bytes,
+            macs_per_row: None,
+            spectrum: None,
+            non_finite_at: values.iter().position(|value| !value.is_finite()),
+        })
+    });
+    let weights: Vec<Weight> = weights.collect::<Result<_>>()?;
+    Ok(total(file, "llama2.c", Vec::new(), weights))
 }
 
 fn of_gguf(file: &FilePath) -> Result<View> {
