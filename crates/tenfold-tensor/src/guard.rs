@@ -2,6 +2,9 @@
 
 use std::ptr;
 
+/// A multiple of every page size in use.
+const PAGE: usize = 1 << 16;
+
 /// `len` floats that end right before a forbidden page, or begin right after one.
 pub(crate) struct Guarded {
     base: *mut libc::c_void,
@@ -13,21 +16,18 @@ pub(crate) struct Guarded {
 impl Guarded {
     /// Filled by `value(i)`; `at_end` says which side touches the forbidden page.
     pub(crate) fn new(len: usize, at_end: bool, value: impl Fn(usize) -> f32) -> Guarded {
-        // SAFETY: plain queries and a fresh mapping of our own.
-        let (page, base, bytes) = unsafe {
-            let Ok(page) = usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)) else {
-                panic!("the size of a page is not known")
-            };
-            let inner = (len * size_of::<f32>()).next_multiple_of(page).max(page);
-            let bytes = inner + 2 * page;
+        // SAFETY: a fresh mapping of our own.
+        let (base, bytes) = unsafe {
+            let inner = (len * size_of::<f32>()).next_multiple_of(PAGE).max(PAGE);
+            let bytes = inner + 2 * PAGE;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
             let base = libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0);
             assert_ne!(base, libc::MAP_FAILED);
             let readable = libc::PROT_READ | libc::PROT_WRITE;
-            assert_eq!(libc::mprotect(base.byte_add(page), inner, readable), 0);
-            (page, base, bytes)
+            assert_eq!(libc::mprotect(base.byte_add(PAGE), inner, readable), 0);
+            (base, bytes)
         };
-        let offset = if at_end { bytes - page - len * size_of::<f32>() } else { page };
+        let offset = if at_end { bytes - PAGE - len * size_of::<f32>() } else { PAGE };
         let mut guarded = Guarded { base, bytes, start: base.wrapping_byte_add(offset).cast(), len };
         guarded.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = value(i));
         guarded
