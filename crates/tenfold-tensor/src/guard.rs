@@ -15,7 +15,7 @@ impl Guarded {
     pub(crate) fn new(len: usize, at_end: bool, value: impl Fn(usize) -> f32) -> Guarded {
         // SAFETY: plain queries and a fresh mapping of our own.
         let (page, base, bytes) = unsafe {
-            let page = usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)).unwrap();
+            let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
             let inner = (len * size_of::<f32>()).next_multiple_of(page).max(page);
             let bytes = inner + 2 * page;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;

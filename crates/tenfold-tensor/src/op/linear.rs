@@ -17,8 +17,8 @@ pub fn linear(x: &Var, w: &Var, bias: Option<&Var>, act: Activation) -> Var {
     linear_in(Precision::F32, x, w, bias, act)
 }
 
-/// y = f(x W^T + bias), with this product and those of its gradient in a precision. An untracked w keeps a packed copy
-/// until it is written.
+/// y = f(x W^T + bias), with this product and those of its gradient in a precision. Outside `f32` an untracked w
+/// keeps a packed copy until it is written.
 ///
 /// # Shapes
 /// As for [`linear`].

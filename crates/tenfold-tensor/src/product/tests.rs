@@ -71,6 +71,7 @@ fn entry(view: View<'_, f32>, i: usize, j: usize) -> f32 {
 }
 
 #[track_caller]
+#[expect(clippy::too_many_arguments, reason = "a product, what it should be, and how closely")]
 fn assert_product(
     label: &str,
     got: &[f32],
@@ -159,7 +160,7 @@ fn a_kept_weight_is_packed_once_and_again_after_every_change() {
             let label = format!("{precision} round {round}");
             assert_product(&label, &c, outer, 0.0, a, b, |x| seen(precision, x), SIXTEEN_BITS);
             let shared = w.clone();
-            w.data_mut().iter_mut().for_each(|w| *w = -2.0 * *w);
+            w.data_mut().iter_mut().for_each(|w| *w *= -2.0);
             // The one that was not written keeps its own.
             let weight = Weight { value: &shared, transposed: true, keep: true };
             let before = c.clone();
@@ -263,9 +264,6 @@ fn products_touch_nothing_outside_their_operands() {
                         multiply(precision, ViewMut::new(c.data_mut(), m, n), add, a, b);
                     }
                 }
-                let left = pack::rows(a, Part::Whole, false);
-                let right = pack::panels(b, Part::Whole, false);
-                blocked::multiply(ViewMut::new(c.data_mut(), m, n), false, &left, &right, false, None);
             }
         }
     });
