@@ -1,7 +1,7 @@
-//! Matrix products: `f32` and `f64`, any strides. The arithmetic of [`gemm`] is the crate's of that name, which picks
-//! its kernels (SSE2, AVX2, AVX-512) at run time. Products of linear maps go through [`multiply`] and [`weighted`],
-//! the one place that picks precision and kernel: bf16, and `f32` with a kept packed weight and few rows, run on
-//! blocks of this module. No result depends on the number of threads.
+//! Matrix products: `f32` and `f64`, any strides. The arithmetic of [`gemm()`] is the crate's of that name, which
+//! picks its kernels (SSE2, AVX2, AVX-512) at run time. Products of linear maps go through `multiply` and `weighted`,
+//! the one place that picks precision and kernel: bf16 runs on packed blocks. No result depends on the number of
+//! threads.
 
 mod blocked;
 mod pack;
@@ -18,9 +18,6 @@ use std::sync::Arc;
 
 /// Multiplications below which a product stays on the calling thread: handing work over takes microseconds.
 const SMALL: usize = 1 << 20;
-/// Rows up to which an `f32` product takes a kept packed weight: with more of them, packing it again costs nothing
-/// beside the product.
-const FEW_ROWS: usize = 512;
 
 /// The element types a product exists for.
 pub trait Element: Copy + Send + Sync + 'static + private::Sealed {
@@ -216,7 +213,7 @@ pub fn gemm<T: Element + PartialEq>(
 /// dst (+)= lhs rhs in a precision.
 ///
 /// # Shapes
-/// As for [`gemm`].
+/// As for [`gemm()`].
 ///
 /// # Panics
 /// When the shapes do not fit together.
@@ -252,7 +249,7 @@ pub(crate) fn weighted(
     finish: Option<Finish<'_>>,
 ) -> bool {
     let rhs = w.view();
-    if precision == Precision::F32 && (!w.keep || x.rows > FEW_ROWS) {
+    if precision == Precision::F32 {
         gemm(dst, f32::from(u8::from(add)), 1.0, x, rhs, Threads::All);
         return false;
     }
@@ -289,7 +286,7 @@ impl Weight<'_> {
     }
 }
 
-/// The products that a precision consists of, smallest first.
+/// The products of bf16 numbers that a precision consists of, smallest first.
 fn split(
     precision: Precision,
     mut dst: ViewMut<'_, f32>,
@@ -303,15 +300,12 @@ fn split(
         let left = pack::rows(lhs, left, threads);
         blocked::multiply(dst.reborrow(), add, &left, &panels(right), threads, finish);
     };
-    match precision {
-        Precision::F32 => run(add, Part::Whole, Part::Whole, finish),
-        Precision::Bf16 => run(add, Part::High, Part::High, finish),
-        Precision::Bf16x3 => {
-            run(add, Part::Low, Part::High, None);
-            run(true, Part::High, Part::Low, None);
-            run(true, Part::High, Part::High, finish);
-        }
+    let both = precision == Precision::Bf16x3;
+    if both {
+        run(add, Part::Low, Part::High, None);
+        run(true, Part::High, Part::Low, None);
     }
+    run(add || both, Part::High, Part::High, finish);
 }
 
 fn splits(lhs: View<'_, f32>, cols: usize) -> bool {

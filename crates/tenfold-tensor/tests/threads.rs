@@ -90,7 +90,7 @@ fn recording_does_not_change_values() {
     let run = |x: Var, w: Var, b: Var, gain: Var| {
         let mut all = Vec::new();
         for act in Activation::ALL {
-            for precision in [Precision::Bf16x3, Precision::Bf16] {
+            for precision in Precision::ALL {
                 all.push(bits(op::linear_in(precision, &x, &w, Some(&b), act).value()));
             }
         }
@@ -103,16 +103,4 @@ fn recording_does_not_change_values() {
     });
     let tape = Tape::new();
     assert_eq!(constants, run(tape.leaf(x), tape.leaf(w), tape.leaf(b), tape.leaf(gain)));
-}
-
-#[test]
-fn kept_weights_and_few_rows_change_no_more_than_rounding_does() {
-    let (x, w) = (array(1, &[40, 333]), array(2, &[97, 333]));
-    let tape = Tape::new();
-    for act in Activation::ALL {
-        let kept = op::linear(&Var::constant(x.clone()), &Var::constant(w.clone()), None, act);
-        let recorded = op::linear(&tape.leaf(x.clone()), &tape.leaf(w.clone()), None, act);
-        let pairs = kept.value().data().iter().zip(recorded.value().data());
-        assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() <= 1e-4), "{act:?}");
-    }
 }

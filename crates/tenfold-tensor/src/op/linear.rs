@@ -17,8 +17,8 @@ pub fn linear(x: &Var, w: &Var, bias: Option<&Var>, act: Activation) -> Var {
     linear_in(Precision::F32, x, w, bias, act)
 }
 
-/// y = f(x W^T + bias), with this product and those of its gradient in a precision. In bf16 an untracked w keeps a packed
-/// copy, half its size, until it is written.
+/// y = f(x W^T + bias), with this product and those of its gradient in a precision. Outside `f32` an untracked w
+/// keeps a packed copy until it is written.
 ///
 /// # Shapes
 /// As for [`linear`].
@@ -36,8 +36,7 @@ pub fn linear_in(precision: Precision, x: &Var, w: &Var, bias: Option<&Var>, act
     let constant = Var::constant(Array::scalar(0.0));
     let inputs = [x, w, bias.unwrap_or(&constant)];
     let recorded = any_tracked(&inputs);
-    // An f32 product packs on the way at little cost, and a kept copy would be as large as the weight itself.
-    let keep = precision != Precision::F32 && !w.is_tracked();
+    let keep = !w.is_tracked();
 
     let mut z = Array::stale(&[rows, outer]);
     let piece = |piece: &mut [f32], first| finish_piece(piece, first, bias.map(Var::value), act);

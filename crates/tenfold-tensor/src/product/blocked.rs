@@ -20,7 +20,7 @@ pub(crate) type Finish<'a> = &'a (dyn Fn(&mut [f32], usize) + Sync);
 pub(super) fn multiply(
     c: ViewMut<'_, f32>,
     add: bool,
-    a: &Rows<'_>,
+    a: &Rows,
     b: &Panels,
     threads: bool,
     finish: Option<Finish<'_>>,
@@ -30,8 +30,8 @@ pub(super) fn multiply(
         return;
     }
     let (left, left_step) = a.units();
-    let units = b.part.units(b.inner);
-    let kernel = tile::kernel(b.part);
+    let units = pack::units(b.inner);
+    let kernel = tile::kernel();
     // SAFETY: the view stands for these elements, exclusively.
     let out = Shared::new(unsafe { std::slice::from_raw_parts_mut(c.start, (rows - 1) * step + cols) });
     let groups = cols.div_ceil(PANELS * PANEL);

@@ -2,7 +2,7 @@
 //! is the same at every level, so that what was packed stays good when the level changes.
 
 use super::View;
-use super::round::{High, Low, Unit, Whole};
+use super::round::{High, Low, Unit};
 use crate::kernel::multiversion;
 use crate::par::{self, Shared};
 use crate::pool::Buffer;
@@ -15,38 +15,30 @@ const STRIP: usize = 16;
 /// What of the numbers is packed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Part {
-    /// Themselves.
-    Whole,
     /// Their bf16.
     High,
     /// The bf16 of what that leaves.
     Low,
 }
 
-impl Part {
-    /// Units of an inner dimension.
-    pub(super) fn units(self, inner: usize) -> usize {
-        match self {
-            Part::Whole => inner,
-            Part::High | Part::Low => inner.div_ceil(2),
-        }
-    }
+/// Numbers in a unit.
+const NUMBERS: usize = 2;
+
+/// Units of an inner dimension.
+pub(super) fn units(inner: usize) -> usize {
+    inner.div_ceil(NUMBERS)
 }
 
-/// A left operand, M rows of units; row i begins `step` i.
-pub(super) enum Rows<'a> {
-    /// The numbers where they are.
-    Borrowed { units: &'a [u32], step: usize },
-    /// A copy without gaps.
-    Packed { units: Buffer, step: usize },
+/// A left operand, M rows of units without gaps.
+pub(super) struct Rows {
+    units: Buffer,
+    step: usize,
 }
 
-impl Rows<'_> {
+impl Rows {
+    /// All units, and how many make a row.
     pub(super) fn units(&self) -> (&[u32], usize) {
-        match self {
-            Rows::Borrowed { units, step } => (units, *step),
-            Rows::Packed { units, step } => (bits(units), *step),
-        }
+        (bits(&self.units), self.step)
     }
 }
 
@@ -74,7 +66,7 @@ impl Panels {
 
     /// All units of the panel that begins with column `PANEL` i.
     pub(super) fn panel(&self, i: usize) -> &[u32] {
-        let len = PANEL * self.part.units(self.inner);
+        let len = PANEL * units(self.inner);
         &bits(&self.units)[i * len..(i + 1) * len]
     }
 }
@@ -90,12 +82,9 @@ fn bits_mut(data: &mut [f32]) -> &mut [u32] {
     unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr().cast(), data.len()) }
 }
 
-/// Packs a left operand (M x K), or lends it where nothing has to change.
-pub(super) fn rows<'a>(view: View<'a, f32>, part: Part, threads: bool) -> Rows<'a> {
-    if part == Part::Whole && view.col_step == 1 {
-        return Rows::Borrowed { units: bits(view.data), step: view.row_step };
-    }
-    let step = part.units(view.cols);
+/// Packs a left operand (M x K).
+pub(super) fn rows(view: View<'_, f32>, part: Part, threads: bool) -> Rows {
+    let step = units(view.cols);
     let mut units = Buffer::stale(view.rows * step);
     let block = par::block_rows(view.cols).max(STRIP);
     let out = Shared::new(&mut units);
@@ -105,17 +94,16 @@ pub(super) fn rows<'a>(view: View<'a, f32>, part: Part, threads: bool) -> Rows<'
         // SAFETY: blocks of rows of different tasks do not overlap.
         let out = bits_mut(unsafe { out.slice(first * step, count * step) });
         match part {
-            Part::Whole => whole_rows(out, view, first, count),
             Part::High => high_rows(out, view, first, count),
             Part::Low => low_rows(out, view, first, count),
         }
     });
-    Rows::Packed { units, step }
+    Rows { units, step }
 }
 
 /// Packs a right operand (K x N).
 pub(super) fn panels(view: View<'_, f32>, part: Part, threads: bool) -> Panels {
-    let len = PANEL * part.units(view.rows);
+    let len = PANEL * units(view.rows);
     let count = view.cols.div_ceil(PANEL);
     let mut units = Buffer::stale(count * len);
     let out = Shared::new(&mut units);
@@ -123,7 +111,6 @@ pub(super) fn panels(view: View<'_, f32>, part: Part, threads: bool) -> Panels {
         // SAFETY: panels of different tasks do not overlap.
         let out = bits_mut(unsafe { out.slice(i * len, len) });
         match part {
-            Part::Whole => whole_panel(out, view, i * PANEL),
             Part::High => high_panel(out, view, i * PANEL),
             Part::Low => low_panel(out, view, i * PANEL),
         }
@@ -156,13 +143,12 @@ macro_rules! packers {
         }
     };
 }
-packers!(Whole, whole_rows, whole_panel);
 packers!(High, high_rows, high_panel);
 packers!(Low, low_rows, low_panel);
 
 #[inline(always)]
 fn pack_rows<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize, count: usize) {
-    let step = view.cols.div_ceil(U::NUMBERS);
+    let step = units(view.cols);
     if step == 0 {
         return;
     }
@@ -176,9 +162,9 @@ fn pack_rows<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize, count:
     // Columns are near each other: strips of several units, row after row.
     for begin in (0..step).step_by(STRIP) {
         let strip = STRIP.min(step - begin);
-        let numbers = (U::NUMBERS * strip).min(view.cols - U::NUMBERS * begin);
+        let numbers = (NUMBERS * strip).min(view.cols - NUMBERS * begin);
         for i in 0..count {
-            let start = (first + i) * view.row_step + U::NUMBERS * begin * view.col_step;
+            let start = (first + i) * view.row_step + NUMBERS * begin * view.col_step;
             for u in 0..strip {
                 out[i * step + begin + u] = strided::<U>(&view.data[start..], u, numbers, view.col_step);
             }
@@ -189,16 +175,16 @@ fn pack_rows<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize, count:
 #[inline(always)]
 fn pack_panel<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize) {
     let width = PANEL.min(view.cols - first);
-    let units = view.rows.div_ceil(U::NUMBERS);
+    let count = units(view.rows);
     if view.col_step == 1 {
         for (u, out) in out.chunks_exact_mut(PANEL).enumerate() {
             let row = |k: usize| {
                 let start = k * view.row_step + first;
                 &view.data[start..start + width]
             };
-            let upper = row(U::NUMBERS * u);
-            let next = U::NUMBERS * u + 1;
-            if U::NUMBERS == 2 && next < view.rows {
+            let upper = row(NUMBERS * u);
+            let next = NUMBERS * u + 1;
+            if next < view.rows {
                 for ((o, &a), &b) in out.iter_mut().zip(upper).zip(row(next)) {
                     *o = U::of(a, b);
                 }
@@ -214,11 +200,11 @@ fn pack_panel<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize) {
     if width < PANEL {
         out.fill(0);
     }
-    for begin in (0..units).step_by(STRIP) {
-        let strip = STRIP.min(units - begin);
-        let numbers = (U::NUMBERS * strip).min(view.rows - U::NUMBERS * begin);
+    for begin in (0..count).step_by(STRIP) {
+        let strip = STRIP.min(count - begin);
+        let numbers = (NUMBERS * strip).min(view.rows - NUMBERS * begin);
         for j in 0..width {
-            let start = (first + j) * view.col_step + U::NUMBERS * begin * view.row_step;
+            let start = (first + j) * view.col_step + NUMBERS * begin * view.row_step;
             for u in 0..strip {
                 out[(begin + u) * PANEL + j] = strided::<U>(&view.data[start..], u, numbers, view.row_step);
             }
@@ -229,12 +215,6 @@ fn pack_panel<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize) {
 /// Consecutive numbers to consecutive units.
 #[inline(always)]
 fn pack_run<U: Unit>(out: &mut [u32], numbers: &[f32]) {
-    if U::NUMBERS == 1 {
-        for (o, &x) in out.iter_mut().zip(numbers) {
-            *o = U::of(x, 0.0);
-        }
-        return;
-    }
     let (pairs, rest) = numbers.as_chunks::<2>();
     for (o, pair) in out.iter_mut().zip(pairs) {
         *o = U::of(pair[0], pair[1]);
@@ -247,7 +227,7 @@ fn pack_run<U: Unit>(out: &mut [u32], numbers: &[f32]) {
 /// Unit `u` of `numbers` numbers that are `step` apart.
 #[inline(always)]
 fn strided<U: Unit>(data: &[f32], u: usize, numbers: usize, step: usize) -> u32 {
-    let at = U::NUMBERS * u;
-    let second = if U::NUMBERS == 2 && at + 1 < numbers { data[(at + 1) * step] } else { 0.0 };
+    let at = NUMBERS * u;
+    let second = if at + 1 < numbers { data[(at + 1) * step] } else { 0.0 };
     U::of(data[at * step], second)
 }

@@ -1,30 +1,17 @@
-//! Numbers as units of the inner dimension of a product: one `f32`, or two bf16 numbers side by side.
+//! Numbers as units of the inner dimension of a product: two bf16 numbers side by side.
 
 /// How numbers become units.
 pub(super) trait Unit {
-    /// Numbers in a unit.
-    const NUMBERS: usize;
-    /// The unit of two neighbors; of the first alone where a unit holds one.
+    /// The unit of two neighbors.
     fn of(first: f32, second: f32) -> u32;
 }
 
-/// A number as it is.
-pub(super) struct Whole;
 /// Two numbers rounded to bf16.
 pub(super) struct High;
 /// What rounding two numbers to bf16 leaves, rounded to bf16.
 pub(super) struct Low;
 
-impl Unit for Whole {
-    const NUMBERS: usize = 1;
-    #[inline(always)]
-    fn of(first: f32, _second: f32) -> u32 {
-        first.to_bits()
-    }
-}
-
 impl Unit for High {
-    const NUMBERS: usize = 2;
     #[inline(always)]
     fn of(first: f32, second: f32) -> u32 {
         rounded(first) >> 16 | rounded(second)
@@ -32,7 +19,6 @@ impl Unit for High {
 }
 
 impl Unit for Low {
-    const NUMBERS: usize = 2;
     #[inline(always)]
     fn of(first: f32, second: f32) -> u32 {
         rounded(rest(first)) >> 16 | rounded(rest(second))
@@ -91,6 +77,5 @@ mod tests {
     #[test]
     fn the_first_of_a_pair_lies_below() {
         assert_eq!(High::of(1.0, 2.0), 1f32.to_bits() >> 16 | 2f32.to_bits());
-        assert_eq!(Whole::of(1.5, 9.0), 1.5f32.to_bits());
     }
 }

@@ -71,7 +71,7 @@ fn entry(view: View<'_, f32>, i: usize, j: usize) -> f32 {
 }
 
 #[track_caller]
-#[allow(clippy::too_many_arguments, reason = "a product, its operands, and how near it must come")]
+#[expect(clippy::too_many_arguments, reason = "a product, what it should be, and how closely")]
 fn assert_product(
     label: &str,
     got: &[f32],
@@ -264,9 +264,6 @@ fn products_touch_nothing_outside_their_operands() {
                         multiply(precision, ViewMut::new(c.data_mut(), m, n), add, a, b);
                     }
                 }
-                let left = pack::rows(a, Part::Whole, false);
-                let right = pack::panels(b, Part::Whole, false);
-                blocked::multiply(ViewMut::new(c.data_mut(), m, n), false, &left, &right, false, None);
             }
         }
     });

@@ -6,7 +6,7 @@
 mod avx512_bf16;
 mod generic;
 
-use super::pack::{PANEL, Part};
+use super::pack::PANEL;
 use crate::cpu::{self, Level};
 
 /// One call of a kernel: c (+)= a b for up to [`PANEL`] columns.
@@ -31,13 +31,12 @@ pub(super) struct Band<'a> {
 pub(super) type Kernel = fn(&Band<'_>);
 
 /// The kernel of the active level.
-pub(super) fn kernel(part: Part) -> Kernel {
-    match (part, cpu::active()) {
-        (Part::Whole, _) => generic::single,
+pub(super) fn kernel() -> Kernel {
+    match cpu::active() {
         // Only active where the machine reported the instructions.
         #[cfg(target_arch = "x86_64")]
-        (Part::High | Part::Low, Level::Avx512Bf16) => avx512_bf16::pairs,
-        (Part::High | Part::Low, _) => generic::pairs,
+        Level::Avx512Bf16 => avx512_bf16::pairs,
+        _ => generic::pairs,
     }
 }
 

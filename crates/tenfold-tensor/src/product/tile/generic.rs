@@ -6,13 +6,6 @@ use crate::kernel::multiversion;
 use crate::kernel::small::Vector;
 
 multiversion! {
-    /// Units of one `f32`.
-    pub(super) fn single<F>(band: &Band<'_>) {
-        all::<F::Vector, Single>(band);
-    }
-}
-
-multiversion! {
     /// Units of two bf16 numbers, multiplied and added as `f32`.
     pub(super) fn pairs<F>(band: &Band<'_>) {
         all::<F::Vector, Pairs>(band);
@@ -31,25 +24,7 @@ pub(super) trait Multiply<V: Vector> {
     fn add(sum: V, left: Self::Left, right: Self::Right) -> V;
 }
 
-struct Single;
 struct Pairs;
-
-impl<V: Vector> Multiply<V> for Single {
-    type Left = V;
-    type Right = V;
-    #[inline(always)]
-    fn left(unit: u32) -> V {
-        V::splat(f32::from_bits(unit))
-    }
-    #[inline(always)]
-    fn right(units: V) -> V {
-        units
-    }
-    #[inline(always)]
-    fn add(sum: V, left: V, right: V) -> V {
-        left.mul_add(right, sum)
-    }
-}
 
 impl<V: Vector> Multiply<V> for Pairs {
     type Left = (V, V);
