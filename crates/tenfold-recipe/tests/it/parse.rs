@@ -244,3 +244,24 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn a_phase_has_a_precision() {
+    let phase = "[[phase]]\nobjective = \"distill\"\nsteps = 1\n";
+    let of = |text: &str| Recipe::parse(Path::new("r.toml"), &format!("{SOUND}{phase}{text}")).unwrap();
+    for (text, word) in
+        [("", "f32"), ("precision = \"bf16\"\n", "bf16"), ("precision = \"bf16x3\"\n", "bf16x3")]
+    {
+        let recipe = of(text);
+        assert_eq!(recipe.phases[0].precision.word(), word);
+        // What the receipt keeps says it, and reads back as the same.
+        assert_eq!(
+            Recipe::parse(Path::new("r.toml"), &recipe.to_toml()).unwrap().phases[0].precision.word(),
+            word
+        );
+    }
+    check_after_sound(
+        &format!("{phase}precision = \"bf61\"\n"),
+        &["7:13: unknown precision \"bf61\"; did you mean \"bf16\"?"],
+    );
+}

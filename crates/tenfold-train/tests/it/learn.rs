@@ -1,7 +1,7 @@
 //! Training makes losses small, in every form, and does the same thing twice.
 
 use crate::objective::{By, MATCH, bits, options, trained, tree};
-use tenfold_tensor::{Activation, Var, op};
+use tenfold_tensor::{Activation, Precision, Var, op};
 use tenfold_testkit::{case, random};
 use tenfold_train::{Decay, Event, Flow, Schedule, TrainOptions, Trainer};
 use tenfold_weight::{Form, Path, Scope, Tree};
@@ -108,4 +108,25 @@ fn clipping_shortens_long_gradients_only() {
     let (half, _) = first_step(Some(whole / 2.0));
     let (same, _) = first_step(Some(whole * 2.0));
     assert!((half / whole - 0.5).abs() < 1e-3 && (same / whole - 1.0).abs() < 1e-6, "{whole} {half} {same}");
+}
+
+/// Every form learns about the same in every precision, and a precision that rounds shows in the bits.
+#[test]
+fn every_form_learns_in_every_precision() {
+    for case in case::forms() {
+        let task = crate::objective::Match { rows: case.rows, cols: case.cols };
+        let losses = |precision| {
+            let options = TrainOptions { precision, ..options(20) };
+            trained(case.tree.clone(), options, &task).1.losses
+        };
+        let exact = losses(Precision::F32);
+        // The first steps of AdamW move every number by the rate, whatever the size of its gradient, so where a gradient is
+        // near 0 its rounding decides the direction; in an operator such moves multiply.
+        for (precision, near) in [(Precision::Bf16x3, 1e-2), (Precision::Bf16, 0.2)] {
+            let rounded = losses(precision);
+            assert_ne!(rounded, exact, "{} in {precision}", case.name);
+            let far = rounded.iter().zip(&exact).find(|(a, b)| (*a - *b).abs() > near * b.abs());
+            assert_eq!(far, None, "{} in {precision}", case.name);
+        }
+    }
 }
