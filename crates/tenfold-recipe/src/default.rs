@@ -1,6 +1,7 @@
 //! What a recipe means where it says nothing: every default and every limit, in one place. `recipes/reference.toml`
 //! shows them beside their keys, and a test compares the two.
 
+use tenfold_tensor::Precision;
 use tenfold_train::Decay;
 
 /// `seed`: of batches and of the choice of calibration text.
@@ -15,6 +16,8 @@ pub const BATCH_EXAMPLES: usize = 32;
 pub const TASK_DROPOUT: f64 = 0.1;
 /// `phase.dropout` under the objective `distill`: a student should repeat its teacher, not itself.
 pub const DISTILL_DROPOUT: f64 = 0.0;
+/// `phase.precision`.
+pub const PRECISION: Precision = Precision::F32;
 /// `phase.squeeze.to`.
 pub const SQUEEZE_TO: f64 = 0.7;
 /// `phase.squeeze.round`.

@@ -138,22 +138,12 @@ impl RawBert {
     pub(super) fn check(self, path: &Path) -> Result<BertConfig> {
         let fields = Fields { path };
         let width = fields.count("hidden_size", self.hidden_size, WIDTH_LIMIT)?;
-        let heads = fields.count("num_attention_heads", self.num_attention_heads, width)?;
-        if !width.is_multiple_of(heads) {
-            return Err(fields.range(
-                "num_attention_heads",
-                format!("a divisor of {width}"),
-                heads.to_string(),
-            ));
-        }
-        let activation = Activation::parse(&self.hidden_act)
-            .ok_or_else(|| fields.unsupported("hidden_act", self.hidden_act.clone(), Activation::NAMES))?;
+        let heads = fields.divisor("num_attention_heads", self.num_attention_heads, width)?;
+        let activation = fields.activation("hidden_act", &self.hidden_act)?;
         if let Some(kind) = self.position_embedding_type.filter(|kind| kind != "absolute") {
             return Err(fields.unsupported("position_embedding_type", kind, &["absolute"]));
         }
-        if self.is_decoder == Some(true) {
-            return Err(fields.unsupported("is_decoder", "true".to_owned(), &["false"]));
-        }
+        fields.fixed("is_decoder", self.is_decoder, false)?;
         let vocabulary = fields.count("vocab_size", self.vocab_size, VOCABULARY_LIMIT)?;
         // Some files say -1 or nothing; a padding token outside the vocabulary could never be looked up.
         if let Some(pad) = self.pad_token_id.filter(|&pad| pad as usize >= vocabulary) {

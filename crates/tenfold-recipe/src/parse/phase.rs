@@ -66,7 +66,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         objective: objective?,
         steps: steps?,
         dropout,
-        precision: precision.unwrap_or_default(),
+        precision: precision.unwrap_or(default::PRECISION),
         squeeze,
         train: train?,
         optimizer,

@@ -67,60 +67,6 @@ multiversion! {
     }
 }
 
-multiversion! {
-    /// Replaces z by f(z) value.
-    pub(crate) fn gate<F>(z: &mut [f32], value: &[f32], act: Activation) {
-        each(z, value, |z, value| value_and_slope::<F>(z, act).0 * value);
-    }
-}
-
-multiversion! {
-    /// y = f(z) value, and z is replaced by f'(z).
-    pub(crate) fn gate_with_slope<F>(y: &mut [f32], z: &mut [f32], value: &[f32], act: Activation) {
-        for ((y, z), &value) in y.iter_mut().zip(z).zip(value) {
-            let (of, slope) = value_and_slope::<F>(*z, act);
-            (*y, *z) = (of * value, slope);
-        }
-    }
-}
-
-multiversion! {
-    /// out = a b c, added to what is there with `add`.
-    pub(crate) fn product_of_three<F>(out: &mut [f32], a: &[f32], b: &[f32], c: &[f32], add: bool) {
-        for (((o, &a), &b), &c) in out.iter_mut().zip(a).zip(b).zip(c) {
-            *o = F::mul_add(a * b, c, if add { *o } else { 0.0 });
-        }
-    }
-}
-
-multiversion! {
-    /// out = gradient f(z), added to what is there with `add`.
-    pub(crate) fn chain_value<F>(out: &mut [f32], gradient: &[f32], z: &[f32], act: Activation, add: bool) {
-        for ((o, &g), &z) in out.iter_mut().zip(gradient).zip(z) {
-            *o = F::mul_add(g, value_and_slope::<F>(z, act).0, if add { *o } else { 0.0 });
-        }
-    }
-}
-
-#[inline(always)]
-fn value_and_slope<F: Fused>(z: f32, act: Activation) -> (f32, f32) {
-    match act {
-        Activation::Identity => (z, 1.0),
-        Activation::Gelu => gelu::<F>(z),
-        Activation::GeluTanh => gelu_tanh::<F>(z),
-        Activation::Silu => silu::<F>(z),
-        Activation::Relu => relu(z),
-        Activation::Tanh => tanh::<F>(z),
-    }
-}
-
-#[inline(always)]
-fn each(z: &mut [f32], other: &[f32], f: impl Fn(f32, f32) -> f32) {
-    for (z, &other) in z.iter_mut().zip(other) {
-        *z = f(*z, other);
-    }
-}
-
 #[inline(always)]
 fn map(z: &mut [f32], f: impl Fn(f32) -> f32) {
     for z in z {

@@ -48,6 +48,15 @@ multiversion! {
 }
 
 multiversion! {
+    /// a *= b.
+    pub(crate) fn multiply_assign<F>(a: &mut [f32], b: &[f32]) {
+        for (a, &b) in a.iter_mut().zip(b) {
+            *a *= b;
+        }
+    }
+}
+
+multiversion! {
     /// out += a * b.
     pub(crate) fn add_product<F>(out: &mut [f32], a: &[f32], b: &[f32]) {
         for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {

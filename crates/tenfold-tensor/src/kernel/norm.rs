@@ -13,14 +13,7 @@ multiversion! {
         let scale = 1.0 / width as f32;
         for (i, row) in out.chunks_exact_mut(width).enumerate() {
             let span = i * width..(i + 1) * width;
-            match residual {
-                Some(residual) => {
-                    for ((o, &x), &r) in row.iter_mut().zip(&x[span.clone()]).zip(&residual[span]) {
-                        *o = x + r;
-                    }
-                }
-                None => row.copy_from_slice(&x[span]),
-            }
+            sum_into(row, &x[span.clone()], residual.map(|r| &r[span]));
             let center = sum::<F>(row) * scale;
             let variance = squares_about::<F>(row, center) * scale;
             let factor = 1.0 / (variance + eps).sqrt();
@@ -84,14 +77,7 @@ multiversion! {
         let scale = 1.0 / width as f32;
         for (i, row) in out.chunks_exact_mut(width).enumerate() {
             let span = i * width..(i + 1) * width;
-            match residual {
-                Some(residual) => {
-                    for ((o, &x), &r) in row.iter_mut().zip(&x[span.clone()]).zip(&residual[span]) {
-                        *o = x + r;
-                    }
-                }
-                None => row.copy_from_slice(&x[span]),
-            }
+            sum_into(row, &x[span.clone()], residual.map(|r| &r[span]));
             let factor = 1.0 / (squares_about::<F>(row, 0.0) * scale + eps).sqrt();
             for (o, &g) in row.iter_mut().zip(gain) {
                 *o = *o * factor * g;
@@ -133,6 +119,19 @@ multiversion! {
                 *o = factor * F::mul_add(d, g, -n * along);
             }
         }
+    }
+}
+
+/// h = x (+ residual).
+#[inline(always)]
+fn sum_into(h: &mut [f32], x: &[f32], residual: Option<&[f32]>) {
+    match residual {
+        Some(residual) => {
+            for ((h, &x), &r) in h.iter_mut().zip(x).zip(residual) {
+                *h = x + r;
+            }
+        }
+        None => h.copy_from_slice(x),
     }
 }
 

@@ -1,7 +1,8 @@
 //! An activated gate times a value, in one pass.
 
-use crate::kernel::activate;
+use crate::kernel::{activate, elementwise};
 use crate::par::{self, Shared};
+use crate::pool::Buffer;
 use crate::tape::{any_tracked, record};
 use crate::{Activation, Array, Var};
 
@@ -27,29 +28,40 @@ pub fn gated(gate: &Var, value: &Var, act: Activation) -> Var {
                 // SAFETY: chunks of different tasks do not overlap.
                 let slope = unsafe { slope.slice(start, y.len()) };
                 slope.copy_from_slice(&gate[span.clone()]);
-                activate::gate_with_slope(y, slope, &value[span], act);
+                activate::apply_with_slope(y, slope, act);
             } else {
                 y.copy_from_slice(&gate[span.clone()]);
-                activate::gate(y, &value[span], act);
+                activate::apply(y, act);
             }
+            elementwise::multiply_assign(y, &value[span]);
         });
     }
     let (gate_value, up) = (gate.value().clone(), value.value().clone());
     record(&[gate, value], y, move |gradient, sink| {
         let g = gradient.data();
-        sink.accumulate(0, gradient.shape(), |d, filled| {
-            par::chunks_mut(d, par::GRAIN, |start, d| {
-                let span = start..start + d.len();
-                let (g, s, v) = (&g[span.clone()], &slope.data()[span.clone()], &up.data()[span]);
-                activate::product_of_three(d, g, s, v, filled);
+        let mut pour = |input, factor: &(dyn Fn(&mut [f32], usize) + Sync)| {
+            sink.accumulate(input, gradient.shape(), |d, filled| {
+                par::chunks_mut(d, par::GRAIN, |start, d| {
+                    let g = &g[start..start + d.len()];
+                    if filled {
+                        let mut scratch = Buffer::stale(d.len());
+                        factor(&mut scratch, start);
+                        elementwise::add_product(d, g, &scratch);
+                    } else {
+                        factor(d, start);
+                        elementwise::multiply_assign(d, g);
+                    }
+                });
             });
+        };
+        pour(0, &|to, start| {
+            let span = start..start + to.len();
+            elementwise::multiply(to, &slope.data()[span.clone()], &up.data()[span]);
         });
-        sink.accumulate(1, gradient.shape(), |d, filled| {
-            par::chunks_mut(d, par::GRAIN, |start, d| {
-                let span = start..start + d.len();
-                // Computing the activation again takes less memory than keeping it.
-                activate::chain_value(d, &g[span.clone()], &gate_value.data()[span], act, filled);
-            });
+        pour(1, &|to, start| {
+            // Computing the activation again takes less memory than keeping it.
+            to.copy_from_slice(&gate_value.data()[start..start + to.len()]);
+            activate::apply(to, act);
         });
     })
 }

@@ -6,10 +6,12 @@
 //! same way back.
 
 pub(super) mod chain;
+pub(super) mod order;
 
 use chain::{Chain, Node};
+use order::Order;
 
-use crate::kernel::{permute, small};
+use crate::kernel::small;
 use crate::par::{self, Shared};
 use crate::product::{View, ViewMut};
 use crate::tape::record;
@@ -91,16 +93,7 @@ impl Halves {
             right_rows: chain.rows(cut..n),
             right_cols: chain.cols(cut..n),
         };
-        // Axes of the left half: pairs of rows and columns, bond; of the right half: bond, pairs of rows and columns.
-        let mut left_shape = chain.pairs(0..cut);
-        left_shape.push(sizes.bond);
-        let mut right_shape = vec![sizes.bond];
-        right_shape.extend(chain.pairs(cut..n));
-        let (k, l) = (left_shape.len() / 2, right_shape.len() / 2);
-        let left_axes = (0..k).map(|i| 2 * i).chain((0..k).map(|i| 2 * i + 1)).chain([2 * k]).collect();
-        let right_axes = (0..l).map(|i| 2 * i + 1).chain([0]).chain((0..l).map(|i| 2 * i + 2)).collect();
-        let left = Order { shape: left_shape, axes: left_axes };
-        let right = Order { shape: right_shape, axes: right_axes };
+        let (left, right) = (Order::left(chain, 0..cut), Order::right(chain, cut..n));
         let left_matrix = left.apply(&left_value);
         Halves { cut, sizes, left, right, left_node, right_node, left_matrix, right_value }
     }
@@ -175,36 +168,4 @@ fn right_gradient(left: &Array, sizes: Sizes, gradient: &Array) -> Array {
         }
     });
     out
-}
-
-/// A reordering of the axes of a contracted half.
-struct Order {
-    shape: Vec<usize>,
-    axes: Vec<usize>,
-}
-
-impl Order {
-    fn apply(&self, value: &Array) -> Array {
-        let mut out = Array::stale(&[value.len()]);
-        permute::permute(out.data_mut(), value.data(), &self.shape, &self.axes, false);
-        out
-    }
-
-    /// The gradient of the value from that of the reordered one.
-    fn restore(&self, gradient: &Array) -> Array {
-        let mut inverse = vec![0; self.axes.len()];
-        for (i, &axis) in self.axes.iter().enumerate() {
-            inverse[axis] = i;
-        }
-        let shape: Vec<usize> = self.axes.iter().map(|&axis| self.shape[axis]).collect();
-        let mut out = Array::stale(&[gradient.len()]);
-        permute::permute(out.data_mut(), gradient.data(), &shape, &inverse, false);
-        out
-    }
-
-    /// The order that has the first axis of the value, the bond of a right half, at the end.
-    fn bond_last(&self) -> Order {
-        let axes = self.axes.iter().copied().filter(|&axis| axis != 0).chain([0]).collect();
-        Order { shape: self.shape.clone(), axes }
-    }
 }

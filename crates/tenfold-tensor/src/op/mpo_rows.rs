@@ -9,7 +9,8 @@
 use std::ops::Range;
 
 use super::mpo_rebuild::chain::{Chain, Node};
-use crate::kernel::{elementwise, permute, small};
+use super::mpo_rebuild::order::Order;
+use crate::kernel::{elementwise, small};
 use crate::par::{self, Shared};
 use crate::product::{Threads, View, ViewMut, gemm};
 use crate::tape::record;
@@ -37,12 +38,14 @@ pub fn mpo_rows(cores: &[Var], middle: usize, ids: &[u32]) -> Result<Var, Error>
     }
     let sizes = Sizes::new(&chain, middle);
     let inputs: Vec<&Var> = cores.iter().collect();
-    let left = Side::left(&chain, cores, 0..middle);
-    let right = Side::right(&chain, cores, middle + 1..cores.len());
+    let (before, after) = (0..middle, middle + 1..cores.len());
+    let left = Side::new(&chain, cores, before.clone(), Order::left(&chain, before));
+    let right = Side::new(&chain, cores, after.clone(), Order::right(&chain, after));
+    let left_parts = left.order.apply(&left.value); // left rows x left columns x left bond
     let core = cores[middle].value().clone();
     let used = Rows::new(ids, sizes);
-    let pairs = used.pairs(&left.value, &core);
-    let unique = used.multiply(&pairs, &right.value);
+    let pairs = used.pairs(&left_parts, &core);
+    let unique = used.multiply(&pairs, &right.order.apply(&right.value));
     let width = sizes.width();
     let mut y = Array::stale(&[ids.len(), width]);
     par::chunks_mut(y.data_mut(), par::block_rows(width) * width, |start, chunk| {
@@ -55,27 +58,25 @@ pub fn mpo_rows(cores: &[Var], middle: usize, ids: &[u32]) -> Result<Var, Error>
         let gradient = used.gather(&gradient);
         if (middle + 1..last).any(|core| sink.wants(core)) {
             let d = used.right_gradient(&pairs, &gradient);
-            let d = permuted(&d, &right.ordered(), &inverse(&right.axes));
+            let d = right.order.restore(&d);
             chain.backward(right.node, d, sink);
         }
         let outer = (0..middle).any(|core| sink.wants(core));
         if !outer && !sink.wants(middle) {
             return;
         }
-        // right rows x right columns x bond
-        let turned =
-            permuted(&right.value, &[sizes.right_rows, sizes.right_bond, sizes.right_cols], &[0, 2, 1]);
+        let turned = right.order.bond_last().apply(&right.value); // right rows x right columns x right bond
         let gradient = used.pair_gradient(&gradient, &turned);
         if outer {
             let d = used.left_gradient(&gradient, &core);
-            let d = permuted(&d, &left.ordered(), &inverse(&left.axes));
+            let d = left.order.restore(&d);
             chain.backward(left.node, d, sink);
         }
         sink.accumulate(middle, core.shape(), |out, filled| {
             if !filled {
                 par::chunks_mut(out, par::GRAIN, |_, chunk| chunk.fill(0.0));
             }
-            used.middle_gradient(&gradient, &left.value, out);
+            used.middle_gradient(&gradient, &left_parts, out);
         });
     }))
 }
@@ -102,7 +103,7 @@ impl Sizes {
             left_bond: chain.bond(middle),
             rows: chain.rows(one.clone()),
             cols: chain.cols(one),
-            right_bond: if right.is_empty() { 1 } else { chain.bond(middle + 1) },
+            right_bond: chain.bond(middle + 1),
             right_rows: chain.rows(right.clone()),
             right_cols: chain.cols(right),
         }
@@ -124,57 +125,19 @@ impl Sizes {
     }
 }
 
-/// The contracted cores on one side of the middle one, with their rows first.
+/// The contracted cores on one side of the middle one.
 struct Side {
     node: Node,
-    shape: Vec<usize>,
-    axes: Vec<usize>,
+    order: Order,
+    /// As contracted.
     value: Array,
 }
 
 impl Side {
-    /// Rows x columns x bond.
-    fn left(chain: &Chain, cores: &[Var], range: Range<usize>) -> Side {
-        let mut shape = chain.pairs(range.clone());
-        let k = shape.len() / 2;
-        shape.push(chain.bond(range.end));
-        let axes = (0..k).map(|i| 2 * i).chain((0..k).map(|i| 2 * i + 1)).chain([2 * k]).collect();
-        Side::new(chain, cores, range, shape, axes)
-    }
-
-    /// Rows x bond x columns.
-    fn right(chain: &Chain, cores: &[Var], range: Range<usize>) -> Side {
-        let mut shape = vec![if range.is_empty() { 1 } else { chain.bond(range.start) }];
-        shape.extend(chain.pairs(range.clone()));
-        let k = shape.len() / 2;
-        let axes = (0..k).map(|i| 2 * i + 1).chain([0]).chain((0..k).map(|i| 2 * i + 2)).collect();
-        Side::new(chain, cores, range, shape, axes)
-    }
-
-    fn new(chain: &Chain, cores: &[Var], range: Range<usize>, shape: Vec<usize>, axes: Vec<usize>) -> Side {
+    fn new(chain: &Chain, cores: &[Var], range: Range<usize>, order: Order) -> Side {
         let (value, node) = chain.contract(cores, range);
-        let value = permuted(&value, &shape, &axes);
-        Side { node, shape, axes, value }
+        Side { node, order, value }
     }
-
-    /// The shape of the value as it lies.
-    fn ordered(&self) -> Vec<usize> {
-        self.axes.iter().map(|&axis| self.shape[axis]).collect()
-    }
-}
-
-fn permuted(value: &Array, shape: &[usize], axes: &[usize]) -> Array {
-    let mut out = Array::stale(&[value.len()]);
-    permute::permute(out.data_mut(), value.data(), shape, axes, false);
-    out
-}
-
-fn inverse(axes: &[usize]) -> Vec<usize> {
-    let mut inverse = vec![0; axes.len()];
-    for (i, &axis) in axes.iter().enumerate() {
-        inverse[axis] = i;
-    }
-    inverse
 }
 
 /// A left part in use together with a middle part.
@@ -226,14 +189,15 @@ impl Rows {
         Rows { sizes, pairs, rows, place }
     }
 
-    /// Pairs with the same middle part, as ranges.
-    fn groups(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
-        let mut end = 0;
-        self.pairs.chunk_by(|a, b| a.middle == b.middle).map(move |group| {
-            let start = end;
-            end += group.len();
-            (group[0].middle, start..end)
-        })
+    /// Calls `f(middle part, range of pairs)` for the pairs of every middle part, in parallel. There may be hundreds of
+    /// small groups, so products inside use one thread.
+    fn each_group(&self, f: impl Fn(usize, Range<usize>) + Sync + Send) {
+        let mut groups: Vec<Range<usize>> = Vec::new();
+        for group in self.pairs.chunk_by(|a, b| a.middle == b.middle) {
+            let start = groups.last().map_or(0, |last| last.end);
+            groups.push(start..start + group.len());
+        }
+        par::each(groups.len(), |at| f(self.pairs[groups[at].start].middle, groups[at].clone()));
     }
 
     /// The left parts of some pairs below one another, (pairs left columns) x left bond.
@@ -254,22 +218,16 @@ impl Rows {
         let Sizes { left_cols, left_bond, .. } = self.sizes;
         let size = self.sizes.pair();
         let mut out = Array::stale(&[self.pairs.len() * size]);
-        for (middle, range) in self.groups() {
+        let shared = Shared::new(out.data_mut());
+        self.each_group(|middle, range| {
             let height = range.len() * left_cols;
             let stacked = self.stacked(left, range.clone());
-            gemm(
-                ViewMut::new(
-                    &mut out.data_mut()[range.start * size..range.end * size],
-                    height,
-                    self.sizes.block(),
-                ),
-                0.0,
-                1.0,
-                View::new(&stacked, height, left_bond),
-                self.block(core.data(), middle),
-                Threads::All,
-            );
-        }
+            // SAFETY: every pair belongs to one group.
+            let to = unsafe { shared.slice(range.start * size, range.len() * size) };
+            let to = ViewMut::new(to, height, self.sizes.block());
+            let stacked = View::new(&stacked, height, left_bond);
+            gemm(to, 0.0, 1.0, stacked, self.block(core.data(), middle), Threads::One);
+        });
         out
     }
 
@@ -355,22 +313,19 @@ impl Rows {
     fn left_gradient(&self, gradient: &Array, core: &Array) -> Array {
         let Sizes { left_rows, left_cols, left_bond, .. } = self.sizes;
         let (size, each) = (self.sizes.pair(), left_cols * left_bond);
-        let mut out = Array::stale(&[left_rows * each]);
-        out.data_mut().fill(0.0);
-        for (middle, range) in self.groups() {
+        let mut products = Array::stale(&[self.pairs.len() * each]);
+        let shared = Shared::new(products.data_mut());
+        self.each_group(|middle, range| {
             let height = range.len() * left_cols;
-            let mut product = Array::stale(&[height * left_bond]);
-            gemm(
-                ViewMut::new(product.data_mut(), height, left_bond),
-                0.0,
-                1.0,
-                View::new(&gradient.data()[range.start * size..], height, self.sizes.block()),
-                self.block(core.data(), middle).t(),
-                Threads::All,
-            );
-            for (pair, part) in self.pairs[range].iter().zip(product.data().chunks_exact(each)) {
-                elementwise::add_assign(&mut out.data_mut()[pair.left * each..][..each], part);
-            }
+            // SAFETY: every pair belongs to one group.
+            let to = unsafe { shared.slice(range.start * each, range.len() * each) };
+            let gradient = View::new(&gradient.data()[range.start * size..], height, self.sizes.block());
+            let block = self.block(core.data(), middle).t();
+            gemm(ViewMut::new(to, height, left_bond), 0.0, 1.0, gradient, block, Threads::One);
+        });
+        let mut out = Array::zeros(&[left_rows * each]);
+        for (pair, part) in self.pairs.iter().zip(products.data().chunks_exact(each)) {
+            elementwise::add_assign(&mut out.data_mut()[pair.left * each..][..each], part);
         }
         out
     }
@@ -380,17 +335,15 @@ impl Rows {
     fn middle_gradient(&self, gradient: &Array, left: &Array, out: &mut [f32]) {
         let Sizes { left_cols, left_bond, rows, .. } = self.sizes;
         let (size, width) = (self.sizes.pair(), self.sizes.block());
-        for (middle, range) in self.groups() {
+        let shared = Shared::new(out);
+        self.each_group(|middle, range| {
             let height = range.len() * left_cols;
             let stacked = self.stacked(left, range.clone());
-            gemm(
-                ViewMut::strided(&mut out[middle * width..], left_bond, width, rows * width),
-                1.0,
-                1.0,
-                View::new(&stacked, height, left_bond).t(),
-                View::new(&gradient.data()[range.start * size..], height, width),
-                Threads::All,
-            );
-        }
+            // SAFETY: every middle part has a block of its own, and belongs to one group.
+            let to = unsafe { shared.matrix(middle * width, left_bond, width, rows * width) };
+            let stacked = View::new(&stacked, height, left_bond).t();
+            let gradient = View::new(&gradient.data()[range.start * size..], height, width);
+            gemm(to, 1.0, 1.0, stacked, gradient, Threads::One);
+        });
     }
 }

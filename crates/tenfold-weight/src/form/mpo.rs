@@ -138,12 +138,12 @@ impl Operations for Mpo {
 
     fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error> {
         let pays = |training| cost::rows_pay(&self.shape, &self.bonds, ids, training);
-        if let Some(id) = ids.iter().position(|id| *id as usize >= self.rows) {
-            let outside = tenfold_tensor::Error::IdOutOfRange { id: ids[id], position: id, rows: self.rows };
-            return Err(outside.into());
-        }
         if !cx.prefers_chain(pays) {
             return Ok(op::embedding(&self.dense(cx, at)?, ids)?);
+        }
+        // The cores hold padded rows too, which are no rows of the weight.
+        if let Some((position, &id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= self.rows) {
+            return Err(tenfold_tensor::Error::IdOutOfRange { id, position, rows: self.rows }.into());
         }
         let whole = op::mpo_rows(&self.cores(cx, at)?, self.shape.central(), ids)?;
         let exact = whole.value().width() == self.cols;

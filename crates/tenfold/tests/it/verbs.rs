@@ -19,6 +19,25 @@ fn inspect_shows_a_model_and_its_file() {
 }
 
 #[test]
+fn inspect_shows_a_llama2c_file_and_its_folder() {
+    let bench = Bench::new();
+    // Width 4, hidden 6, 1 layer, 2 heads, 1 of keys, 5 tokens, 8 positions; rotary tables stand at the end.
+    let (numbers, tables) = (20 + 4 + 16 + 8 + 8 + 16 + 4 + 3 * 24 + 4, 16);
+    let header = [4i32, 6, 1, 2, 1, 5, 8].into_iter().flat_map(i32::to_le_bytes);
+    let values = (0..numbers + tables).flat_map(|at| (at as f32).to_le_bytes());
+    std::fs::create_dir(bench.path("llama")).unwrap();
+    std::fs::write(bench.path("llama/model.bin"), header.chain(values).collect::<Vec<u8>>()).unwrap();
+    for source in ["path:llama/model.bin", "path:llama"] {
+        let view = json(&bench.must(&["inspect", source, "--json"]));
+        assert_eq!(view["kind"], "llama2.c", "{source}");
+        assert_eq!(view["parameters"], numbers, "{source}");
+        assert_eq!(view["bytes"], 4 * numbers, "{source}");
+        assert_eq!(view["weights"][0]["path"], "model.embed_tokens.weight");
+    }
+    assert!(bench.must(&["inspect", "path:llama"]).contains("model.layers.0.self_attn.q_proj.weight"));
+}
+
+#[test]
 fn plan_equals_what_run_did() {
     let bench = Bench::new();
     let plan = json(&bench.must(&["plan", "recipe.toml", "--json"]));

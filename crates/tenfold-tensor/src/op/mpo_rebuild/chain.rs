@@ -53,9 +53,9 @@ impl Chain {
         self.shapes.len()
     }
 
-    /// The bond left of a core.
+    /// The bond left of a core; after the last one, the bond that ends the chain.
     pub(in crate::op) fn bond(&self, core: usize) -> usize {
-        self.shapes[core][0]
+        self.shapes.get(core).map_or(1, |shape| shape[0])
     }
 
     pub(in crate::op) fn rows(&self, range: Range<usize>) -> usize {

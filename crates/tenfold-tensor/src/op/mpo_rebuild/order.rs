@@ -1,0 +1,58 @@
+//! Reordering the axes of a contracted range of cores.
+
+use std::ops::Range;
+
+use super::chain::Chain;
+use crate::Array;
+use crate::kernel::permute;
+
+/// How the axes of a contracted range are reordered.
+pub(in crate::op) struct Order {
+    shape: Vec<usize>,
+    axes: Vec<usize>,
+}
+
+impl Order {
+    /// Rows x columns x right bond, of a range that begins the chain.
+    pub(in crate::op) fn left(chain: &Chain, range: Range<usize>) -> Order {
+        let mut shape = chain.pairs(range.clone());
+        let k = shape.len() / 2;
+        shape.push(chain.bond(range.end));
+        let axes = (0..k).map(|i| 2 * i).chain((0..k).map(|i| 2 * i + 1)).chain([2 * k]).collect();
+        Order { shape, axes }
+    }
+
+    /// Rows x left bond x columns, of a range that ends the chain.
+    pub(in crate::op) fn right(chain: &Chain, range: Range<usize>) -> Order {
+        let mut shape = vec![chain.bond(range.start)];
+        shape.extend(chain.pairs(range));
+        let k = shape.len() / 2;
+        let axes = (0..k).map(|i| 2 * i + 1).chain([0]).chain((0..k).map(|i| 2 * i + 2)).collect();
+        Order { shape, axes }
+    }
+
+    /// The same with the left bond at the end: rows x columns x left bond.
+    pub(in crate::op) fn bond_last(&self) -> Order {
+        let axes = self.axes.iter().copied().filter(|&axis| axis != 0).chain([0]).collect();
+        Order { shape: self.shape.clone(), axes }
+    }
+
+    /// The contracted range in this order.
+    pub(in crate::op) fn apply(&self, value: &Array) -> Array {
+        let mut out = Array::stale(&[value.len()]);
+        permute::permute(out.data_mut(), value.data(), &self.shape, &self.axes, false);
+        out
+    }
+
+    /// The gradient of the contracted range from that of the reordered one.
+    pub(in crate::op) fn restore(&self, gradient: &Array) -> Array {
+        let mut inverse = vec![0; self.axes.len()];
+        for (i, &axis) in self.axes.iter().enumerate() {
+            inverse[axis] = i;
+        }
+        let shape: Vec<usize> = self.axes.iter().map(|&axis| self.shape[axis]).collect();
+        let mut out = Array::stale(&[gradient.len()]);
+        permute::permute(out.data_mut(), gradient.data(), &shape, &inverse, false);
+        out
+    }
+}
