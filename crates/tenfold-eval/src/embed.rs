@@ -42,9 +42,9 @@ pub fn embed(
     let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
     let encode = |members: &[usize]| {
         let packed: Vec<&[u32]> = members.iter().map(|&at| sequences[at].as_slice()).collect();
-        Ok(model.encoder.embed(&scope, &Batch::from_sequences(&packed))?.value().clone())
+        Ok(model.network.embed(&scope, &Batch::from_sequences(&packed))?.value().clone())
     };
-    in_batches(&lengths, model.encoder.width(), options, encode, progress)
+    in_batches(&lengths, model.network.width(), options, encode, progress)
 }
 
 /// Runs `encode` over groups of items, given by their positions, whose texts are of similar length, and puts its rows back

@@ -48,12 +48,12 @@ pub struct Latency {
 /// # Errors
 /// [`Error::Model`] when the model cannot run.
 pub fn latency(model: &Model, tree: &Tree, options: &LatencyOptions) -> Result<Latency, Error> {
-    let sentence = sentence(&model.tokenize(SENTENCE)?, options.tokens.min(model.encoder.max_tokens()));
+    let sentence = sentence(&model.tokenize(SENTENCE)?, options.tokens.min(model.network.max_tokens()));
     let scope = Scope::evaluate(tree);
     let pass = |size: usize| {
         let batch = Batch::from_sequences(&vec![sentence.as_slice(); size]);
         median_ms(options, || {
-            model.encoder.embed(&scope, &batch)?;
+            model.network.embed(&scope, &batch)?;
             Ok::<(), Error>(())
         })
     };

@@ -23,7 +23,7 @@ fn batching_changes_no_vector() {
     let scope = Scope::evaluate(&model.tree);
     let alone = |text: &&str| {
         let batch = Batch::from_sequences(&[model.tokenize(text).unwrap()]);
-        model.encoder.embed(&scope, &batch).unwrap().value().data().to_vec()
+        model.network.embed(&scope, &batch).unwrap().value().data().to_vec()
     };
     let expected: Vec<f32> = texts.iter().flat_map(alone).collect();
     for batch_tokens in [1, 40, 4096] {
@@ -33,7 +33,7 @@ fn batching_changes_no_vector() {
             heard = done;
         };
         let got = embed(&model, &model.tree, &texts, &EmbedOptions { batch_tokens }, hear).unwrap();
-        assert_eq!((got.shape(), heard), (&[30, model.encoder.width()][..], 30));
+        assert_eq!((got.shape(), heard), (&[30, model.network.width()][..], 30));
         let off = got.data().iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= TOLERANCE, "{batch_tokens} tokens: off by {off}");
     }

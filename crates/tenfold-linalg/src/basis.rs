@@ -178,6 +178,38 @@ pub fn eigenbasis(c: &Matrix) -> Result<Directions> {
     Ok(Directions { rotation: Matrix::from_fn(n, n, |k, i| signs[k] * vectors[(i, k)]), values })
 }
 
+/// An orthogonal matrix (n x n) that leaves the vector of ones where it is and gathers the energy of a second moment
+/// (n x n) in the first coordinates, as far as that allows: what a stream behind norms that take the mean away may be
+/// turned by.
+///
+/// With the reflection H that takes the first axis to the direction of ones, it is H diag(1, R) H, the rows of R being
+/// the eigenvectors of the moment among the other n - 1 axes of H.
+///
+/// # Errors
+/// As [`eigenbasis`].
+pub fn centered_eigenbasis(c: &Matrix) -> Result<Matrix> {
+    square(c, c.rows())?;
+    let n = c.rows();
+    if n < 2 {
+        return Ok(Matrix::identity(n));
+    }
+    // The reflection along ones / sqrt n minus the first axis.
+    let side = (n as f64).sqrt().recip();
+    let along: Vec<f64> = (0..n).map(|i| if i == 0 { side - 1.0 } else { side }).collect();
+    let square: f64 = along.iter().map(|v| v * v).sum();
+    let reflection =
+        Matrix::from_fn(n, n, |i, j| f64::from(u8::from(i == j)) - 2.0 * along[i] * along[j] / square);
+    let inside = reflection.matmul(c).matmul(&reflection);
+    let rest = Matrix::from_fn(n - 1, n - 1, |i, j| inside.get(i + 1, j + 1));
+    let rotation = eigenbasis(&rest)?.rotation;
+    let turned = Matrix::from_fn(n, n, |i, j| match (i, j) {
+        (0, 0) => 1.0,
+        (0, _) | (_, 0) => 0.0,
+        _ => rotation.get(i - 1, j - 1),
+    });
+    Ok(reflection.matmul(&turned).matmul(&reflection))
+}
+
 /// Directions between a writer and a reader of n coordinates (value and output of an attention head), by the singular
 /// values of the reader's product with what the writer wrote. `written` is the second moment of the coordinates,
 /// `read` the reader's R^T R, both n x n.

@@ -1,23 +1,28 @@
 //! Method `basis`: other coordinates for the spaces between weights, with the function of the model as it is.
 
+mod change;
+mod norm;
+mod turns;
+
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned};
 use crate::option::{Kind, OptionInfo, Options};
-use std::collections::{BTreeMap, BTreeSet};
+use change::{Change, Changes};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tenfold_linalg::Matrix;
-use tenfold_linalg::basis::{Turn, carried_basis, eigenbasis, falling, matched_basis, row_energies};
-use tenfold_tensor::Array;
 use tenfold_weight::{Form, Path, Space, Structure, Wiring};
+use turns::Selected;
 
 /// What the method is.
 pub static INFO: Info = Info {
     name: "basis",
     summary: "changes the coordinates in which weights meet, so that a truncation after it keeps more; the model computes \
               what it computed",
-    equation: "writers W -> T W, b -> T b; readers W -> W T^T; T a permutation by falling energy, or one rotation per \
-               attention head from the singular vectors of output * value and of query and key together",
+    equation: "writers W -> T W, b -> T b; readers W -> W T^T; T a permutation by falling energy, one rotation per attention \
+               head from the singular vectors of output * value and of query and key together, or a rotation of the whole \
+               stream once the gains g of norms are in their readers, W -> W diag(g) T^T",
     when: "before an MPO is truncated: in the order in which indices happen to be stored, trained matrices look like noise to it",
     when_not: "before low rank, which finds the same factors in every basis",
     trains: "all leaves",
@@ -28,9 +33,10 @@ pub static INFO: Info = Info {
     options: &[
         OptionInfo {
             name: "residual",
-            kind: Kind::Choice(&["on", "off"]),
-            default: "on",
-            doc: "order the residual stream by energy; a stream that is the model's own output keeps its order",
+            kind: Kind::Choice(&["order", "rotate", "off"]),
+            default: "order",
+            doc: "order the residual stream by energy, or rotate it to its principal axes, which takes an architecture that norms \
+                  before it reads and stores a tied output matrix on its own; a stream that is the model's own output stays",
         },
         OptionInfo {
             name: "heads",
@@ -50,9 +56,17 @@ pub static INFO: Info = Info {
 /// A change of basis of all spaces that the selected weights make up.
 #[derive(Clone, Debug)]
 pub struct Basis {
-    residual: bool,
+    residual: Residual,
     heads: bool,
     hidden: bool,
+}
+
+/// What becomes of residual streams.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Residual {
+    Order,
+    Rotate,
+    Off,
 }
 
 /// Builds the method from a step's options.
@@ -62,7 +76,12 @@ pub struct Basis {
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
     let on = |name| options.word(name) != Some("off");
-    Ok(Arc::new(Basis { residual: on("residual"), heads: on("heads"), hidden: on("hidden") }))
+    let residual = match options.word("residual") {
+        Some("off") => Residual::Off,
+        Some("rotate") => Residual::Rotate,
+        _ => Residual::Order,
+    };
+    Ok(Arc::new(Basis { residual, heads: on("heads"), hidden: on("hidden") }))
 }
 
 impl Basis {
@@ -70,7 +89,7 @@ impl Basis {
     fn wants(&self, space: &Space) -> bool {
         let free = !space.exposed;
         match space.structure {
-            Structure::Stream => self.residual && free,
+            Structure::Stream => self.residual != Residual::Off && free,
             Structure::Hidden => self.hidden && free,
             Structure::Matched { .. } | Structure::Carried { .. } => self.heads && free,
         }
@@ -85,9 +104,16 @@ impl Basis {
                 let (path, selected, space) = (other.clone(), known.clone(), space.name.clone());
                 return Err(Error::CoMoving { path, selected, space });
             }
+            if self.rotates(space) && space.norms.is_empty() {
+                return Err(Error::NoRotation { space: space.name.clone() });
+            }
             found.push(space);
         }
         Ok(found)
+    }
+
+    fn rotates(&self, space: &Space) -> bool {
+        self.residual == Residual::Rotate && space.structure == Structure::Stream
     }
 }
 
@@ -97,7 +123,7 @@ impl Method for Basis {
     }
 
     fn needs_inputs(&self) -> bool {
-        self.residual || self.heads
+        self.residual != Residual::Off || self.heads
     }
 
     fn moves_basis(&self) -> bool {
@@ -109,13 +135,22 @@ impl Method for Basis {
     }
 
     fn plan_together(&self, weights: &[(Path, &Form)], wiring: &Wiring) -> Result<Vec<Planned>, Error> {
-        let selected = weights.iter().map(|(path, _)| path).collect();
-        let moving: BTreeSet<&Path> =
-            self.spaces(&selected, wiring)?.into_iter().flat_map(Space::members).collect();
-        for (path, form) in weights.iter().filter(|(path, _)| moving.contains(path)) {
-            values(path, form)?;
+        let selected = Selected::of(weights);
+        let spaces = self.spaces(&selected.paths(), wiring)?;
+        let moving: BTreeSet<&Path> = spaces.iter().copied().flat_map(Space::members).collect();
+        for path in &moving {
+            values(path, selected.stored(path)?)?;
         }
-        weights.iter().map(|(path, form)| self.plan(path, form)).collect()
+        let rotated: BTreeSet<&Path> =
+            spaces.iter().filter(|space| self.rotates(space)).flat_map(|space| space.members()).collect();
+        // What is tied to a table cannot follow it through a rotation, since a norm's gain comes between.
+        let of = |(path, form): &(Path, &Form)| match form {
+            form if form.owner().is_some() && rotated.contains(path) => {
+                self.plan(path, selected.stored(path)?)
+            }
+            form => self.plan(path, form),
+        };
+        weights.iter().map(of).collect()
     }
 
     fn settle(
@@ -127,21 +162,25 @@ impl Method for Basis {
         if wiring.spaces.is_empty() {
             return Err(Error::NoWiring);
         }
-        let forms: BTreeMap<&Path, &Form> = weights.iter().map(|(path, form)| (path, *form)).collect();
-        let mut moved: BTreeMap<&Path, Moved> = BTreeMap::new();
-        for space in self.spaces(&forms.keys().copied().collect(), wiring)? {
-            let turn = Arc::new(turn(space, &forms, evidence)?);
-            for path in space.writers.iter().chain(&space.vectors) {
-                moved.entry(path).or_default().rows = Some(Arc::clone(&turn));
+        let selected = Selected::of(weights);
+        let mut changes = Changes::default();
+        for space in self.spaces(&selected.paths(), wiring)? {
+            if self.rotates(space) {
+                norm::rotate(space, &selected, evidence, &mut changes)?;
+                continue;
             }
-            for path in space.readers.iter().chain(&space.tables) {
-                moved.entry(path).or_default().columns = Some(Arc::clone(&turn));
+            let turns = turns::of(space, &selected, evidence)?;
+            for path in space.writers.iter().chain(&space.vectors) {
+                changes.of(path).rows = Some(Arc::clone(&turns.written));
+            }
+            for path in space.tables.iter().chain(&space.readers) {
+                changes.of(path).columns = Some(Arc::clone(&turns.read));
             }
         }
-        let of = |(path, _): &(Path, &Form)| -> Arc<dyn Method> {
-            Arc::new(moved.get(path).cloned().unwrap_or_default())
+        let of = |(path, form): &(Path, &Form)| -> Result<Arc<dyn Method>, Error> {
+            Ok(Arc::new(changes.finish(path, form, &selected)?))
         };
-        Ok(Some(weights.iter().map(of).collect()))
+        weights.iter().map(of).collect::<Result<_, _>>().map(Some)
     }
 
     /// Changes the spaces that consist of this weight alone.
@@ -153,16 +192,7 @@ impl Method for Basis {
     }
 }
 
-/// One weight's part in the changes.
-#[derive(Clone, Debug, Default)]
-struct Moved {
-    /// Of the space that it writes, or lives in as a vector.
-    rows: Option<Arc<Turn>>,
-    /// Of the space that it reads, or whose vectors its rows are.
-    columns: Option<Arc<Turn>>,
-}
-
-impl Method for Moved {
+impl Method for Change {
     fn info(&self) -> &'static Info {
         &INFO
     }
@@ -176,107 +206,8 @@ impl Method for Moved {
     }
 
     fn rewrite(&self, path: &Path, form: &Form, _evidence: &Evidence) -> Result<Form, Error> {
-        if self.rows.is_none() && self.columns.is_none() {
-            return Ok(form.clone());
-        }
-        let mut matrix = values(path, form)?;
-        if let Some(turn) = &self.rows {
-            fits(path, form, turn.width(), matrix.rows())?;
-            matrix = turn.rows(&matrix);
-        }
-        if let Some(turn) = &self.columns {
-            fits(path, form, turn.width(), matrix.cols())?;
-            matrix = turn.columns(&matrix);
-        }
-        Ok(Form::dense(Array::from_vec(matrix.to_f32(), &form.shape())))
+        self.apply(path, form)
     }
-}
-
-/// The change of one space.
-fn turn(space: &Space, forms: &BTreeMap<&Path, &Form>, evidence: &Evidence) -> Result<Turn, Error> {
-    let at = space.members().next().cloned().unwrap_or_else(|| Path::new(&space.name));
-    let matrix = |path: &Path| match forms.get(path) {
-        Some(form) => {
-            let matrix = values(path, form)?;
-            let writes = space.writers.contains(path);
-            fits(path, form, space.width, if writes { matrix.rows() } else { matrix.cols() })?;
-            Ok(matrix)
-        }
-        None => Err(Error::CoMoving { path: path.clone(), selected: at.clone(), space: space.name.clone() }),
-    };
-    match space.structure {
-        Structure::Stream => {
-            let moment = evidence.joint_moment(space.readers.iter())?;
-            let energies: Vec<f64> = (0..moment.rows()).map(|k| moment.get(k, k)).collect();
-            Turn::none(space.width).ordered(falling(&energies)).at(&at)
-        }
-        Structure::Hidden => {
-            let mut energies = vec![0.0; space.width];
-            for path in &space.writers {
-                let written = row_energies(&matrix(path)?);
-                let total: f64 = written.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-                energies.iter_mut().zip(written).for_each(|(sum, one)| *sum += one / total);
-            }
-            Turn::none(space.width).ordered(falling(&energies)).at(&at)
-        }
-        Structure::Matched { heads } => {
-            let mut sides = Vec::new();
-            for path in &space.writers {
-                sides.push(written(&matrix(path)?, evidence.moment(path)?));
-            }
-            rotated(space, heads, &at, |from, width| match sides.as_slice() {
-                [left, right] => matched_basis(&block(left, from, width), &block(right, from, width))
-                    .map(|found| found.rotation),
-                // A side alone has nothing to be matched with: its own directions serve.
-                all => all.first().map_or_else(
-                    || Ok(Matrix::identity(width)),
-                    |one| eigenbasis(&block(one, from, width)).map(|found| found.rotation),
-                ),
-            })
-        }
-        Structure::Carried { heads } => {
-            let (mut wrote, mut read) =
-                (Matrix::zeros(space.width, space.width), Matrix::zeros(space.width, space.width));
-            for path in &space.writers {
-                add(&mut wrote, &written(&matrix(path)?, evidence.moment(path)?));
-            }
-            for path in &space.readers {
-                let reader = matrix(path)?;
-                add(&mut read, &reader.transpose().matmul(&reader));
-            }
-            rotated(space, heads, &at, |from, width| {
-                carried_basis(&block(&wrote, from, width), &block(&read, from, width))
-                    .map(|found| found.rotation)
-            })
-        }
-    }
-}
-
-/// One rotation per head.
-fn rotated(
-    space: &Space,
-    heads: usize,
-    at: &Path,
-    rotation: impl Fn(usize, usize) -> tenfold_linalg::Result<Matrix>,
-) -> Result<Turn, Error> {
-    let width = space.width / heads.max(1);
-    let blocks =
-        (0..heads).map(|head| rotation(head * width, width)).collect::<Result<Vec<_>, _>>().at(at)?;
-    Turn::none(space.width).rotated(blocks).at(at)
-}
-
-/// W C W^T: the second moment of what a matrix writes, its bias aside.
-fn written(w: &Matrix, c: &Matrix) -> Matrix {
-    w.matmul(c).matmul(&w.transpose())
-}
-
-/// The square of `width` rows and columns from `from` on.
-fn block(m: &Matrix, from: usize, width: usize) -> Matrix {
-    Matrix::from_fn(width, width, |r, c| m.get(from + r, from + c))
-}
-
-fn add(sum: &mut Matrix, other: &Matrix) {
-    sum.data_mut().iter_mut().zip(other.data()).for_each(|(sum, value)| *sum += value);
 }
 
 /// The values of a dense weight; a vector as one column.

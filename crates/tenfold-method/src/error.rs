@@ -113,6 +113,25 @@ pub enum Error {
         "the model does not say how its weights meet, so no change of basis is known to keep its function"
     )]
     NoWiring,
+    /// A rotation was asked for where only the order of coordinates is free.
+    #[error(
+        "{space} cannot be rotated: gains of norms lie on it or it has no norms; residual = \"order\" is what this \
+         architecture allows"
+    )]
+    NoRotation {
+        /// The space.
+        space: String,
+    },
+    /// A norm switches a coordinate off and adds a constant in its place, which no other basis can express.
+    #[error(
+        "{path} is 0 at {index} where the bias beside it is not, so the norm cannot be folded into its readers"
+    )]
+    ZeroGain {
+        /// The norm's gain.
+        path: Path,
+        /// The coordinate.
+        index: usize,
+    },
     /// The budget is below the smallest size that the candidates reach.
     #[error("a budget of {budget} parameters cannot be met; the least possible is {least}")]
     Budget {

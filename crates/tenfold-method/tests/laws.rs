@@ -111,16 +111,8 @@ fn moment(cols: usize) -> Matrix {
 
 /// A stream that one matrix reads.
 fn stream(width: usize, reader: &str) -> Space {
-    Space {
-        name: format!("the stream of width {width}"),
-        width,
-        structure: Structure::Stream,
-        writers: Vec::new(),
-        readers: vec![Path::new(reader)],
-        tables: Vec::new(),
-        vectors: Vec::new(),
-        exposed: false,
-    }
+    let name = format!("the stream of width {width}");
+    Space { readers: vec![Path::new(reader)], ..Space::new(name, width, Structure::Stream) }
 }
 
 /// A tree of every shape, a vector, two streams, and evidence for every matrix.

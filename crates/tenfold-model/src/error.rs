@@ -8,7 +8,7 @@ use thiserror::Error as Derive;
 #[non_exhaustive]
 pub enum Error {
     /// The config names an architecture that is read but cannot be run.
-    #[error("{dir}: architecture {architecture} cannot be run; known: bert")]
+    #[error("{dir}: architecture {architecture} cannot be run; known: bert, gpt2, llama")]
     Architecture {
         /// The model folder.
         dir: PathBuf,
@@ -43,6 +43,18 @@ pub enum Error {
         /// The shape found.
         got: Vec<usize>,
     },
+    /// A tensor that holds several weights has a shape that cannot be split.
+    #[error("{dir}: {path} has shape {got:?}, which does not hold {parts} weights side by side")]
+    PackedShape {
+        /// The model folder.
+        dir: PathBuf,
+        /// The tensor's name.
+        path: String,
+        /// How many weights it should hold.
+        parts: usize,
+        /// The shape found.
+        got: Vec<usize>,
+    },
     /// A weight holds a NaN or an infinity.
     #[error("{dir}: {path} is not finite at index {index}; the checkpoint is damaged")]
     NonFinite {
@@ -58,6 +70,22 @@ pub enum Error {
     NoHead {
         /// Where the model came from.
         origin: String,
+    },
+    /// A model that reads in both directions was asked for the next token.
+    #[error(
+        "a {architecture} model does not say which token comes next; that takes a decoder, such as gpt2 or llama"
+    )]
+    NoOutput {
+        /// The architecture.
+        architecture: &'static str,
+    },
+    /// Task heads are made for encoders only.
+    #[error(
+        "a task head reads the first token of an encoder; {architecture} is a decoder, whose first token sees no other"
+    )]
+    HeadOnDecoder {
+        /// The architecture.
+        architecture: &'static str,
     },
     /// A text has more tokens than the model has positions.
     #[error("a sequence of {got} tokens is longer than the model's {most} positions; truncate it")]

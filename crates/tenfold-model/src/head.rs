@@ -1,6 +1,6 @@
 //! A task head: the tanh pooler of the first token and a linear layer on it (Devlin et al. 2019, section 4.1).
 
-use crate::arch::bert::{Bert, Expected};
+use crate::arch::{Architecture, Expected, Sizes};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::model::Model;
@@ -35,8 +35,8 @@ impl Head {
 
 /// A tree that says how it is wired. With a head nobody but the pooler reads the residual stream, so its coordinates mean
 /// nothing to others.
-pub(crate) fn wired(tree: Tree, bert: &Bert) -> Tree {
-    let mut wiring = bert.wiring().only(|path| tree.contains(path));
+pub(crate) fn wired(tree: Tree, arch: &dyn Architecture) -> Tree {
+    let mut wiring = arch.wiring().only(|path| tree.contains(path));
     if Head::of(&tree).is_some() {
         wiring.spaces.iter_mut().for_each(|space| space.exposed = false);
     }
@@ -62,7 +62,7 @@ impl Model {
         if !cx.tree().contains(&weight(CLASSIFIER)) {
             return Err(Error::NoHead { origin: self.origin.clone() });
         }
-        let hidden = self.encoder.hidden(cx, batch)?;
+        let hidden = self.network.hidden(cx, batch)?;
         let first = op::segment_first(&hidden, &batch.offsets);
         let pooled = cx.linear(POOLER, &first, Activation::Tanh)?;
         Ok(cx.linear(CLASSIFIER, &cx.dropout(&pooled), Activation::Identity)?)
@@ -71,13 +71,18 @@ impl Model {
     /// The same model with a fresh head of `outputs` outputs: weights normal with the config's deviation, biases 0, drawn
     /// by `seed`. A head of that size that is there already is kept; one of another size is replaced. A pooler is made
     /// where there is none.
-    pub fn with_head(&self, outputs: usize, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::HeadOnDecoder`].
+    pub fn with_head(&self, outputs: usize, seed: u64) -> Result<Self, Error> {
+        if self.network.is_decoder() {
+            return Err(Error::HeadOnDecoder { architecture: self.network.config().architecture() });
+        }
         let mut model = self.with_tree(self.tree.clone());
         if self.head == Some(Head { outputs }) {
-            return model;
+            return Ok(model);
         }
-        let config = &self.encoder.bert.config;
-        let (width, deviation) = (config.width, config.initializer_range);
+        let Sizes { width, deviation, .. } = self.network.sizes();
         let mut random = Random::labelled(seed, &[WEIGHTS]);
         let mut put = |name: &str, rows: usize| {
             let values = (0..rows * width).map(|_| (deviation * random.normal()) as f32).collect();
@@ -89,11 +94,11 @@ impl Model {
         }
         put(CLASSIFIER, outputs);
         model.head = Head::of(&model.tree);
-        model.tree = wired(std::mem::take(&mut model.tree), &self.encoder.bert);
+        model.tree = wired(std::mem::take(&mut model.tree), &*self.network.arch);
         if let Some(bytes) = model.files.get(config::FILE).and_then(|bytes| labelled(bytes, outputs)) {
             model.files.insert(config::FILE.to_owned(), bytes);
         }
-        model
+        Ok(model)
     }
 }
 

@@ -7,8 +7,8 @@
 //!
 //! let model = Model::load("models/minilm".as_ref())?;
 //! let batch = Batch::from_sequences(&[model.tokenize("A cat sat on a mat.")?]);
-//! let vector = model.encoder.embed(&Scope::evaluate(&model.tree), &batch)?;
-//! assert_eq!(vector.shape(), [1, model.encoder.width()]);
+//! let vector = model.network.embed(&Scope::evaluate(&model.tree), &batch)?;
+//! assert_eq!(vector.shape(), [1, model.network.width()]);
 //! # Ok::<(), tenfold_model::Error>(())
 //! ```
 //!
@@ -17,17 +17,18 @@
 //!
 //! Start reading at [`arch::bert`], then [`Model`].
 
-pub mod arch;
+mod arch;
 mod batch;
 mod block;
-mod encoder;
 mod error;
 mod head;
+mod import;
 mod model;
+mod network;
 mod save;
 
 pub use batch::Batch;
-pub use encoder::Encoder;
 pub use error::Error;
 pub use head::Head;
 pub use model::Model;
+pub use network::Network;

@@ -1,15 +1,16 @@
 //! Writing models: the saved form of a rewritten tree, and a plain dense checkpoint for other programs.
 
-use crate::arch::bert;
 use crate::error::Error;
 use crate::head::CLASSIFIER;
+use crate::import;
 use crate::model::Model;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use tenfold_format::manifest::{self, Manifest, ModelSection};
-use tenfold_format::{atomic, checkpoint};
+use tenfold_format::{atomic, checkpoint, config};
 use tenfold_tensor::Array;
 use tenfold_weight::{Form, Path, Tree, Wiring, dense_values, record};
 
@@ -37,15 +38,19 @@ impl Model {
     ///
     /// # Errors
     /// Faults in writing; the target is then as it was.
-    pub fn save(&self, dir: &FilePath, receipt: Option<serde_json::Value>) -> Result<u64, Error> {
+    pub fn save(&self, dir: &FilePath, receipt: Option<Value>) -> Result<u64, Error> {
         let manifest = Manifest {
             version: manifest::VERSION,
-            model: ModelSection { architecture: "bert".to_owned(), origin: self.origin.clone() },
+            model: ModelSection {
+                architecture: self.network.config().architecture().to_owned(),
+                origin: self.origin.clone(),
+            },
             weights: record::describe(&self.tree),
             receipt,
         };
         self.replace(
             dir,
+            &self.files,
             &self.tree.values().into_iter().map(|(id, value)| (id.to_string(), value)).collect(),
             Some(&manifest),
         )
@@ -57,24 +62,51 @@ impl Model {
     /// # Errors
     /// As [`Model::save`].
     pub fn save_dense(&self, dir: &FilePath) -> Result<u64, Error> {
-        // With a head the encoder stands under a prefix of its own, as Hugging Face's classes expect.
-        let name = |path: &Path| match self.head.is_some() && !path.as_str().starts_with(CLASSIFIER) {
-            true => format!("{}{path}", bert::PREFIXES[0]),
-            false => path.to_string(),
-        };
-        let dense = |(path, _): (&Path, &Form)| Ok((name(path), dense_values(&self.tree, path)?));
-        let leaves = self.tree.iter().map(dense).collect::<Result<BTreeMap<_, _>, Error>>()?;
-        self.replace(dir, &leaves, None)
+        let dense = |path: &Path| dense_values(&self.tree, path);
+        let mut leaves = BTreeMap::new();
+        let mut rest: BTreeMap<&Path, &Form> = self.tree.iter().collect();
+        for packed in self.network.arch.packed() {
+            let paths: Vec<Path> = packed.paths.iter().map(Path::new).collect();
+            let parts = paths.iter().map(dense).collect::<Result<Vec<_>, _>>()?;
+            leaves.insert(self.file_name(&packed.name), import::pack(&packed, &parts));
+            rest.retain(|path, _| !paths.contains(path));
+        }
+        let output = self.network.arch.output().map(|output| Path::new(format!("{}.weight", output.path)));
+        let tied = output
+            .as_ref()
+            .is_some_and(|output| self.tree.get(output).is_ok_and(|form| form.owner().is_some()));
+        for (path, _) in rest.into_iter().filter(|(path, _)| !(tied && output.as_ref() == Some(*path))) {
+            leaves.insert(self.file_name(path.as_str()), dense(path)?);
+        }
+        let mut files = self.files.clone();
+        if output.is_some()
+            && let Some(config) = files.get_mut(config::FILE)
+        {
+            *config = tying(config, tied).unwrap_or_else(|| config.clone());
+        }
+        self.replace(dir, &files, &leaves, None)
+    }
+
+    /// The name of a weight in a plain checkpoint: where there is a head or an output matrix, everything else stands under a
+    /// prefix, as Hugging Face's classes expect.
+    fn file_name(&self, path: &str) -> String {
+        let output = self.network.arch.output().map(|output| output.path);
+        let outer = path.starts_with(CLASSIFIER) || output.is_some_and(|output| path.starts_with(output));
+        if outer || (self.head.is_none() && output.is_none()) {
+            return path.to_owned();
+        }
+        format!("{}{path}", self.network.arch.prefix())
     }
 
     fn replace(
         &self,
         dir: &FilePath,
+        files: &BTreeMap<String, Vec<u8>>,
         leaves: &BTreeMap<String, Array>,
         manifest: Option<&Manifest>,
     ) -> Result<u64, Error> {
         let fresh = beside(dir, "new");
-        let bytes = self.fill(&fresh, leaves, manifest).and_then(|bytes| {
+        let bytes = fill(&fresh, files, leaves, manifest).and_then(|bytes| {
             swap(&fresh, dir)?;
             Ok(bytes)
         });
@@ -84,33 +116,40 @@ impl Model {
         }
         bytes
     }
+}
 
-    fn fill(
-        &self,
-        fresh: &FilePath,
-        leaves: &BTreeMap<String, Array>,
-        manifest: Option<&Manifest>,
-    ) -> Result<u64, Error> {
-        if fresh.exists() {
-            fs::remove_dir_all(fresh).map_err(written(fresh))?;
-        }
-        fs::create_dir_all(fresh).map_err(written(fresh))?;
-        for (name, bytes) in &self.files {
-            let path = fresh.join(name);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(written(parent))?;
-            }
-            atomic::write(&path, bytes)?;
-        }
-        let tensors: Vec<_> =
-            leaves.iter().map(|(name, value)| (name.clone(), value.shape().to_vec(), value.data())).collect();
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = checkpoint::write(&fresh.join(checkpoint::FILE), &tensors, &metadata)?;
-        if let Some(manifest) = manifest {
-            manifest.write(fresh)?;
-        }
-        Ok(bytes)
+fn fill(
+    fresh: &FilePath,
+    files: &BTreeMap<String, Vec<u8>>,
+    leaves: &BTreeMap<String, Array>,
+    manifest: Option<&Manifest>,
+) -> Result<u64, Error> {
+    if fresh.exists() {
+        fs::remove_dir_all(fresh).map_err(written(fresh))?;
     }
+    fs::create_dir_all(fresh).map_err(written(fresh))?;
+    for (name, bytes) in files {
+        let path = fresh.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(written(parent))?;
+        }
+        atomic::write(&path, bytes)?;
+    }
+    let tensors: Vec<_> =
+        leaves.iter().map(|(name, value)| (name.clone(), value.shape().to_vec(), value.data())).collect();
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = checkpoint::write(&fresh.join(checkpoint::FILE), &tensors, &metadata)?;
+    if let Some(manifest) = manifest {
+        manifest.write(fresh)?;
+    }
+    Ok(bytes)
+}
+
+/// A config that says whether the output matrix is the table of tokens; nothing when the file is no object.
+fn tying(bytes: &[u8], tied: bool) -> Option<Vec<u8>> {
+    let mut config: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    config.insert("tie_word_embeddings".to_owned(), tied.into());
+    Some(format!("{:#}\n", Value::Object(config)).into_bytes())
 }
 
 /// Reads the side files of a model folder.

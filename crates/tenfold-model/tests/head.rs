@@ -17,12 +17,12 @@ fn tiny() -> (tempfile::TempDir, Model) {
 #[test]
 fn a_head_is_the_pooler_and_a_linear_layer_on_the_first_token() {
     let (_dir, model) = tiny();
-    let model = model.with_head(3, 5);
+    let model = model.with_head(3, 5).unwrap();
     let batch = Batch::from_sequences(&[model.tokenize("a b c").unwrap(), model.tokenize("d").unwrap()]);
     let scope = Scope::evaluate(&model.tree);
     let logits = model.logits(&scope, &batch).unwrap();
     assert_eq!(logits.shape(), [2, 3]);
-    let hidden = model.encoder.hidden(&scope, &batch).unwrap();
+    let hidden = model.network.hidden(&scope, &batch).unwrap();
     let first = op::segment_first(&hidden, &batch.offsets);
     let pooled = scope.linear("pooler.dense", &first, Activation::Tanh).unwrap();
     let expected = scope.linear("classifier", &pooled, Activation::Identity).unwrap();
@@ -36,11 +36,11 @@ fn heads_are_drawn_by_seed_and_kept_where_they_fit() {
     let values = |model: &Model| {
         model.tree.get(&"classifier.weight".into()).unwrap().as_array().unwrap().data().to_vec()
     };
-    let one = model.with_head(2, 5);
-    assert_eq!(values(&one), values(&model.with_head(2, 5)));
-    assert_ne!(values(&one), values(&model.with_head(2, 6)));
-    assert_eq!(values(&one), values(&one.with_head(2, 9)), "a head that fits is kept");
-    assert_eq!(one.with_head(1, 5).head, Some(Head { outputs: 1 }));
+    let one = model.with_head(2, 5).unwrap();
+    assert_eq!(values(&one), values(&model.with_head(2, 5).unwrap()));
+    assert_ne!(values(&one), values(&model.with_head(2, 6).unwrap()));
+    assert_eq!(values(&one), values(&one.with_head(2, 9).unwrap()), "a head that fits is kept");
+    assert_eq!(one.with_head(1, 5).unwrap().head, Some(Head { outputs: 1 }));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_model_without_a_head_says_so() {
 #[test]
 fn a_head_is_saved_and_exported_under_the_names_of_hugging_face() {
     let (dir, model) = tiny();
-    let model = model.with_head(2, 5);
+    let model = model.with_head(2, 5).unwrap();
     let saved = dir.path().join("saved");
     model.save(&saved, None).unwrap();
     assert_eq!(Model::load(&saved).unwrap().head, Some(Head { outputs: 2 }));
@@ -74,5 +74,5 @@ fn a_head_is_saved_and_exported_under_the_names_of_hugging_face() {
 fn the_stream_of_a_model_with_a_head_may_be_permuted() {
     let (_dir, model) = tiny();
     let exposed = |model: &Model| model.tree.wiring().spaces.iter().any(|space| space.exposed);
-    assert!(exposed(&model) && !exposed(&model.with_head(2, 1)));
+    assert!(exposed(&model) && !exposed(&model.with_head(2, 1).unwrap()));
 }

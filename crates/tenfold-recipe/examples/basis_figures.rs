@@ -75,7 +75,7 @@ fn main() {
     for group in sequences.chunks(16) {
         let batch = Batch::from_sequences(group);
         tokens += batch.tokens();
-        model.encoder.hidden(&scope, &batch).unwrap();
+        model.network.hidden(&scope, &batch).unwrap();
     }
     drop(scope);
     let seen = Seen::new(&model, collector.finish(|_| 0));

@@ -225,10 +225,13 @@ impl Recipe {
 
     /// The model with the head that the recipe trains: its own where that has the right size, else a fresh one drawn by
     /// the recipe's seed.
-    pub fn headed(&self, model: Model) -> Model {
+    ///
+    /// # Errors
+    /// A head on a model that takes none.
+    pub fn headed(&self, model: Model) -> Result<Model, Error> {
         match self.head() {
-            Some(task) => model.with_head(task.outputs(), self.seed),
-            None => model,
+            Some(task) => Ok(model.with_head(task.outputs(), self.seed)?),
+            None => Ok(model),
         }
     }
 

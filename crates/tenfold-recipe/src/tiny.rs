@@ -120,7 +120,7 @@ fn train(
     let sequences =
         texts.iter().map(|text| model.tokenize(text).map_err(Error::from)).collect::<Result<Vec<_>, _>>()?;
     let batches = Batches::new(sequences.into(), options.seed, options.tokens, options.steps);
-    let objective = Contrast { encoder: &model.encoder, batches: &batches, seed: options.seed };
+    let objective = Contrast { network: &model.network, batches: &batches, seed: options.seed };
     let warmup = (WARMUP * options.steps as f64) as u64;
     let schedule = Schedule { peak: RATE, warmup, decay: Decay::Linear, floor: 0.0 };
     let used = |_, leaf: &LeafInfo| (!leaf.id.path.as_str().starts_with("pooler.")).then_some(1.0);

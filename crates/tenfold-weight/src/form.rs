@@ -235,6 +235,14 @@ impl Form {
         }
     }
 
+    /// Where the form is stored when it is another weight's.
+    pub fn owner(&self) -> Option<&Address> {
+        match self {
+            Self::Shared(form) => Some(form.owner()),
+            _ => None,
+        }
+    }
+
     /// The values when the form is dense: no computation.
     pub fn as_array(&self) -> Option<&Array> {
         match self {

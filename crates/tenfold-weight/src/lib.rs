@@ -44,4 +44,4 @@ pub use role::Role;
 pub use scope::{Contraction, Observer, Scope, dense_values};
 pub use selector::Selector;
 pub use tree::{LeafInfo, Tree};
-pub use wiring::{Space, Structure, Wiring};
+pub use wiring::{Norm, Space, Structure, Wiring};

@@ -168,6 +168,15 @@ impl<'t> Scope<'t> {
         Ok(op::layer_norm(x, residual, &gain, &bias, eps))
     }
 
+    /// Root-mean-square normalization of x with `path.weight` as gain.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] or [`Error::Shape`].
+    pub fn rms_norm(&self, path: &str, x: &Var, eps: f32) -> Result<Var, Error> {
+        let gain = self.vector(&Path::new(format!("{path}.weight")), x.value().width())?;
+        Ok(op::rms_norm(x, None, &gain, eps))
+    }
+
     /// Runs the backward pass and returns the gradient of every training leaf that took part.
     ///
     /// # Errors

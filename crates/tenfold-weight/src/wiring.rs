@@ -22,9 +22,24 @@ pub enum Structure {
     /// Heads of equal width whose coordinates are mixed over tokens and read again (value and output): one orthogonal
     /// matrix per head.
     Carried {
-        /// Number of heads.
+        /// Number of heads that are written.
         heads: usize,
+        /// How often each head is read, next to each other: readers have `group` times the columns (grouped-query attention).
+        group: usize,
     },
+}
+
+/// A norm between a stream and those who read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Norm {
+    /// Its gain, a vector of the stream.
+    pub gain: Path,
+    /// Its bias, a vector of the stream, where it has one.
+    pub bias: Option<Path>,
+    /// Whether it takes the mean away: then only changes that keep the vector of ones pass through it.
+    pub centered: bool,
+    /// The readers that see the stream through this norm, and nothing else.
+    pub readers: Vec<Path>,
 }
 
 /// One space of activations.
@@ -44,11 +59,46 @@ pub struct Space {
     pub tables: Vec<Path>,
     /// Stored vectors of the space: biases of the writers, gains and biases of norms.
     pub vectors: Vec<Path>,
+    /// The norms through which all readers see a stream, where no gain lies on the stream itself: what makes rotations of it
+    /// possible (Ashkboos et al. 2024, section 3.1). Empty elsewhere.
+    pub norms: Vec<Norm>,
     /// Whether the model's own output is read here: then the coordinates mean something to others and must stay.
     pub exposed: bool,
 }
 
 impl Space {
+    /// A space in which nothing lives yet.
+    pub fn new(name: impl Into<String>, width: usize, structure: Structure) -> Self {
+        Self {
+            name: name.into(),
+            width,
+            structure,
+            writers: Vec::new(),
+            readers: Vec::new(),
+            tables: Vec::new(),
+            vectors: Vec::new(),
+            norms: Vec::new(),
+            exposed: false,
+        }
+    }
+
+    /// Takes readers and stored vectors of a stream from its norms, in addition to those that are there.
+    pub fn read_through_norms(&mut self) {
+        for norm in &self.norms {
+            self.readers.extend(norm.readers.iter().cloned());
+            self.vectors.push(norm.gain.clone());
+            self.vectors.extend(norm.bias.clone());
+        }
+    }
+
+    /// The columns that a reader has.
+    pub fn read_width(&self) -> usize {
+        match self.structure {
+            Structure::Carried { group, .. } => self.width * group,
+            _ => self.width,
+        }
+    }
+
     /// Every weight that must change together with the others.
     pub fn members(&self) -> impl Iterator<Item = &Path> {
         self.writers.iter().chain(&self.readers).chain(&self.tables).chain(&self.vectors)
@@ -74,6 +124,7 @@ impl Wiring {
             for list in [&mut space.writers, &mut space.readers, &mut space.tables, &mut space.vectors] {
                 list.retain(&known);
             }
+            space.norms.iter_mut().for_each(|norm| norm.readers.retain(&known));
         }
         self
     }

@@ -1,7 +1,9 @@
 //! Changes of basis: what they leave alone, and what the right one recovers.
 
 use super::sample::Random;
-use tenfold_linalg::basis::{Turn, carried_basis, eigenbasis, falling, matched_basis, row_energies};
+use tenfold_linalg::basis::{
+    Turn, carried_basis, centered_eigenbasis, eigenbasis, falling, matched_basis, row_energies,
+};
 use tenfold_linalg::{Bonds, Error, Gauge, Matrix, Metric, MpoShape, decompose, output_error};
 
 fn shuffled(n: usize, random: &mut Random) -> Vec<usize> {
@@ -144,4 +146,34 @@ fn gaussian_matrices_gain_nothing() {
     let own = eigenbasis(&w.transpose().matmul(&w)).unwrap();
     let turned = Turn::none(36).rotated(vec![own.rotation]).unwrap().columns(&w);
     assert!(truncated(&turned, 0.5) < truncated(&w, 0.5));
+}
+
+/// The mean of a vector, and so a norm that takes it away, passes the rotation; all other energy is gathered.
+#[test]
+fn a_centered_basis_keeps_the_vector_of_ones() {
+    let mut random = Random(11);
+    let n = 24;
+    let x = random.matrix(60, n);
+    let x = Matrix::from_fn(60, n, |r, c| x.get(r, c) / (1 + c) as f64).matmul(&random.orthogonal(n));
+    let moment = x.transpose().matmul(&x);
+    let rotation = centered_eigenbasis(&moment).unwrap();
+    let identity = rotation.matmul(&rotation.transpose());
+    for r in 0..n {
+        assert!((rotation.row(r).iter().sum::<f64>() - 1.0).abs() < 1e-12, "row {r} moves the mean");
+        for c in 0..n {
+            let expected = if r == c { 1.0 } else { 0.0 };
+            assert!((identity.get(r, c) - expected).abs() < 1e-12);
+        }
+    }
+    let off = |m: &Matrix| {
+        // What is left of a moment without the direction of ones.
+        let mean = |r: usize| m.row(r).iter().sum::<f64>() / n as f64;
+        let all = (0..n).map(mean).sum::<f64>() / n as f64;
+        let inner = |r: usize, c: usize| m.get(r, c) - mean(r) - mean(c) + all;
+        let total: f64 = (0..n * n).map(|i| inner(i / n, i % n).powi(2)).sum();
+        1.0 - (0..n).map(|k| inner(k, k).powi(2)).sum::<f64>() / total
+    };
+    let turned = rotation.matmul(&moment).matmul(&rotation.transpose());
+    assert!(off(&turned) < 0.3 * off(&moment), "{} from {}", off(&turned), off(&moment));
+    assert_eq!(centered_eigenbasis(&Matrix::identity(1)).unwrap(), Matrix::identity(1));
 }

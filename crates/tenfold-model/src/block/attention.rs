@@ -1,6 +1,7 @@
 //! Multi-head self-attention over packed sequences.
 
 use crate::error::Error;
+use tenfold_tensor::op::{Angles, Pairing};
 use tenfold_tensor::{Activation, Offsets, Var, op};
 use tenfold_weight::Scope;
 
@@ -12,17 +13,47 @@ pub(crate) struct AttentionPaths<'a> {
     pub(crate) output: &'a str,
 }
 
+/// How heads attend; keys and values may have fewer of them than queries.
+pub(crate) struct Heads<'a> {
+    /// Heads of queries.
+    count: usize,
+    /// Whether a token sees only what is before it.
+    causal: bool,
+    /// The angles by which queries and keys are turned, in the layout of Hugging Face's checkpoints.
+    angles: Option<&'a Angles>,
+}
+
+impl<'a> Heads<'a> {
+    /// Heads that see the whole sequence.
+    pub(crate) fn bidirectional(count: usize) -> Self {
+        Self { count, causal: false, angles: None }
+    }
+
+    /// Heads that see their own token and those before it.
+    pub(crate) fn causal(count: usize) -> Self {
+        Self { causal: true, ..Self::bidirectional(count) }
+    }
+
+    /// The same heads with rotary positions.
+    pub(crate) fn turned(self, angles: &'a Angles) -> Self {
+        Self { angles: Some(angles), ..self }
+    }
+}
+
 /// Self-attention of x (N x D) and the output projection: N x D.
 pub(crate) fn attention(
     cx: &Scope<'_>,
     paths: &AttentionPaths<'_>,
     x: &Var,
     offsets: &Offsets,
-    heads: usize,
+    heads: &Heads<'_>,
 ) -> Result<Var, Error> {
-    let query = cx.linear(paths.query, x, Activation::Identity)?;
-    let key = cx.linear(paths.key, x, Activation::Identity)?;
+    let turned = |path| {
+        let flat = cx.linear(path, x, Activation::Identity)?;
+        Ok::<_, Error>(heads.angles.map(|angles| op::rotary(&flat, angles, Pairing::Halves)).unwrap_or(flat))
+    };
+    let (query, key) = (turned(paths.query)?, turned(paths.key)?);
     let value = cx.linear(paths.value, x, Activation::Identity)?;
-    let mixed = op::attention(&query, &key, &value, offsets, heads, false);
+    let mixed = op::attention(&query, &key, &value, offsets, heads.count, heads.causal);
     Ok(cx.linear(paths.output, &mixed, Activation::Identity)?)
 }

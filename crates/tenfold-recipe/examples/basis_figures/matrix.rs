@@ -1,6 +1,7 @@
 //! One matrix at a time: its coordinates, its factor lists, its errors.
 
 use std::sync::Arc;
+use tenfold_format::config::ModelConfig;
 use tenfold_linalg::basis::{Turn, carried_basis, eigenbasis, falling, matched_basis, row_energies};
 use tenfold_linalg::{
     Bonds, Gauge, Matrix, Metric, Mpo, MpoShape, RefineOptions, decompose, output_error, refine,
@@ -45,7 +46,9 @@ impl<'m> Seen<'m> {
         let readers: Vec<Path> = tree.wiring().spaces[0].readers.clone();
         let moment = evidence.joint_moment(readers.iter()).unwrap();
         let rotation = eigenbasis(&moment).unwrap().rotation;
-        let config = &model.encoder.bert.config;
+        let ModelConfig::Bert(config) = model.network.config() else {
+            panic!("the figures are those of a BERT model")
+        };
         let (layers, heads) = (config.layers, config.heads);
         let mut seen = Self { layers, heads, tree, evidence, rotation, rewritten: None };
         seen.rewritten = Some(seen.by_methods(super::REFINED));

@@ -30,8 +30,8 @@ impl Objective for Distill<'_> {
     fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
         let batch = self.batches.batch(step);
         let target = self.teacher.target(self.model, self.batches, step, &batch)?;
-        let hidden = self.model.encoder.hidden(scope, &batch)?; // N x D
-        let vectors = self.model.encoder.pool(&hidden, &batch); // B x D
+        let hidden = self.model.network.hidden(scope, &batch)?; // N x D
+        let vectors = self.model.network.pool(&hidden, &batch); // B x D
         let loss = op::cosine_loss(&vectors, &target.vectors);
         if self.hidden == 0.0 || target.hidden_square == 0.0 {
             return Ok(loss);

@@ -38,7 +38,10 @@ pub(super) fn collect(
     let scope = Scope::evaluate(tree).observed(&collector);
     let mut done = 0;
     for batch in &batches {
-        model.encoder.hidden(&scope, batch)?;
+        let hidden = model.network.hidden(&scope, batch)?;
+        if model.network.is_decoder() {
+            model.network.next_token(&scope, &hidden)?;
+        }
         done += batch.tokens();
         reporter.progress(Stage::Evidence, "tokens", done, Some(total))?;
     }
@@ -93,12 +96,16 @@ pub(super) fn sensitivity(
     Ok(evidence)
 }
 
-/// What the model puts out for a batch: its head's numbers where it has one, sentence vectors otherwise.
+/// What the model puts out for a batch: its head's numbers where it has one, logits of the next token where it is a
+/// decoder, sentence vectors otherwise.
 fn outputs(model: &Model, tree: &Tree, batch: &Batch) -> Result<Array, Error> {
     let scope = Scope::evaluate(tree);
     let found = match model.head {
         Some(_) => model.logits(&scope, batch)?,
-        None => model.encoder.embed(&scope, batch)?,
+        None if model.network.is_decoder() => {
+            model.network.next_token(&scope, &model.network.hidden(&scope, batch)?)?
+        }
+        None => model.network.embed(&scope, batch)?,
     };
     Ok(found.value().clone())
 }
@@ -172,8 +179,8 @@ mod tests {
         assert!(vectors.iter().all(|ratio| ratio.is_finite() && *ratio > 0.0), "{vectors:?}");
         assert_eq!(of(&model), vectors);
         // Another output is changed by other amounts; one that is the same for every text by none.
-        assert_ne!(of(&model.with_head(2, 1)), vectors);
-        let mut deaf = model.with_head(2, 1);
+        assert_ne!(of(&model.with_head(2, 1).unwrap()), vectors);
+        let mut deaf = model.with_head(2, 1).unwrap();
         deaf.tree.insert(Path::new("classifier.weight"), Form::dense(Array::zeros(&[2, 16])));
         assert!(of(&deaf).iter().all(|ratio| *ratio == 0.0));
     }

@@ -93,7 +93,7 @@ impl Session {
         };
         let labeled = score::read_all(&recipe.eval.tasks, options.data.as_deref())?;
         let before = model.head;
-        let model = recipe.headed(model);
+        let model = recipe.headed(model)?;
         Ok(Self {
             head_task: recipe.head(),
             head_trained: before == model.head,

@@ -54,8 +54,8 @@ impl Teacher {
             return Ok(known.clone());
         }
         let scope = Scope::evaluate(&model.tree);
-        let hidden = model.encoder.hidden(&scope, batch)?;
-        let vectors = model.encoder.pool(&hidden, batch).value().clone();
+        let hidden = model.network.hidden(&scope, batch)?;
+        let vectors = model.network.pool(&hidden, batch).value().clone();
         let hidden = hidden.value().clone();
         let square: f64 = hidden.data().iter().map(|value| f64::from(*value).powi(2)).sum();
         let hidden_square = square / hidden.len().max(1) as f64;

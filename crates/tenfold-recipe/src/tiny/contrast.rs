@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::run::Batches;
 use std::collections::BTreeSet;
-use tenfold_model::{Batch, Encoder};
+use tenfold_model::{Batch, Network};
 use tenfold_tensor::random::Random;
 use tenfold_tensor::{Activation, Var, op};
 use tenfold_train::Objective;
@@ -24,7 +24,7 @@ const VIEWS: u64 = 2;
 /// Source: Gao, Yao and Chen 2021, SimCSE, equation 1, with the word deletion of its table 1 in the place of dropout,
 /// which the encoder here does not have.
 pub(super) struct Contrast<'m> {
-    pub(super) encoder: &'m Encoder,
+    pub(super) network: &'m Network,
     pub(super) batches: &'m Batches,
     pub(super) seed: u64,
 }
@@ -50,8 +50,8 @@ impl Objective for Contrast<'_> {
 
     fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
         let [first, second] = self.views(step);
-        let first = self.encoder.embed(scope, &first)?; // B x D, rows of length 1
-        let second = self.encoder.embed(scope, &second)?;
+        let first = self.network.embed(scope, &first)?; // B x D, rows of length 1
+        let second = self.network.embed(scope, &second)?;
         let cosines = op::linear(&first, &second, None, Activation::Identity); // B x B
         let own: Vec<u32> = (0..first.value().height() as u32).collect();
         Ok(op::cross_entropy(&op::scale(&cosines, 1.0 / TEMPERATURE), &own)?)

@@ -119,11 +119,11 @@ mod tests {
         };
         write(folder.path(), &options, &["a cat on a mat"], "a note").unwrap();
         let model = Model::load(folder.path()).unwrap();
-        let bert = &model.encoder.bert.config;
+        let ModelConfig::Bert(bert) = model.network.config() else { panic!("no BERT") };
         assert_eq!((bert.layers, bert.width, bert.heads, bert.hidden, bert.positions), (1, 8, 2, 12, 20));
         assert_eq!(bert.vocabulary, model.tokenizer.vocabulary_size());
         let expected = Pipeline { max_tokens: Some(20), pooling: Pooling::Mean, normalize: true };
-        assert_eq!(model.encoder.pipeline, expected);
+        assert_eq!(model.network.pipeline, expected);
         assert_eq!(model.tokenize(&"cat ".repeat(90)).unwrap().len(), 20);
     }
 

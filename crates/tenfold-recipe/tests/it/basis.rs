@@ -44,7 +44,7 @@ fn hidden(model: &Model, tree: &Tree) -> Array {
     let texts: Vec<Vec<u32>> =
         sentences("basis", 12).iter().map(|text| model.tokenize(text).unwrap()).collect();
     let scope = Scope::evaluate(tree);
-    model.encoder.hidden(&scope, &Batch::from_sequences(&texts)).unwrap().value().clone()
+    model.network.hidden(&scope, &Batch::from_sequences(&texts)).unwrap().value().clone()
 }
 
 /// A model with evidence.

@@ -18,7 +18,7 @@ pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
     let mut screen = screen::Screen::new(std::sync::Arc::clone(&flag));
     let fetched =
         run::fetch_model(&recipe, &model::options(&args.fetching, &flag), &mut |event| screen.show(&event))?;
-    let plan = Plan::of(&recipe, &recipe.headed(Model::load(&fetched.dir)?).tree)?;
+    let plan = Plan::of(&recipe, &recipe.headed(Model::load(&fetched.dir)?)?.tree)?;
     if args.output.json {
         print_json(&plan)?;
     } else {

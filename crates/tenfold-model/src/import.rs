@@ -1,0 +1,183 @@
+//! Reading trees: from plain checkpoints of every layout, and from folders that this crate wrote.
+
+use crate::arch::{Architecture, Packed};
+use crate::error::Error;
+use crate::head::{self, Head};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path as FilePath;
+use tenfold_format::checkpoint::Checkpoint;
+use tenfold_format::llama2c::Llama2c;
+use tenfold_format::manifest::Manifest;
+use tenfold_tensor::Array;
+use tenfold_weight::{Address, Form, Path, Tree, record};
+
+/// A file of named tensors.
+pub(crate) trait Tensors {
+    /// Names and shapes.
+    fn list(&self) -> Vec<(String, Vec<usize>)>;
+    /// The numbers of one tensor, row-major.
+    fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error>;
+}
+
+impl Tensors for Checkpoint {
+    fn list(&self) -> Vec<(String, Vec<usize>)> {
+        self.tensors().map(|info| (info.name.clone(), info.shape.clone())).collect()
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error> {
+        self.read_f32(name)
+    }
+}
+
+impl Tensors for Llama2c {
+    fn list(&self) -> Vec<(String, Vec<usize>)> {
+        self.tensors().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect()
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error> {
+        self.read_f32(name)
+    }
+}
+
+/// A tree of dense forms, one per weight of a plain checkpoint; a tied output is a shared form.
+pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors) -> Result<Tree, Error> {
+    let packed: BTreeMap<String, Packed> =
+        arch.packed().into_iter().map(|one| (one.name.clone(), one)).collect();
+    let tied = arch.output().filter(|output| output.tied);
+    let tied = tied.map(|output| (weight(output.path), weight(output.table)));
+    let mut tree = Tree::new();
+    for (name, shape) in file.list() {
+        let Some(path) = arch.path_of(&name) else { continue };
+        // What is tied may be stored once more; the table counts.
+        if tied.as_ref().is_some_and(|(output, _)| output.as_str() == path) {
+            continue;
+        }
+        let array = read(dir, file, &name, &shape)?;
+        match packed.get(&path) {
+            Some(packed) => {
+                for (path, part) in unpack(dir, packed, &array)? {
+                    tree.insert(path, Form::dense(part));
+                }
+            }
+            None => drop(tree.insert(Path::new(path), Form::dense(array))),
+        }
+    }
+    if let Some((output, table)) = tied {
+        let shape = tree.get(&table).map(Form::shape).unwrap_or_default();
+        tree.insert(output, Form::shared(Address::root(table), shape));
+    }
+    Ok(tree)
+}
+
+/// The tree of a folder with a manifest.
+pub(crate) fn saved(dir: &FilePath, manifest: &Manifest, checkpoint: &Checkpoint) -> Result<Tree, Error> {
+    // Reading can fail for reasons that belong to this crate; they wait here while the tree is being built.
+    let mut fault = None;
+    let mut read = |name: &str| {
+        let shape = checkpoint.tensor(name).map(|info| info.shape.clone()).unwrap_or_default();
+        match read(dir, checkpoint, name, &shape) {
+            Ok(array) => Ok(array),
+            Err(Error::Format(error)) => Err(error.into()),
+            Err(other) => {
+                fault.get_or_insert(other);
+                Ok(Array::zeros(&shape))
+            }
+        }
+    };
+    let tree = record::restore(&manifest.weights, &mut read)?;
+    fault.map_or(Ok(tree), Err)
+}
+
+/// Compares a tree with what the architecture expects.
+pub(crate) fn check(dir: &FilePath, arch: &dyn Architecture, tree: &Tree) -> Result<(), Error> {
+    let mut known = BTreeSet::new();
+    let mut missing = Vec::new();
+    let outputs = Head::of(tree).map(|head| head.outputs);
+    for expected in arch.expected().into_iter().chain(head::expected(outputs, arch.sizes().width)) {
+        match tree.get(&Path::new(&expected.path)) {
+            Ok(form) if form.shape() != expected.shape => {
+                let (path, got) = (expected.path, form.shape());
+                return Err(Error::WeightShape { dir: dir.to_owned(), path, expected: expected.shape, got });
+            }
+            Ok(_) => {}
+            Err(_) if expected.optional => {}
+            Err(_) => missing.push(expected.path.clone()),
+        }
+        known.insert(expected.path);
+    }
+    if !missing.is_empty() {
+        return Err(Error::MissingWeights { dir: dir.to_owned(), paths: missing });
+    }
+    let extra: Vec<String> =
+        tree.iter().map(|(path, _)| path.to_string()).filter(|path| !known.contains(path)).collect();
+    if extra.is_empty() { Ok(()) } else { Err(Error::ExtraWeights { dir: dir.to_owned(), paths: extra }) }
+}
+
+fn read(dir: &FilePath, file: &dyn Tensors, name: &str, shape: &[usize]) -> Result<Array, Error> {
+    let values = file.read(name)?;
+    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        return Err(Error::NonFinite { dir: dir.to_owned(), path: name.to_owned(), index });
+    }
+    Ok(Array::from_vec(values, shape))
+}
+
+/// The weights that lie in a packed tensor.
+fn unpack(dir: &FilePath, packed: &Packed, array: &Array) -> Result<Vec<(Path, Array)>, Error> {
+    let parts = packed.paths.len();
+    let rows = match *array.shape() {
+        [rows] if !packed.transposed => Some((rows, None)),
+        [cols, rows] if packed.transposed => Some((rows, Some(cols))),
+        _ => None,
+    };
+    let Some((rows, cols)) = rows.filter(|(rows, _)| rows.is_multiple_of(parts)) else {
+        let (path, got) = (packed.name.clone(), array.shape().to_vec());
+        return Err(Error::PackedShape { dir: dir.to_owned(), path, parts, got });
+    };
+    let own = rows / parts;
+    let shape: Vec<usize> = [own].into_iter().chain(cols).collect();
+    let part = |at: usize| match cols {
+        None => array.data()[at * own..(at + 1) * own].to_vec(),
+        Some(cols) => {
+            (0..own * cols).map(|i| array.data()[(i % cols) * rows + at * own + i / cols]).collect()
+        }
+    };
+    let named = packed.paths.iter().enumerate();
+    Ok(named.map(|(at, path)| (Path::new(path), Array::from_vec(part(at), &shape))).collect())
+}
+
+/// The packed tensor of its weights: the inverse of [`unpack`].
+pub(crate) fn pack(packed: &Packed, parts: &[Array]) -> Array {
+    let stacked: Vec<f32> = parts.iter().flat_map(|part| part.data()).copied().collect();
+    let len = stacked.len();
+    if !packed.transposed {
+        return Array::from_vec(stacked, &[len]);
+    }
+    let cols = parts.first().map_or(1, Array::width).max(1);
+    let rows = len / cols;
+    let across = (0..len).map(|i| stacked[(i % rows) * cols + i / rows]).collect();
+    Array::from_vec(across, &[cols, rows])
+}
+
+fn weight(name: &str) -> Path {
+    Path::new(format!("{name}.weight"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_is_undone_by_unpacking() {
+        let packed = Packed { name: "all".to_owned(), paths: vec!["a".into(), "b".into()], transposed: true };
+        let array = Array::from_vec((0..12u8).map(f32::from).collect(), &[3, 4]);
+        let parts = unpack(FilePath::new("."), &packed, &array).unwrap();
+        assert_eq!(parts[0].1.shape(), [2, 3]);
+        assert_eq!(parts[0].1.data(), [0.0, 4.0, 8.0, 1.0, 5.0, 9.0]);
+        assert_eq!(parts[1].1.data(), [2.0, 6.0, 10.0, 3.0, 7.0, 11.0]);
+        let arrays: Vec<Array> = parts.into_iter().map(|(_, part)| part).collect();
+        assert_eq!(pack(&packed, &arrays), array);
+        let odd = Array::zeros(&[3, 5]);
+        let message = unpack(FilePath::new("dir"), &packed, &odd).unwrap_err().to_string();
+        assert_eq!(message, "dir: all has shape [3, 5], which does not hold 2 weights side by side");
+    }
+}

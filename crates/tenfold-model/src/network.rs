@@ -1,0 +1,88 @@
+//! What computes with a tree: an architecture, and how its hidden states become sentence vectors.
+
+use crate::arch::{Architecture, Sizes};
+use crate::batch::Batch;
+use crate::error::Error;
+use std::sync::Arc;
+use tenfold_format::config::ModelConfig;
+use tenfold_format::pipeline::{Pipeline, Pooling};
+use tenfold_tensor::{Activation, Var, op};
+use tenfold_weight::Scope;
+
+/// The smallest length that a vector is divided by.
+const NORM_FLOOR: f32 = 1e-12;
+
+/// Turns packed token sequences into hidden states, and those into vectors or logits.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub(crate) arch: Arc<dyn Architecture>,
+    /// Pooling and normalization.
+    pub pipeline: Pipeline,
+}
+
+impl Network {
+    /// The sizes and settings of the architecture.
+    pub fn config(&self) -> ModelConfig {
+        self.arch.config()
+    }
+
+    /// One vector per sequence, B x D.
+    ///
+    /// # Errors
+    /// As [`Network::hidden`].
+    pub fn embed(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
+        Ok(self.pool(&self.hidden(cx, batch)?, batch))
+    }
+
+    /// The last hidden states, N x D; those of decoders have passed the final norm.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], ids outside the vocabulary, and faults of the tree.
+    pub fn hidden(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
+        self.arch.hidden(cx, batch)
+    }
+
+    /// One vector per sequence from the last hidden states, B x D.
+    pub fn pool(&self, hidden: &Var, batch: &Batch) -> Var {
+        let pooled = match self.pipeline.pooling {
+            Pooling::First => op::segment_first(hidden, &batch.offsets),
+            _ => op::segment_mean(hidden, &batch.offsets),
+        };
+        if self.pipeline.normalize { op::l2_normalize(&pooled, NORM_FLOOR) } else { pooled }
+    }
+
+    /// Whether the architecture says which token comes next.
+    pub fn is_decoder(&self) -> bool {
+        self.arch.output().is_some()
+    }
+
+    /// Logits of the next token from last hidden states (N x D): N x V.
+    ///
+    /// # Errors
+    /// [`Error::NoOutput`] where the architecture is an encoder, and faults of the tree.
+    pub fn next_token(&self, cx: &Scope<'_>, hidden: &Var) -> Result<Var, Error> {
+        let output = self.arch.output();
+        let output = output.ok_or_else(|| Error::NoOutput { architecture: self.config().architecture() })?;
+        Ok(cx.linear(output.path, hidden, Activation::Identity)?)
+    }
+
+    /// The longest text in tokens, special ones included.
+    pub fn max_tokens(&self) -> usize {
+        let positions = self.positions();
+        self.pipeline.max_tokens.map_or(positions, |most| most.min(positions))
+    }
+
+    /// The most tokens that the architecture can place.
+    pub fn positions(&self) -> usize {
+        self.sizes().positions
+    }
+
+    /// The length of a vector.
+    pub fn width(&self) -> usize {
+        self.sizes().width
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.arch.sizes()
+    }
+}
