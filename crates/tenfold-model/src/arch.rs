@@ -6,6 +6,7 @@ mod llama;
 
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::past::Past;
 use bert::Bert;
 use gpt2::Gpt2;
 use llama::Llama;
@@ -26,11 +27,12 @@ pub(crate) trait Architecture: Debug + Send + Sync {
     fn expected(&self) -> Vec<Expected>;
     /// How the weights meet; optional weights are listed.
     fn wiring(&self) -> Wiring;
-    /// The last hidden states, N x D.
+    /// The last hidden states, N x D. With a past, which only decoders are given, the batch are the next tokens of its
+    /// sequences, and what they leave behind is added to it.
     ///
     /// # Errors
     /// [`Error::TooLong`], ids outside the vocabulary, and faults of the tree.
-    fn hidden(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error>;
+    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&mut Past>) -> Result<Var, Error>;
     /// What turns hidden states into logits of the next token; nothing in an encoder.
     fn output(&self) -> Option<Output>;
     /// The path that this crate uses for a checkpoint's name; nothing for what is left out.
@@ -104,10 +106,17 @@ pub(crate) struct Packed {
     pub(crate) transposed: bool,
 }
 
-/// A batch whose sequences all fit.
-fn fits(batch: &Batch, positions: usize) -> Result<(), Error> {
-    let longest = batch.offsets.longest();
-    if longest > positions { Err(Error::TooLong { got: longest, most: positions }) } else { Ok(()) }
+/// The position of every token of a batch that goes on from a past; [`Error::TooLong`] where there is none for it.
+fn positions(batch: &Batch, past: Option<&Past>, most: usize) -> Result<Vec<u32>, Error> {
+    let before = |sequence: usize| past.map_or(0, |past| past.lengths()[sequence]);
+    let most = past.map_or(most, |past| most.min(past.capacity()));
+    let spans = batch.offsets.ranges().enumerate().map(|(at, range)| before(at)..before(at) + range.len());
+    let spans: Vec<_> = spans.collect();
+    let got = spans.iter().map(|span| span.end).max().unwrap_or(0);
+    if got > most {
+        return Err(Error::TooLong { got, most });
+    }
+    Ok(spans.into_iter().flatten().map(|position| position as u32).collect())
 }
 
 fn weight(name: impl AsRef<str>) -> Path {

@@ -36,11 +36,6 @@ impl Batch {
     pub fn tokens(&self) -> usize {
         self.ids.len()
     }
-
-    /// The position of every token in its own sequence, N.
-    pub fn positions(&self) -> Vec<u32> {
-        self.offsets.ranges().flat_map(|range| 0..range.len() as u32).collect()
-    }
 }
 
 #[cfg(test)]
@@ -48,10 +43,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_restart_with_each_sequence() {
+    fn sequences_lie_end_to_end() {
         let batch = Batch::from_sequences(&[vec![5, 6, 7], vec![8], vec![]]);
         assert_eq!(batch.ids, [5, 6, 7, 8]);
-        assert_eq!(batch.positions(), [0, 1, 2, 0]);
+        assert_eq!(batch.types, [0, 0, 0, 0]);
         assert_eq!(batch.offsets.sequences(), 3);
     }
 }

@@ -79,6 +79,11 @@ pub enum Error {
         /// The architecture.
         architecture: &'static str,
     },
+    /// There is nothing to go on from.
+    #[error(
+        "the prompt is empty and the tokenizer puts no token at the start of a text; give the first words"
+    )]
+    EmptyPrompt,
     /// Task heads are made for encoders only.
     #[error(
         "a task head reads the first token of an encoder; {architecture} is a decoder, whose first token sees no other"

@@ -21,14 +21,18 @@ mod arch;
 mod batch;
 mod block;
 mod error;
+mod generate;
 mod head;
 mod import;
 mod model;
 mod network;
+mod past;
 mod save;
 
 pub use batch::Batch;
 pub use error::Error;
+pub use generate::{Choice, Ended, GenerateOptions, Written};
 pub use head::Head;
 pub use model::Model;
 pub use network::Network;
+pub use past::Past;

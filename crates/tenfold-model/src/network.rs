@@ -1,8 +1,9 @@
 //! What computes with a tree: an architecture, and how its hidden states become sentence vectors.
 
-use crate::arch::{Architecture, Sizes};
+use crate::arch::{Architecture, Output, Sizes};
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::past::Past;
 use std::sync::Arc;
 use tenfold_format::config::ModelConfig;
 use tenfold_format::pipeline::{Pipeline, Pooling};
@@ -39,7 +40,23 @@ impl Network {
     /// # Errors
     /// [`Error::TooLong`], ids outside the vocabulary, and faults of the tree.
     pub fn hidden(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
-        self.arch.hidden(cx, batch)
+        self.arch.hidden(cx, batch, None)
+    }
+
+    /// The last hidden states of the next tokens of every sequence of a past (N x D), which then has seen them.
+    ///
+    /// # Errors
+    /// [`Error::NoOutput`] where the architecture is an encoder, which reads in both directions; as [`Network::hidden`].
+    ///
+    /// # Panics
+    /// When the batch does not have the past's number of sequences.
+    #[track_caller]
+    pub fn go_on(&self, cx: &Scope<'_>, batch: &Batch, past: &mut Past) -> Result<Var, Error> {
+        assert_eq!(batch.offsets.sequences(), past.lengths().len(), "sequences of a batch and of its past");
+        self.decodes()?;
+        let hidden = self.arch.hidden(cx, batch, Some(&mut *past))?;
+        past.advance(&batch.offsets);
+        Ok(hidden)
     }
 
     /// One vector per sequence from the last hidden states, B x D.
@@ -61,9 +78,7 @@ impl Network {
     /// # Errors
     /// [`Error::NoOutput`] where the architecture is an encoder, and faults of the tree.
     pub fn next_token(&self, cx: &Scope<'_>, hidden: &Var) -> Result<Var, Error> {
-        let output = self.arch.output();
-        let output = output.ok_or_else(|| Error::NoOutput { architecture: self.config().architecture() })?;
-        Ok(cx.linear(output.path, hidden, Activation::Identity)?)
+        Ok(cx.linear(self.decodes()?.path, hidden, Activation::Identity)?)
     }
 
     /// The longest text in tokens, special ones included.
@@ -80,6 +95,10 @@ impl Network {
     /// The length of a vector.
     pub fn width(&self) -> usize {
         self.sizes().width
+    }
+
+    fn decodes(&self) -> Result<Output, Error> {
+        self.arch.output().ok_or_else(|| Error::NoOutput { architecture: self.config().architecture() })
     }
 
     pub(crate) fn sizes(&self) -> Sizes {

@@ -2,8 +2,9 @@
 //! precision.
 #![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use tenfold_model::{Batch, Model};
+use tenfold_model::{Batch, Choice, GenerateOptions, Model};
 use tenfold_tensor::op;
 use tenfold_weight::Scope;
 
@@ -37,4 +38,23 @@ fn losses_on_stories_are_those_of_the_reference() {
         assert_eq!(count, predicted, "{name}");
         assert!((sum / count as f64 - loss).abs() < 1e-4, "{name}: {} against {loss}", sum / count as f64);
     }
+}
+
+/// The text that the author of the model gives.
+#[test]
+fn a_story_is_told_as_its_author_has_it() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models/stories260k");
+    if !shared.is_dir() {
+        println!("not run on a real model: there is no shared/models/stories260k beside the repository");
+        return;
+    }
+    let model = Model::load(&shared).unwrap();
+    let mut ids = model.prompt("Once upon a time").unwrap();
+    let options = GenerateOptions { choice: Choice::Greedy, max_tokens: 80 };
+    let written = model.generate(&ids, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    ids.extend(written.tokens);
+    let text = model.tokenizer.decode(&ids).unwrap();
+    let expected = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she \
+                    saw a big, red ball. She wanted to play with it, but it was too high.";
+    assert!(text.starts_with(expected), "{text}");
 }

@@ -24,6 +24,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Score a model in labeled tasks
     Eval(Eval),
+    /// Let a decoder go on with a text
+    Generate(Generate),
     /// Write a model as a plain checkpoint that other programs load, or as a tenfold folder
     Convert(Convert),
     /// Explain a method, a form, or the recipe language
@@ -102,6 +104,47 @@ pub(crate) struct Eval {
     pub(crate) fetching: Fetching,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Generate {
+    /// `hf:owner/name`, `pypi:name`, or `path:` of a folder
+    pub(crate) source: String,
+    /// The text to go on with
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) prompt: String,
+    /// Tokens to write at most
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) max_tokens: usize,
+    /// Take the likeliest token each time instead of drawing one
+    #[arg(long, conflicts_with_all = ["beams", "temperature", "top_p", "seed"])]
+    pub(crate) greedy: bool,
+    /// Follow this many texts side by side and take the likeliest per token
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), conflicts_with_all = ["temperature", "top_p", "seed"])]
+    pub(crate) beams: Option<u16>,
+    /// Divide logits by this before drawing
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = positive)]
+    pub(crate) temperature: f32,
+    /// Draw from the likeliest tokens that together have this probability
+    #[arg(long, value_name = "P", default_value_t = 0.9, value_parser = share)]
+    pub(crate) top_p: f32,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if value > 0.0 && value.is_finite() { Ok(value) } else { Err("must be above 0".to_owned()) }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let value = positive(text)?;
+    if value <= 1.0 { Ok(value) } else { Err("must be at most 1".to_owned()) }
 }
 
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@ mod convert;
 mod doctor;
 mod eval;
 mod explain;
+mod generate;
 mod inspect;
 mod plan;
 mod quickstart;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: &Command) -> Result<Verdict> {
         Verb::Plan(args) => plan::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Eval(args) => eval::run(args),
+        Verb::Generate(args) => generate::run(args),
         Verb::Convert(args) => convert::run(args),
         Verb::Explain(args) => explain::run(args),
         Verb::Doctor(args) => doctor::run(args),

@@ -1,9 +1,10 @@
 //! BERT: a post-norm encoder with learned positions (Devlin et al. 2019).
 
-use super::{Architecture, Expected, Output, Sizes, activation, bias, fits, weight};
+use super::{Architecture, Expected, Output, Sizes, activation, bias, positions, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
+use crate::past::Past;
 use tenfold_format::config::{BertConfig, ModelConfig};
 use tenfold_tensor::{Var, op};
 use tenfold_weight::{Scope, Space, Structure, Wiring};
@@ -22,9 +23,9 @@ pub(crate) struct Bert {
 
 impl Bert {
     fn embeddings(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
-        fits(batch, self.config.positions)?;
+        let positions = positions(batch, None, self.config.positions)?;
         let words = cx.rows("embeddings.word_embeddings", &batch.ids)?;
-        let positions = cx.rows("embeddings.position_embeddings", &batch.positions())?;
+        let positions = cx.rows("embeddings.position_embeddings", &positions)?;
         let types = cx.rows("embeddings.token_type_embeddings", &batch.types)?;
         let sum = op::add(&words, &types);
         Ok(cx.dropout(&cx.norm("embeddings.LayerNorm", &sum, Some(&positions), self.eps())?))
@@ -38,7 +39,7 @@ impl Bert {
             value: &at("attention.self.value"),
             output: &at("attention.output.dense"),
         };
-        let mixed = attention(cx, &paths, x, &batch.offsets, &Heads::bidirectional(self.config.heads))?;
+        let mixed = attention(cx, &paths, x, &batch.offsets, &Heads::bidirectional(self.config.heads), None)?;
         let x = cx.norm(&at("attention.output.LayerNorm"), &cx.dropout(&mixed), Some(x), self.eps())?;
         let act = activation(self.config.activation);
         let wide = feed_forward(cx, &at("intermediate.dense"), &at("output.dense"), &x, act)?;
@@ -60,7 +61,7 @@ impl Architecture for Bert {
         Sizes { vocabulary, width, positions, deviation }
     }
 
-    fn hidden(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
+    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, _past: Option<&mut Past>) -> Result<Var, Error> {
         let mut x = self.embeddings(cx, batch)?;
         for layer in 0..self.config.layers {
             x = self.layer(cx, layer, &x, batch)?;

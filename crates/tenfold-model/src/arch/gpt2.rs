@@ -1,11 +1,12 @@
 //! GPT-2: a pre-norm decoder with learned positions (Radford et al. 2019).
 
-use super::{Architecture, Expected, Output, Packed, Sizes, activation, bias, fits, weight};
+use super::{Architecture, Expected, Output, Packed, Sizes, activation, bias, positions, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
+use crate::past::Past;
 use tenfold_format::config::{Gpt2Config, ModelConfig};
-use tenfold_tensor::{Var, op};
+use tenfold_tensor::{Offsets, Var, op};
 use tenfold_weight::{Norm, Scope, Space, Structure, Wiring};
 
 /// The prefix under which checkpoints with an output matrix keep everything else.
@@ -24,7 +25,14 @@ pub(crate) struct Gpt2 {
 }
 
 impl Gpt2 {
-    fn layer(&self, cx: &Scope<'_>, layer: usize, x: &Var, batch: &Batch) -> Result<Var, Error> {
+    fn layer(
+        &self,
+        cx: &Scope<'_>,
+        layer: usize,
+        x: &Var,
+        offsets: &Offsets,
+        past: Option<&mut Past>,
+    ) -> Result<Var, Error> {
         let at = |name: &str| format!("h.{layer}.{name}");
         let paths = AttentionPaths {
             query: &at("attn.query"),
@@ -33,7 +41,14 @@ impl Gpt2 {
             output: &at("attn.c_proj"),
         };
         let read = cx.norm(&at("ln_1"), x, None, self.eps())?;
-        let mixed = attention(cx, &paths, &read, &batch.offsets, &Heads::causal(self.config.heads))?;
+        let mixed = attention(
+            cx,
+            &paths,
+            &read,
+            offsets,
+            &Heads::causal(self.config.heads),
+            past.map(|past| (past, layer)),
+        )?;
         let x = op::add(x, &cx.dropout(&mixed));
         let read = cx.norm(&at("ln_2"), &x, None, self.eps())?;
         let act = activation(self.config.activation);
@@ -56,12 +71,12 @@ impl Architecture for Gpt2 {
         Sizes { vocabulary, width, positions, deviation }
     }
 
-    fn hidden(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
-        fits(batch, self.config.positions)?;
-        let sum = op::add(&cx.rows(TABLE, &batch.ids)?, &cx.rows("wpe", &batch.positions())?);
+    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, mut past: Option<&mut Past>) -> Result<Var, Error> {
+        let positions = positions(batch, past.as_deref(), self.config.positions)?;
+        let sum = op::add(&cx.rows(TABLE, &batch.ids)?, &cx.rows("wpe", &positions)?);
         let mut x = cx.dropout(&sum);
         for layer in 0..self.config.layers {
-            x = self.layer(cx, layer, &x, batch)?;
+            x = self.layer(cx, layer, &x, &batch.offsets, past.as_deref_mut())?;
         }
         Ok(cx.norm("ln_f", &x, None, self.eps())?)
     }

@@ -1,13 +1,14 @@
 //! LLaMA: a pre-norm decoder with rotary positions, root-mean-square norms and a gated feed-forward part (Touvron et al.
 //! 2023), its keys and values in groups (Ainslie et al. 2023).
 
-use super::{Architecture, Expected, Output, Sizes, activation, fits, weight};
+use super::{Architecture, Expected, Output, Sizes, activation, positions, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, GatedPaths, Heads, attention, gated_feed_forward};
 use crate::error::Error;
+use crate::past::Past;
 use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_tensor::op::Angles;
-use tenfold_tensor::{Var, op};
+use tenfold_tensor::{Offsets, Var, op};
 use tenfold_weight::{Norm, Scope, Space, Structure, Wiring};
 
 /// The prefix under which checkpoints with an output matrix keep everything else.
@@ -29,8 +30,8 @@ impl Llama {
         cx: &Scope<'_>,
         layer: usize,
         x: &Var,
-        batch: &Batch,
-        angles: &Angles,
+        (offsets, angles): (&Offsets, &Angles),
+        past: Option<&mut Past>,
     ) -> Result<Var, Error> {
         let at = |name: &str| format!("layers.{layer}.{name}");
         let paths = AttentionPaths {
@@ -41,7 +42,10 @@ impl Llama {
         };
         let heads = Heads::causal(self.config.heads).turned(angles);
         let read = cx.rms_norm(&at("input_layernorm"), x, self.eps())?;
-        let x = op::add(x, &cx.dropout(&attention(cx, &paths, &read, &batch.offsets, &heads)?));
+        let x = op::add(
+            x,
+            &cx.dropout(&attention(cx, &paths, &read, offsets, &heads, past.map(|past| (past, layer)))?),
+        );
         let read = cx.rms_norm(&at("post_attention_layernorm"), &x, self.eps())?;
         let paths =
             GatedPaths { gate: &at("mlp.gate_proj"), up: &at("mlp.up_proj"), down: &at("mlp.down_proj") };
@@ -80,12 +84,12 @@ impl Architecture for Llama {
         Sizes { vocabulary, width, positions, deviation }
     }
 
-    fn hidden(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
-        fits(batch, self.config.positions)?;
-        let angles = Angles::new(&batch.positions(), self.config.head_width, self.config.rotary_base);
+    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, mut past: Option<&mut Past>) -> Result<Var, Error> {
+        let positions = positions(batch, past.as_deref(), self.config.positions)?;
+        let angles = Angles::new(&positions, self.config.head_width, self.config.rotary_base);
         let mut x = cx.dropout(&cx.rows(TABLE, &batch.ids)?);
         for layer in 0..self.config.layers {
-            x = self.layer(cx, layer, &x, batch, &angles)?;
+            x = self.layer(cx, layer, &x, (&batch.offsets, &angles), past.as_deref_mut())?;
         }
         Ok(cx.rms_norm("norm", &x, self.eps())?)
     }

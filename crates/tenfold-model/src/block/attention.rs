@@ -1,6 +1,7 @@
 //! Multi-head self-attention over packed sequences.
 
 use crate::error::Error;
+use crate::past::Past;
 use tenfold_tensor::op::{Angles, Pairing};
 use tenfold_tensor::{Activation, Offsets, Var, op};
 use tenfold_weight::Scope;
@@ -23,6 +24,9 @@ pub(crate) struct Heads<'a> {
     angles: Option<&'a Angles>,
 }
 
+/// Where keys and values of earlier tokens are kept: the past, and the layer's number.
+pub(crate) type Kept<'p> = Option<(&'p mut Past, usize)>;
+
 impl<'a> Heads<'a> {
     /// Heads that see the whole sequence.
     pub(crate) fn bidirectional(count: usize) -> Self {
@@ -40,13 +44,15 @@ impl<'a> Heads<'a> {
     }
 }
 
-/// Self-attention of x (N x D) and the output projection: N x D.
+/// Self-attention of x (N x D) and the output projection: N x D. With a past, x are the next tokens of its sequences, and heads
+/// are causal.
 pub(crate) fn attention(
     cx: &Scope<'_>,
     paths: &AttentionPaths<'_>,
     x: &Var,
     offsets: &Offsets,
     heads: &Heads<'_>,
+    kept: Kept<'_>,
 ) -> Result<Var, Error> {
     let turned = |path| {
         let flat = cx.linear(path, x, Activation::Identity)?;
@@ -54,6 +60,9 @@ pub(crate) fn attention(
     };
     let (query, key) = (turned(paths.query)?, turned(paths.key)?);
     let value = cx.linear(paths.value, x, Activation::Identity)?;
-    let mixed = op::attention(&query, &key, &value, offsets, heads.count, heads.causal);
+    let mixed = match kept {
+        Some((past, layer)) => past.attend(layer, [&query, &key, &value], offsets, heads.count),
+        None => op::attention(&query, &key, &value, offsets, heads.count, heads.causal),
+    };
     Ok(cx.linear(paths.output, &mixed, Activation::Identity)?)
 }

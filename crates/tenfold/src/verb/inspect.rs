@@ -12,7 +12,7 @@ use spectrum::{SHARES, Spectrum};
 use std::path::Path as FilePath;
 use tenfold_format::checkpoint::Checkpoint;
 use tenfold_format::gguf::Gguf;
-use tenfold_format::llama2c::{self, Llama2c};
+use tenfold_format::llama2c::Llama2c;
 use tenfold_format::sniff::{self, FileKind};
 use tenfold_linalg::parallel;
 use tenfold_model::Model;
@@ -63,14 +63,7 @@ pub(crate) fn run(args: &cli::Inspect) -> Result<Verdict> {
             FileKind::Llama2c => of_llama2c(file)?,
             _ => of_checkpoint(file)?,
         },
-        None => match sniff::kind(&fetched.dir) {
-            // Such a folder is one file and a vocabulary.
-            Ok(FileKind::Llama2c) => match llama2c::find(&fetched.dir)? {
-                Some(file) => of_llama2c(&file)?,
-                None => of_model(&fetched.dir, &fetched.origin, args.spectra)?,
-            },
-            _ => of_model(&fetched.dir, &fetched.origin, args.spectra)?,
-        },
+        None => of_model(&fetched.dir, &fetched.origin, args.spectra)?,
     };
     if args.output.json {
         print_json(&view)?;

@@ -19,7 +19,7 @@ fn inspect_shows_a_model_and_its_file() {
 }
 
 #[test]
-fn inspect_shows_a_llama2c_file_and_its_folder() {
+fn inspect_shows_a_llama2c_file() {
     let bench = Bench::new();
     // Width 4, hidden 6, 1 layer, 2 heads, 1 of keys, 5 tokens, 8 positions; rotary tables stand at the end.
     let (numbers, tables) = (20 + 4 + 16 + 8 + 8 + 16 + 4 + 3 * 24 + 4, 16);
@@ -27,14 +27,55 @@ fn inspect_shows_a_llama2c_file_and_its_folder() {
     let values = (0..numbers + tables).flat_map(|at| (at as f32).to_le_bytes());
     std::fs::create_dir(bench.path("llama")).unwrap();
     std::fs::write(bench.path("llama/model.bin"), header.chain(values).collect::<Vec<u8>>()).unwrap();
-    for source in ["path:llama/model.bin", "path:llama"] {
-        let view = json(&bench.must(&["inspect", source, "--json"]));
-        assert_eq!(view["kind"], "llama2.c", "{source}");
-        assert_eq!(view["parameters"], numbers, "{source}");
-        assert_eq!(view["bytes"], 4 * numbers, "{source}");
-        assert_eq!(view["weights"][0]["path"], "model.embed_tokens.weight");
+    let view = json(&bench.must(&["inspect", "path:llama/model.bin", "--json"]));
+    assert_eq!(view["kind"], "llama2.c");
+    assert_eq!(view["parameters"], numbers);
+    assert_eq!(view["bytes"], 4 * numbers);
+    assert_eq!(view["weights"][0]["path"], "model.embed_tokens.weight");
+}
+
+#[test]
+fn generate_prints_text_alone_and_refuses_encoders() {
+    let bench = Bench::new();
+    // A vocabulary of llama2.c: three special pieces, the bytes, a space and letters, all of one score.
+    let mut pieces: Vec<Vec<u8>> = vec![b"<unk>".to_vec(), b"\n<s>\n".to_vec(), b"\n</s>\n".to_vec()];
+    pieces.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>").into_bytes()));
+    pieces.extend([" ", "a", "b", "c"].map(|text| text.as_bytes().to_vec()));
+    let mut file = 6i32.to_le_bytes().to_vec();
+    for piece in &pieces {
+        file.extend(0f32.to_le_bytes());
+        file.extend((piece.len() as i32).to_le_bytes());
+        file.extend(piece);
     }
-    assert!(bench.must(&["inspect", "path:llama"]).contains("model.layers.0.self_attn.q_proj.weight"));
+    // A table of its own for the output says "b" whatever was before.
+    let (vocabulary, width) = (pieces.len(), 4);
+    let header = [4i32, 6, 1, 2, 1, -(vocabulary as i32), 8].into_iter().flat_map(i32::to_le_bytes);
+    let inner = 4 + 16 + 8 + 8 + 16 + 4 + 3 * 24 + 4;
+    let table = (0..vocabulary * width).map(|_| 1.0f32);
+    let rest = (0..inner + 16).map(|_| 0.5f32);
+    let output = (0..vocabulary * width).map(|at| if at / width == 261 { 1.0f32 } else { 0.0 });
+    let numbers: Vec<u8> = table.chain(rest).chain(output).flat_map(f32::to_le_bytes).collect();
+    std::fs::create_dir(bench.path("story")).unwrap();
+    std::fs::write(bench.path("story/model.bin"), header.chain(numbers).collect::<Vec<u8>>()).unwrap();
+    std::fs::write(bench.path("story/tok.bin"), file).unwrap();
+    let view = json(&bench.must(&["inspect", "path:story", "--json"]));
+    assert_eq!(
+        (view["kind"].as_str(), view["weights"][0]["path"].as_str()),
+        (Some("model"), Some("embed_tokens.weight"))
+    );
+    let generate = ["generate", "path:story", "--prompt", "ca", "--greedy"];
+    assert_eq!(bench.must(&[&generate[..], &["--max-tokens", "3"]].concat()), "cabbb\n");
+    let view = json(&bench.must(&[&generate[..], &["--json"]].concat()));
+    assert_eq!((view["text"].as_str(), view["ended"].as_str()), (Some("bbbb"), Some("positions")));
+    let converted = bench.must(&["convert", "path:story", "plain"]);
+    assert!(converted.contains("path:story -> plain (dense"), "{converted}");
+    assert_eq!(
+        bench.must(&["generate", "path:plain", "--prompt", "ca", "--beams", "2", "--max-tokens", "2"]),
+        "cabb\n"
+    );
+    let refused = bench.tenfold(&["generate", "path:tiny", "--prompt", "ca"]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("a bert model does not say which token comes next"));
 }
 
 #[test]

@@ -1,0 +1,86 @@
+//! Keys and values that a decoder keeps of the tokens it has seen.
+
+use std::ops::Range;
+use tenfold_tensor::{Array, Offsets, Var, op};
+
+/// Keys and values per layer, for a fixed number of sequences of at most `capacity` tokens each.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// Per layer keys and values, each B C x D': sequence b has rows b C to (b + 1) C. Made when the layer is first used.
+    layers: Vec<[Array; 2]>,
+    capacity: usize,
+    /// Tokens seen of every sequence.
+    lengths: Vec<usize>,
+}
+
+impl Past {
+    /// An empty past of `sequences` sequences that will have at most `capacity` tokens.
+    pub fn new(sequences: usize, capacity: usize) -> Self {
+        Self { layers: Vec::new(), capacity, lengths: vec![0; sequences] }
+    }
+
+    /// Tokens seen of every sequence.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// The most tokens of a sequence.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The past in which sequence b is what sequence `from[b]` was: the survivors of a beam.
+    ///
+    /// # Panics
+    /// When an index is not below the number of sequences.
+    #[track_caller]
+    pub fn selected(&self, from: &[usize]) -> Self {
+        let pick = |array: &Array| {
+            let span = self.capacity * array.width();
+            let rows = from.iter().flat_map(|b| &array.data()[b * span..(b + 1) * span]).copied().collect();
+            Array::from_vec(rows, &[from.len() * self.capacity, array.width()])
+        };
+        Self {
+            layers: self.layers.iter().map(|layer| layer.each_ref().map(pick)).collect(),
+            capacity: self.capacity,
+            lengths: from.iter().map(|b| self.lengths[*b]).collect(),
+        }
+    }
+
+    /// Attention of new tokens (query N x D, key and value N x D', as `offsets` says) to all of their sequences, whose keys and
+    /// values of this layer grow by theirs.
+    pub(crate) fn attend(
+        &mut self,
+        layer: usize,
+        [query, key, value]: [&Var; 3],
+        offsets: &Offsets,
+        heads: usize,
+    ) -> Var {
+        let width = key.value().width();
+        while self.layers.len() <= layer {
+            let empty = || Array::zeros(&[self.lengths.len() * self.capacity, width]);
+            self.layers.push([empty(), empty()]);
+        }
+        let held = &mut self.layers[layer];
+        for (held, fresh) in held.iter_mut().zip([key, value]) {
+            let held = held.data_mut();
+            for (b, range) in offsets.ranges().enumerate() {
+                let at = (b * self.capacity + self.lengths[b]) * width;
+                let rows = &fresh.value().data()[range.start * width..range.end * width];
+                held[at..at + rows.len()].copy_from_slice(rows);
+            }
+        }
+        let [keys, values] = held.each_ref().map(|array| Var::constant(array.clone()));
+        let seen: Vec<Range<usize>> = offsets
+            .ranges()
+            .enumerate()
+            .map(|(b, new)| b * self.capacity..b * self.capacity + self.lengths[b] + new.len())
+            .collect();
+        op::attention_with_past(query, &keys, &values, offsets, &seen, heads)
+    }
+
+    /// Counts the tokens of a batch as seen, once every layer has them.
+    pub(crate) fn advance(&mut self, offsets: &Offsets) {
+        self.lengths.iter_mut().zip(offsets.ranges()).for_each(|(length, new)| *length += new.len());
+    }
+}
