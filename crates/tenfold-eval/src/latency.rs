@@ -48,29 +48,50 @@ pub struct Latency {
 /// # Errors
 /// [`Error::Model`] when the model cannot run.
 pub fn latency(model: &Model, tree: &Tree, options: &LatencyOptions) -> Result<Latency, Error> {
-    let sentence = sentence(&model.tokenize(SENTENCE)?, options.tokens.min(model.network.max_tokens()));
     let scope = Scope::evaluate(tree);
-    let pass = |size: usize| {
-        let batch = Batch::from_sequences(&vec![sentence.as_slice(); size]);
-        median_ms(options, || {
-            model.network.embed(&scope, &batch)?;
-            Ok::<(), Error>(())
-        })
-    };
+    let pass = |size: usize| Ok::<_, Error>(median(&passes(model, &scope, size, options)?));
     Ok(Latency {
         batch_1_ms: pass(1)?,
         batch_32_ms: pass(BATCH)?,
-        tokens: sentence.len(),
+        tokens: sentence(model, options.tokens)?.len(),
         repetitions: options.repetitions.max(1),
     })
 }
 
+/// Times of forward passes over `size` sentences of one length, from token ids to vectors, in milliseconds, in rising
+/// order.
+///
+/// # Errors
+/// [`Error::Model`] when the model cannot run.
+pub fn passes(
+    model: &Model,
+    scope: &Scope<'_>,
+    size: usize,
+    options: &LatencyOptions,
+) -> Result<Vec<f64>, Error> {
+    let sentence = sentence(model, options.tokens)?;
+    let batch = Batch::from_sequences(&vec![sentence; size]);
+    timed(options, || {
+        model.network.embed(scope, &batch)?;
+        Ok(())
+    })
+}
+
+/// `tokens` ids of common words, fewer where the model's longest text is shorter.
+///
+/// # Errors
+/// [`Error::Model`] for a faulty tokenizer.
+pub fn sentence(model: &Model, tokens: usize) -> Result<Vec<u32>, Error> {
+    Ok(repeated(&model.tokenize(SENTENCE)?, tokens.min(model.network.max_tokens())))
+}
+
 /// `tokens` ids that repeat those of a text.
-fn sentence(ids: &[u32], tokens: usize) -> Vec<u32> {
+fn repeated(ids: &[u32], tokens: usize) -> Vec<u32> {
     ids.iter().copied().cycle().take(tokens.max(1)).collect()
 }
 
-fn median_ms<E>(options: &LatencyOptions, mut pass: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+/// Times in milliseconds, in rising order.
+fn timed<E>(options: &LatencyOptions, mut pass: impl FnMut() -> Result<(), E>) -> Result<Vec<f64>, E> {
     for _ in 0..options.warm_up {
         pass()?;
     }
@@ -80,12 +101,12 @@ fn median_ms<E>(options: &LatencyOptions, mut pass: impl FnMut() -> Result<(), E
         pass()?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    Ok(median(&mut times))
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(times)
 }
 
-/// The middle value, or the mean of the middle two; 0 for none.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
+/// The middle one of rising values, or the mean of the middle two; 0 for none.
+pub fn median(values: &[f64]) -> f64 {
     match values.len() {
         0 => 0.0,
         odd if odd % 2 == 1 => values[odd / 2],
@@ -99,27 +120,27 @@ mod tests {
 
     #[test]
     fn medians() {
-        assert_eq!(median(&mut [5.0, 1.0, 3.0]), 3.0);
-        assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert_eq!(median(&mut []), 0.0);
+        assert_eq!(median(&[1.0, 3.0, 5.0]), 3.0);
+        assert_eq!(median(&[1.0, 2.0, 3.0, 4.0]), 2.5);
+        assert_eq!(median(&[]), 0.0);
     }
 
     #[test]
     fn a_sentence_has_the_length_asked_for() {
-        assert_eq!(sentence(&[1, 2, 3], 5), [1, 2, 3, 1, 2]);
-        assert_eq!(sentence(&[1, 2, 3], 0), [1]);
-        assert_eq!(sentence(&[], 4), [0u32; 0]);
+        assert_eq!(repeated(&[1, 2, 3], 5), [1, 2, 3, 1, 2]);
+        assert_eq!(repeated(&[1, 2, 3], 0), [1]);
+        assert_eq!(repeated(&[], 4), [0u32; 0]);
     }
 
     #[test]
     fn passes_are_counted_and_faults_end_it() {
         let options = LatencyOptions { tokens: 4, warm_up: 2, repetitions: 3 };
         let mut passes = 0;
-        let counted = median_ms(&options, || {
+        let counted = timed(&options, || {
             passes += 1;
             Ok::<(), ()>(())
         });
-        assert!(counted.is_ok() && passes == 5);
-        assert_eq!(median_ms(&options, || Err("broken")), Err("broken"));
+        assert_eq!((counted.map(|times| times.len()), passes), (Ok(3), 5));
+        assert_eq!(timed(&options, || Err("broken")), Err("broken"));
     }
 }

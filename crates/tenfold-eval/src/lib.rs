@@ -30,4 +30,4 @@ pub mod task;
 pub use embed::{EmbedOptions, embed};
 pub use error::{Error, RowFault};
 pub use fidelity::{Fidelity, fidelity};
-pub use latency::{Latency, LatencyOptions, latency};
+pub use latency::{Latency, LatencyOptions, latency, median, passes, sentence};

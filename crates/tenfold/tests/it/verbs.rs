@@ -73,9 +73,52 @@ fn generate_prints_text_alone_and_refuses_encoders() {
         bench.must(&["generate", "path:plain", "--prompt", "ca", "--beams", "2", "--max-tokens", "2"]),
         "cabb\n"
     );
+    let costs = json(&bench.must(&[
+        "bench",
+        "path:plain",
+        "--tokens",
+        "6",
+        "--repeat",
+        "2",
+        "--train",
+        "**",
+        "--json",
+    ]));
+    assert_eq!(costs["bench"]["writing"]["tokens"], 6);
+    assert_eq!(costs["bench"]["step"]["trained"], costs["bench"]["parameters"]);
     let refused = bench.tenfold(&["generate", "path:tiny", "--prompt", "ca"]);
     assert_eq!(code(&refused), 2);
     assert!(stderr(&refused).contains("a bert model does not say which token comes next"));
+}
+
+#[test]
+fn bench_times_what_was_asked_for() {
+    let bench = Bench::new();
+    let words = ["bench", "path:tiny", "--batch", "3", "--tokens", "9", "--repeat", "4"];
+    let text = bench.must(&words);
+    assert!(text.contains("forward") && !text.contains("training step"), "{text}");
+    let costs =
+        json(&bench.must(&[&words[..], &["--precision", "bf16", "--train", "**.bias", "--json"]].concat()));
+    let found = &costs["bench"];
+    let times = [&found["single"], &found["many"], &found["step"]["time"]];
+    for (time, texts) in times.into_iter().zip([1, 3, 3]) {
+        assert_eq!((&time["batch"], &time["tokens"]), (&json(&texts.to_string()), &json("9")));
+        let [least, median, most] = ["least_ms", "ms", "most_ms"].map(|name| time[name].as_f64().unwrap());
+        assert!(0.0 < least && least <= median && median <= most, "{time}");
+    }
+    assert!(found["writing"].is_null(), "an encoder writes nothing");
+    let biases = json(&bench.must(&["inspect", "path:tiny", "--json"]));
+    let biases = biases["weights"].as_array().unwrap().iter();
+    let biases = biases.filter(|weight| weight["path"].as_str().unwrap().ends_with(".bias"));
+    // The pooler's is there and has no part in sentence vectors.
+    assert_eq!(
+        found["step"]["trained"],
+        biases.map(|weight| weight["parameters"].as_u64().unwrap()).sum::<u64>()
+    );
+    let refused = bench.tenfold(&["bench", "path:tiny", "--precision", "f16"]);
+    assert!(stderr(&refused).contains("known are f32, bf16x3, bf16"), "{}", stderr(&refused));
+    let refused = bench.tenfold(&["bench", "path:tiny", "--train", "nothing.**"]);
+    assert_eq!(code(&refused), 2);
 }
 
 #[test]
