@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use tenfold_model::{Batch, Model};
-use tenfold_tensor::Array;
+use tenfold_tensor::{Array, Precision};
 use tenfold_weight::{Scope, Tree};
 
 /// Tokens per batch when the caller does not say: large enough that the matrix products fill two cores, small
@@ -15,11 +15,13 @@ const BATCH_TOKENS: usize = 4096;
 pub struct EmbedOptions {
     /// Tokens of a batch at most; a longer text is a batch of its own.
     pub batch_tokens: usize,
+    /// The precision of the products of linear maps.
+    pub precision: Precision,
 }
 
 impl Default for EmbedOptions {
     fn default() -> Self {
-        Self { batch_tokens: BATCH_TOKENS }
+        Self { batch_tokens: BATCH_TOKENS, precision: Precision::F32 }
     }
 }
 
@@ -38,7 +40,7 @@ pub fn embed(
 ) -> Result<Array, Error> {
     let sequences = texts.iter().map(|text| Ok(model.tokenize(text)?)).collect::<Result<Vec<_>, Error>>()?;
     // One scope for all batches: matrices that are rebuilt from factors are rebuilt once.
-    let scope = Scope::evaluate(tree);
+    let scope = Scope::evaluate(tree).computing(options.precision);
     let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
     let encode = |members: &[usize]| {
         let packed: Vec<&[u32]> = members.iter().map(|&at| sequences[at].as_slice()).collect();
@@ -118,7 +120,7 @@ mod tests {
     fn vectors_come_in_the_order_of_the_texts() {
         let sequences = vec![vec![7, 1], vec![8, 1, 1, 1], vec![9], vec![6, 1, 1]];
         let mut heard = Vec::new();
-        let options = EmbedOptions { batch_tokens: 5 };
+        let options = EmbedOptions { batch_tokens: 5, ..EmbedOptions::default() };
         let hear = &mut |done, total| heard.push((done, total));
         let vectors = in_batches(&[2, 4, 1, 3], 2, &options, first_and_length(&sequences), hear).unwrap();
         assert_eq!(vectors.shape(), [4, 2]);

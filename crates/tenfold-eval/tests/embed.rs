@@ -3,6 +3,7 @@
 use tenfold_eval::task::stsb::{self, Pair};
 use tenfold_eval::{EmbedOptions, Error, embed, fidelity, metric};
 use tenfold_model::{Batch, Model};
+use tenfold_tensor::Precision;
 use tenfold_testkit::tiny::{TinyBert, sentences};
 use tenfold_weight::{Path, Scope};
 
@@ -32,11 +33,32 @@ fn batching_changes_no_vector() {
             assert!(done > heard && total == 30);
             heard = done;
         };
-        let got = embed(&model, &model.tree, &texts, &EmbedOptions { batch_tokens }, hear).unwrap();
+        let options = EmbedOptions { batch_tokens, ..EmbedOptions::default() };
+        let got = embed(&model, &model.tree, &texts, &options, hear).unwrap();
         assert_eq!((got.shape(), heard), (&[30, model.network.width()][..], 30));
         let off = got.data().iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off <= TOLERANCE, "{batch_tokens} tokens: off by {off}");
     }
+}
+
+/// Vectors have length 1: bf16 moves them by its rounding, two of its numbers together hardly more than f32 does.
+#[test]
+fn a_precision_is_seen_and_small() {
+    let model = model().unwrap();
+    let texts = sentences("precision", 20);
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let vectors = |precision| {
+        let options = EmbedOptions { precision, ..EmbedOptions::default() };
+        embed(&model, &model.tree, &texts, &options, &mut |_, _| {}).unwrap()
+    };
+    let exact = vectors(Precision::F32);
+    let off = |precision| {
+        let other = vectors(precision);
+        other.data().iter().zip(exact.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    let (half, triple) = (off(Precision::Bf16), off(Precision::Bf16x3));
+    assert!(half > 1e-4 && half < 0.05, "bf16 is off by {half}");
+    assert!(triple > 0.0 && triple < 1e-3, "bf16x3 is off by {triple}");
 }
 
 #[test]

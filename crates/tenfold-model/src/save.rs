@@ -15,12 +15,16 @@ use tenfold_tensor::Array;
 use tenfold_weight::{Form, Path, Tree, Wiring, dense_values, record};
 
 /// The small files that travel with a model, where the folder has them.
-const SIDE_FILES: [&str; 10] = [
+const SIDE_FILES: [&str; 14] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "generation_config.json",
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",

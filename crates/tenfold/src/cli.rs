@@ -103,6 +103,9 @@ pub(crate) struct Eval {
     /// Data folder with a folder per task
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+    /// Precision of the products of linear maps: f32, bf16x3 or bf16
+    #[arg(long, value_name = "WORD", default_value = "f32", value_parser = precision)]
+    pub(crate) precision: Precision,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
     #[command(flatten)]

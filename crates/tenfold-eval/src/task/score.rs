@@ -44,7 +44,7 @@ pub fn predict(
         |example: &Example| Ok(model.tokenize_pair(&example.first, example.second.as_deref(), MAX_TOKENS)?);
     let pairs = examples.iter().map(tokenize).collect::<Result<Vec<_>, Error>>()?;
     let lengths: Vec<usize> = pairs.iter().map(|(ids, _)| ids.len()).collect();
-    let scope = Scope::evaluate(tree);
+    let scope = Scope::evaluate(tree).computing(options.precision);
     let outputs = model.head.map_or(0, |head| head.outputs);
     let run = |members: &[usize]| {
         let packed: Vec<_> = members.iter().map(|at| &pairs[*at]).collect();

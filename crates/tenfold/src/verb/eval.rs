@@ -26,7 +26,8 @@ pub(crate) fn run(args: &cli::Eval) -> Result<Verdict> {
     let mut found = Vec::new();
     for task in tasks {
         let mut stopped = false;
-        let score = score(&loaded, task, &args.data, &mut |done, total| {
+        let options = EmbedOptions { precision: args.precision, ..EmbedOptions::default() };
+        let score = score(&loaded, task, &args.data, &options, &mut |done, total| {
             let (done, total) = (done as u64, Some(total as u64));
             let event = Event::Progress { stage: Stage::Original, item: task.name.to_owned(), done, total };
             stopped |= screen.show(&event) == Flow::Stop;
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &cli::Eval) -> Result<Verdict> {
             })
             .collect();
         print_json(
-            &json!({ "model": loaded.origin, "parameters": loaded.tree.parameters(), "tasks": scores }),
+            &json!({ "model": loaded.origin, "parameters": loaded.tree.parameters(), "precision": args.precision.word(), "tasks": scores }),
         )?;
     } else {
         screen::print(&text(&found))?;
@@ -69,12 +70,12 @@ fn score(
     model: &Model,
     task: &'static Task,
     data: &Path,
+    options: &EmbedOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(TaskScore, &'static str)> {
-    let options = EmbedOptions::default();
     if model.head.is_some_and(|head| head.outputs == task.outputs()) {
         let rows = task::read(task, data, Split::Dev)?;
-        let outputs = task::predict(model, &model.tree, &rows, &options, progress)?;
+        let outputs = task::predict(model, &model.tree, &rows, options, progress)?;
         return Ok((task::score(task, &outputs, &rows)?, "head"));
     }
     if task.name != stsb::NAME {
@@ -87,7 +88,7 @@ fn score(
         );
     }
     let pairs = stsb::read(data)?;
-    let found = stsb::score(model, &model.tree, &pairs, &options, progress)?;
+    let found = stsb::score(model, &model.tree, &pairs, options, progress)?;
     let all = [("spearman", found.spearman), ("pearson", found.pearson)];
     let all = all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     Ok((
