@@ -2,16 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tenfold_eval::Fidelity;
 use tenfold_eval::task::{TaskScore, stsb};
+use tenfold_eval::{Fidelity, Language};
 
 /// What was measured of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Scores {
-    /// How close its sentence vectors are to the untouched model's; nothing for the untouched model itself.
+    /// How close its sentence vectors are to the untouched model's; nothing for the untouched model itself and for decoders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<Fidelity>,
+    /// How well it foretells text, where it is a decoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// STS-B by the cosine of sentence vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stsb: Option<stsb::Score>,

@@ -57,7 +57,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 27] = [
+const TABLE: [(&str, Cases); 28] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
@@ -85,6 +85,9 @@ const TABLE: [(&str, Cases); 27] = [
         case("", vec![array(1, &[offsets(n).tokens(), 5])], move |v| op::segment_first(&v[0], &offsets(n)))
     }),
     ("l2_normalize", |n| case("", vec![away_from_zero(1, &[3, n])], |v| op::l2_normalize(&v[0], 1e-12))),
+    ("divergence", |n| {
+        case("", vec![array(1, &[5, n])], move |v| op::divergence(&v[0], &array(3, &[5, n])).unwrap())
+    }),
     ("cross_entropy", |n| {
         case("", vec![array(1, &[5, n])], move |v| op::cross_entropy(&v[0], &ids(2, 5, n)).unwrap())
     }),

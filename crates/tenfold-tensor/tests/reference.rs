@@ -246,15 +246,21 @@ fn losses(n: usize) {
     let (xs, ts) = (wide(&x), wide(&Var::constant(target.clone())));
     let squares: f64 = xs.iter().zip(&ts).map(|(x, t)| (x - t).powi(2)).sum();
     assert_close("mse", &op::mse(&x, &target), &[squares / xs.len() as f64]);
-    let (mut entropy, mut cosine) = (0.0, 0.0);
+    let (mut entropy, mut cosine, mut divergence) = (0.0, 0.0, 0.0);
     let targets: Vec<u32> = (0..5).map(|i| (i * 11 % n) as u32).collect();
     for ((x, t), &class) in xs.chunks_exact(n).zip(ts.chunks_exact(n)).zip(&targets) {
         let mut p: Vec<f64> = x.iter().map(|x| x * 30.0).collect();
         softmax(&mut p);
         entropy -= p[class as usize].max(1e-300).ln() / 5.0;
+        let (mut q, mut p) = (x.to_vec(), t.to_vec());
+        softmax(&mut q);
+        softmax(&mut p);
+        divergence += p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum::<f64>() / 5.0;
         cosine += (1.0 - dot(x, t) / (dot(x, x) * dot(t, t)).sqrt()) / 5.0;
     }
     assert_close("cross_entropy", &op::cross_entropy(&op::scale(&x, 30.0), &targets).unwrap(), &[entropy]);
+    assert_close("divergence", &op::divergence(&x, &target).unwrap(), &[divergence]);
+    assert_eq!(op::divergence(&constant(1, &[0, 3]), &array(2, &[0, 3])).err(), Some(Error::EmptyBatch));
     assert_close("cosine_loss", &op::cosine_loss(&x, &target), &[cosine]);
     assert_close("sum", &op::sum(&x), &[xs.iter().sum()]);
 }

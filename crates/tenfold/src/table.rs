@@ -80,8 +80,11 @@ fn scaled(mut number: f64, units: &[&str]) -> String {
     }
 }
 
-/// A share in percent: 69.9 %.
+/// A share in percent: 69.9 %; of nothing, `new`.
 pub(crate) fn percent(part: usize, whole: usize) -> String {
+    if whole == 0 && part > 0 {
+        return "new".to_owned();
+    }
     format!("{:.1} %", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
@@ -107,5 +110,6 @@ mod tests {
         }
         assert_eq!(bytes(90_852_864), "90.9 MB");
         assert_eq!(percent(7, 10), "70.0 %");
+        assert_eq!((percent(3, 0).as_str(), percent(0, 0).as_str()), ("new", "0.0 %"));
     }
 }

@@ -1,26 +1,28 @@
 //! The objective `distill`: stay close to the untouched model.
 
 use super::batch::Batches;
-use super::teacher::Teacher;
+use super::teacher::{Target, Teacher};
 use crate::error::Error;
 use tenfold_model::Model;
 use tenfold_tensor::{Var, op};
 use tenfold_train::Objective;
 use tenfold_weight::Scope;
 
-/// Mean over the batch's texts of `1 - cos(student, teacher)` of their vectors, plus `hidden` times the mean squared
-/// distance of the last hidden states relative to the teacher's mean square.
+/// Of encoders the mean over the batch's texts of `1 - cos(student, teacher)` of their vectors, plus `hidden` times the
+/// mean squared distance of the last hidden states relative to the teacher's mean square. Of decoders the divergence of
+/// the next token's distribution from the teacher's, mean over tokens: their hidden states are no output, and a change of
+/// basis turns them.
 ///
 /// Source: Hinton, Vinyals and Dean 2015, Distilling the knowledge in a neural network, with vectors in the place of
-/// class probabilities; Jiao et al. 2020, TinyBERT, equation 8, for the hidden states.
+/// class probabilities in encoders; Jiao et al. 2020, TinyBERT, equation 8, for the hidden states.
 pub struct Distill<'s> {
-    /// The untouched model; the student shares its encoder.
+    /// The untouched model; the student shares its network.
     pub model: &'s Model,
     /// Its answers.
     pub teacher: &'s Teacher,
     /// The batches.
     pub batches: &'s Batches,
-    /// Weight of the term of the hidden states.
+    /// Weight of the term of the hidden states of encoders.
     pub hidden: f64,
 }
 
@@ -31,12 +33,19 @@ impl Objective for Distill<'_> {
         let batch = self.batches.batch(step);
         let target = self.teacher.target(self.model, self.batches, step, &batch)?;
         let hidden = self.model.network.hidden(scope, &batch)?; // N x D
-        let vectors = self.model.network.pool(&hidden, &batch); // B x D
-        let loss = op::cosine_loss(&vectors, &target.vectors);
-        if self.hidden == 0.0 || target.hidden_square == 0.0 {
-            return Ok(loss);
+        match target {
+            Target::NextToken { logits } => {
+                Ok(op::divergence(&self.model.network.next_token(scope, &hidden)?, &logits)?)
+            }
+            Target::Vectors { vectors, hidden: own, hidden_square } => {
+                let pooled = self.model.network.pool(&hidden, &batch); // B x D
+                let loss = op::cosine_loss(&pooled, &vectors);
+                if self.hidden == 0.0 || hidden_square == 0.0 {
+                    return Ok(loss);
+                }
+                let distance = op::mse(&hidden, &own);
+                Ok(op::add(&loss, &op::scale(&distance, (self.hidden / hidden_square) as f32)))
+            }
         }
-        let distance = op::mse(&hidden, &target.hidden);
-        Ok(op::add(&loss, &op::scale(&distance, (self.hidden / target.hidden_square) as f32)))
     }
 }

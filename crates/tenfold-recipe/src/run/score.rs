@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::recipe::Task;
 use crate::result::Scores;
 use tenfold_eval::task::{self, Example, Split, TaskScore, stsb};
-use tenfold_eval::{EmbedOptions, embed, fidelity};
+use tenfold_eval::{EmbedOptions, Language, embed, fidelity, language};
 use tenfold_tensor::Array;
 use tenfold_weight::Tree;
 
@@ -37,7 +37,8 @@ impl Session {
             Some(before) => Some(fidelity(before, &self.vectors_of(stage, tree, reporter)?)?),
             None => None,
         };
-        Ok(Scores { fidelity, ..self.task_scores(stage, tree, true, reporter)? })
+        let language = self.language_of(stage, tree, reporter)?;
+        Ok(Scores { fidelity, language, ..self.task_scores(stage, tree, true, reporter)? })
     }
 
     /// Scores of a tree in the labeled tasks; the head counts only where it has been trained.
@@ -85,6 +86,24 @@ impl Session {
             Ok(task::predict(self.model(), tree, rows, &EmbedOptions::default(), progress)?)
         })?;
         Ok(task::score(task, &outputs, rows)?)
+    }
+
+    /// How well a decoder foretells the texts for fidelity, and how far it is from the untouched one.
+    pub(super) fn language_of(
+        &self,
+        stage: Stage,
+        tree: &Tree,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Option<Language>, Error> {
+        let model = self.model();
+        if !(model.network.is_decoder() && self.watches_fidelity()) {
+            return Ok(None);
+        }
+        let texts: Vec<&str> = self.texts().iter().map(String::as_str).collect();
+        let original = (stage != Stage::Original).then_some(&model.tree);
+        counted(reporter, stage, "texts", |progress| {
+            Ok(Some(language(model, tree, original, &texts, &EmbedOptions::default(), progress)?))
+        })
     }
 
     /// Sentence vectors of the texts for fidelity.

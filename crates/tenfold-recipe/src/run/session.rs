@@ -188,11 +188,14 @@ impl Session {
             return Ok(known.clone());
         }
         let scores = reporter.stage(Stage::Original, |on| {
-            if self.eval.tasks.contains(&Task::Fidelity) {
-                let vectors = self.vectors_of(Stage::Original, &self.model.tree, on)?;
-                let _ = self.vectors.set(vectors);
+            let tree = &self.model.tree;
+            let mut language = None;
+            if self.model.network.is_decoder() {
+                language = self.language_of(Stage::Original, tree, on)?;
+            } else if self.watches_fidelity() {
+                let _ = self.vectors.set(self.vectors_of(Stage::Original, tree, on)?);
             }
-            self.task_scores(Stage::Original, &self.model.tree, self.head_trained, on)
+            Ok(Scores { language, ..self.task_scores(Stage::Original, tree, self.head_trained, on)? })
         })?;
         Ok(self.original.get_or_init(|| scores).clone())
     }
@@ -222,6 +225,11 @@ impl Session {
     /// The original's sentence vectors, once they have been taken.
     pub(super) fn original_vectors(&self) -> Option<&Array> {
         self.vectors.get()
+    }
+
+    /// Whether the recipe asks what is left of the untouched model's answers.
+    pub(super) fn watches_fidelity(&self) -> bool {
+        self.eval.tasks.contains(&Task::Fidelity)
     }
 
     /// The texts for fidelity.

@@ -11,13 +11,46 @@ use tenfold_weight::Scope;
 
 /// What the untouched model makes of one batch.
 #[derive(Clone, Debug)]
-pub struct Target {
-    /// Sentence vectors, B x D.
-    pub vectors: Array,
-    /// Last hidden states, N x D.
-    pub hidden: Array,
-    /// Mean of the squared hidden states.
-    pub hidden_square: f64,
+pub enum Target {
+    /// Of an encoder.
+    Vectors {
+        /// Sentence vectors, B x D.
+        vectors: Array,
+        /// Last hidden states, N x D.
+        hidden: Array,
+        /// Mean of the squared hidden states.
+        hidden_square: f64,
+    },
+    /// Of a decoder.
+    NextToken {
+        /// Logits of the next token, N x V.
+        logits: Array,
+    },
+}
+
+impl Target {
+    fn of(model: &Model, batch: &Batch) -> Result<Self, Error> {
+        let scope = Scope::evaluate(&model.tree);
+        let hidden = model.network.hidden(&scope, batch)?;
+        if model.network.is_decoder() {
+            return Ok(Self::NextToken {
+                logits: model.network.next_token(&scope, &hidden)?.value().clone(),
+            });
+        }
+        let vectors = model.network.pool(&hidden, batch).value().clone();
+        let hidden = hidden.value().clone();
+        let square: f64 = hidden.data().iter().map(|value| f64::from(*value).powi(2)).sum();
+        let hidden_square = square / hidden.len().max(1) as f64;
+        Ok(Self::Vectors { vectors, hidden, hidden_square })
+    }
+
+    fn bytes(&self) -> usize {
+        let numbers = match self {
+            Self::Vectors { vectors, hidden, .. } => vectors.len() + hidden.len(),
+            Self::NextToken { logits } => logits.len(),
+        };
+        size_of::<f32>() * numbers
+    }
 }
 
 /// Answers by batch.
@@ -53,14 +86,8 @@ impl Teacher {
         if let Some(known) = self.kept.borrow().targets.get(&key) {
             return Ok(known.clone());
         }
-        let scope = Scope::evaluate(&model.tree);
-        let hidden = model.network.hidden(&scope, batch)?;
-        let vectors = model.network.pool(&hidden, batch).value().clone();
-        let hidden = hidden.value().clone();
-        let square: f64 = hidden.data().iter().map(|value| f64::from(*value).powi(2)).sum();
-        let hidden_square = square / hidden.len().max(1) as f64;
-        let target = Target { vectors, hidden, hidden_square };
-        let bytes = size_of::<f32>() * (target.vectors.len() + target.hidden.len());
+        let target = Target::of(model, batch)?;
+        let bytes = target.bytes();
         let mut kept = self.kept.borrow_mut();
         if kept.bytes + bytes <= self.limit {
             kept.bytes += bytes;

@@ -10,6 +10,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tenfold_eval::Language;
 use tenfold_eval::task::TaskScore;
 use tenfold_recipe::run::Finished;
 use tenfold_recipe::{Outcome, Recipe, RunOptions, Runner, Scores};
@@ -60,20 +61,25 @@ fn text(finished: &Finished) -> String {
     let tasks: BTreeSet<&str> =
         all.into_iter().flatten().flat_map(|scores| scores.tasks.keys().map(String::as_str)).collect();
     let mut heads = vec!["".to_owned(), ">parameters".to_owned(), ">bytes".to_owned()];
-    heads.extend([">mean cosine", ">neighbors kept", ">STS-B by cosine"].map(str::to_owned));
+    let decodes = record.original.language.is_some();
+    let columns: &[&str] = match decodes {
+        true => &[">perplexity", ">divergence", ">tokens flipped"],
+        false => &[">mean cosine", ">neighbors kept", ">STS-B by cosine"],
+    };
+    heads.extend(columns.iter().map(|name| (*name).to_owned()));
     heads.extend(tasks.iter().map(|task| format!(">{task}")));
     let mut table = Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
     let mut row = |name: &str, parameters: usize, size: usize, scores: &Scores| {
         let share = percent(parameters, record.parameters.before);
         let fidelity = scores.fidelity.as_ref();
-        let mut cells = vec![
-            name.to_owned(),
-            format!("{} ({share})", count(parameters)),
-            bytes(size),
+        let mut cells = vec![name.to_owned(), format!("{} ({share})", count(parameters)), bytes(size)];
+        cells.extend(scores.language.map(|found| language(&found)).into_iter().flatten());
+        let encoder = [
             fidelity.map(|found| format!("{:.4}", found.mean_cosine)).unwrap_or_default(),
             fidelity.map(|found| format!("{:.3}", found.neighbor_agreement)).unwrap_or_default(),
             scores.stsb.map(|found| format!("{:.1}", found.spearman)).unwrap_or_default(),
         ];
+        cells.extend(encoder.into_iter().filter(|_| !decodes));
         cells.extend(tasks.iter().map(|task| scores.tasks.get(*task).map(task_score).unwrap_or_default()));
         table.row(cells);
     };
@@ -91,4 +97,13 @@ fn text(finished: &Finished) -> String {
         _ => "",
     };
     format!("{}\n{}\n{budget}", table.render(), paths.join("\n"))
+}
+
+/// Perplexity, and the distance from the original where there is one.
+fn language(found: &Language) -> [String; 3] {
+    [
+        format!("{:.3}", found.perplexity),
+        found.divergence.map(|nats| format!("{nats:.4}")).unwrap_or_default(),
+        found.flipped.map(|share| format!("{:.1} %", 100.0 * share)).unwrap_or_default(),
+    ]
 }
