@@ -47,6 +47,7 @@ fn sample() -> Report {
         },
         variants: variants(after),
         tasks: Vec::new(),
+        language: Vec::new(),
         squeezes: Vec::new(),
         measured_on: "500 sentences that no training saw".to_owned(),
         plan,

@@ -14,6 +14,7 @@ mod table;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
+use tenfold_eval::Language;
 
 /// Everything that the page shows. What is absent is left out of the page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct Report {
     /// Scores in tasks.
     #[serde(default)]
     pub tasks: Vec<TaskScore>,
+    /// What a decoder makes of the next token: of the original, after the rewrite, after training.
+    #[serde(default)]
+    pub language: Vec<Foretold>,
     /// How the score moved in every phase that made weights smaller.
     #[serde(default)]
     pub squeezes: Vec<Squeeze>,
@@ -124,6 +128,16 @@ pub struct TaskScore {
     pub truncated: Option<f64>,
     /// After training.
     pub healed: Option<f64>,
+}
+
+/// What one model makes of the next token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Foretold {
+    /// `original`, `rewritten` or `trained`.
+    pub model: String,
+    /// What was measured.
+    pub found: Language,
 }
 
 /// One phase of squeezing.

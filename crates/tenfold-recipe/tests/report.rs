@@ -1,7 +1,8 @@
 //! The report page: well-formed, self-contained, and safe with any text and any numbers.
 
+use tenfold_eval::Language;
 use tenfold_recipe::report::{
-    Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
+    Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
     SqueezeRound, TaskScore, Variant,
 };
 
@@ -134,6 +135,15 @@ fn full(text: &str, value: f64) -> Report {
         original: Original { name: own(), parameters: 100, bytes: 400, latency, stsb: Some(value) },
         variants: (1..8).map(variant).collect(),
         tasks: vec![TaskScore { task: own(), metric: own(), healed: Some(value), ..TaskScore::default() }],
+        language: vec![Foretold {
+            model: own(),
+            found: Language {
+                perplexity: value,
+                divergence: Some(value),
+                flipped: Some(value),
+                tokens: usize::MAX >> 1,
+            },
+        }],
         squeezes: vec![Squeeze {
             metric: own(),
             words: own(),

@@ -38,6 +38,7 @@ fn body(page: &mut Markup, report: &Report) {
         for (id, title, content) in [
             ("comparison", "Against what", section::comparison::draw(report)),
             ("tasks", "Scores in tasks", section::task::draw(report)),
+            ("language", "The next token", section::language::draw(report)),
             ("notes", "What not to overlook", section::note::draw(report)),
             ("plan", "What happened to each weight", section::plan::draw(report)),
             ("healing", "Healing", section::healing::draw(report)),

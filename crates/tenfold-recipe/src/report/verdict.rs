@@ -16,10 +16,16 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
         return report.verdict.clone();
     }
     let Some(chosen) = report.chosen() else { return Vec::new() };
-    [size(report, chosen), fidelity(report, chosen), comparison(report, chosen), task(report, chosen)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        size(report, chosen),
+        language(report),
+        fidelity(report, chosen),
+        comparison(report, chosen),
+        task(report, chosen),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn size(report: &Report, chosen: &Variant) -> Option<String> {
@@ -41,6 +47,19 @@ fn size(report: &Report, chosen: &Variant) -> Option<String> {
         "{name} {change}: {} instead of {}, {parameters}.",
         bytes(chosen.bytes),
         bytes(original.bytes)
+    ))
+}
+
+fn language(report: &Report) -> Option<String> {
+    let (first, last) = (&report.language.first()?.found, &report.language.last()?.found);
+    let (flipped, divergence) = (last.flipped?, last.divergence?);
+    Some(format!(
+        "Its perplexity is {} where the original\u{2019}s is {}; {} of its likeliest next tokens are others, and its distribution \
+         diverges by {} nats per token.",
+        fixed(last.perplexity, 2),
+        fixed(first.perplexity, 2),
+        percent(flipped),
+        fixed(divergence, 3)
     ))
 }
 

@@ -6,7 +6,7 @@ use crate::plan::Row;
 use crate::receipt::Receipt;
 use crate::recipe::Recipe;
 use crate::report::{
-    Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
+    Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
     SqueezeRound, TaskScore,
 };
 use crate::result::{RoundResult, Scores, SqueezeResult, Stopped, WeightResult};
@@ -54,6 +54,7 @@ pub fn report(
         },
         variants: variants.iter().map(shown_variant).collect(),
         tasks: shown_tasks(&record.original, &record.truncated, record.healed.as_ref()),
+        language: shown_language(&record.original, &record.truncated, record.healed.as_ref()),
         squeezes: record
             .phases
             .iter()
@@ -118,6 +119,14 @@ fn shown_tasks(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -
         healed: healed.and_then(|scores| of(scores, task, metric)),
     };
     rows.map(row).collect()
+}
+
+fn shown_language(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -> Vec<Foretold> {
+    let stages = [("original", Some(original)), ("rewritten", Some(truncated)), ("trained", healed)];
+    let shown = |(model, scores): (&str, Option<&Scores>)| {
+        Some(Foretold { model: model.to_owned(), found: scores?.language? })
+    };
+    stages.into_iter().filter_map(shown).collect()
 }
 
 fn shown_squeeze(result: &SqueezeResult) -> Squeeze {
