@@ -15,7 +15,7 @@
 //! It knows no form, no method, no optimizer and no task; a task head is a pooler and a linear layer ([`Head`]). There is one forward pass per architecture, whatever its
 //! weights are made of.
 //!
-//! Start reading at [`arch::bert`], then [`Model`].
+//! Start reading at `arch.rs`, then [`Network`] and [`Model`].
 
 mod arch;
 mod batch;
