@@ -4,7 +4,7 @@ use crate::embed::EmbedOptions;
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use tenfold_model::{Batch, Model};
-use tenfold_tensor::Array;
+use tenfold_tensor::{Array, Var};
 use tenfold_weight::{Scope, Tree};
 
 /// The next token of every token of some texts, foretold.
@@ -54,9 +54,12 @@ pub fn language(
         let ids = model.tokenize(text)?;
         if let Some((_, read)) = ids.split_last().filter(|(_, read)| !read.is_empty()) {
             let batch = Batch::from_sequences(&[read]);
-            let logits = logits(model, &scope, &batch)?;
-            let before = other.as_ref().map(|other| self::logits(model, other, &batch)).transpose()?;
-            sums.add(&logits, before.as_ref(), &ids[1..]);
+            let logits = model.network.logits(&scope, &batch)?;
+            let before = match &other {
+                Some(other) => Some(model.network.logits(other, &batch)?),
+                None => None,
+            };
+            sums.add(logits.value(), before.as_ref().map(Var::value), &ids[1..]);
             if !sums.loss.is_finite() {
                 return Err(Error::NotFinite { metric: "perplexity", index });
             }
@@ -73,11 +76,6 @@ pub fn language(
         flipped: original.map(|_| mean(sums.flipped as f64)),
         tokens: sums.tokens,
     })
-}
-
-fn logits(model: &Model, scope: &Scope<'_>, batch: &Batch) -> Result<Array, Error> {
-    let hidden = model.network.hidden(scope, batch)?;
-    Ok(model.network.next_token(scope, &hidden)?.value().clone())
 }
 
 impl Sums {

@@ -1,6 +1,6 @@
 //! A model in memory: its tree, its encoder, its tokenizer, and the small files that belong to it.
 
-use crate::arch;
+use crate::arch::{self, Architecture};
 use crate::error::Error;
 use crate::head::{self, Head};
 use crate::import;
@@ -8,6 +8,7 @@ use crate::network::Network;
 use crate::save;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use std::sync::Arc;
 use tenfold_format::checkpoint::Checkpoint;
 use tenfold_format::config::{self, ModelConfig};
 use tenfold_format::llama2c::{self, Llama2c};
@@ -44,9 +45,8 @@ impl Model {
         {
             return Self::from_llama2c(dir, &Llama2c::open(&file)?);
         }
-        let config = config::read(dir)?;
+        let arch = arch::of(dir, config::read(dir)?)?;
         let checkpoint = Checkpoint::open(dir)?;
-        let arch = arch::of(dir, config.clone())?;
         let (tree, origin) = if dir.join(manifest::FILE).is_file() {
             let manifest = Manifest::read(dir)?;
             manifest.check(&checkpoint)?;
@@ -54,32 +54,33 @@ impl Model {
         } else {
             (import::plain(dir, &*arch, &checkpoint)?, format!("path:{}", dir.display()))
         };
-        Self::put_together(dir, config, tree, origin, save::side_files(dir)?)
+        Self::put_together(dir, arch, tree, Tokenizer::open(dir)?, origin, save::side_files(dir)?)
     }
 
     /// A model from an open file of llama2.c, and the vocabulary in the folder `dir`.
     fn from_llama2c(dir: &FilePath, file: &Llama2c) -> Result<Self, Error> {
         let config = ModelConfig::Llama(file.config.clone());
-        let tree = import::plain(dir, &*arch::of(dir, config.clone())?, file)?;
+        let arch = arch::of(dir, config.clone())?;
+        let tree = import::plain(dir, &*arch, file)?;
+        let tokenizer = Tokenizer::open(dir)?;
         // The files that other programs read in place of these two.
         let files = BTreeMap::from([
             (config::FILE.to_owned(), format!("{:#}\n", config.hf_json()).into_bytes()),
-            (tokenizer::FILE.to_owned(), Tokenizer::open(dir)?.json()?.into_bytes()),
+            (tokenizer::FILE.to_owned(), tokenizer.json()?.into_bytes()),
         ]);
-        Self::put_together(dir, config, tree, format!("path:{}", dir.display()), files)
+        Self::put_together(dir, arch, tree, tokenizer, format!("path:{}", dir.display()), files)
     }
 
     fn put_together(
         dir: &FilePath,
-        config: ModelConfig,
+        arch: Arc<dyn Architecture>,
         tree: Tree,
+        tokenizer: Tokenizer,
         origin: String,
         files: BTreeMap<String, Vec<u8>>,
     ) -> Result<Self, Error> {
-        let arch = arch::of(dir, config)?;
         import::check(dir, &*arch, &tree)?;
         let tree = head::wired(tree, &*arch);
-        let tokenizer = Tokenizer::open(dir)?;
         let (tokens, rows) = (tokenizer.vocabulary_size(), arch.sizes().vocabulary);
         if tokens > rows {
             return Err(Error::Vocabulary { dir: dir.to_owned(), tokens, rows });

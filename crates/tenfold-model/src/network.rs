@@ -81,6 +81,14 @@ impl Network {
         Ok(cx.linear(self.decodes()?.path, hidden, Activation::Identity)?)
     }
 
+    /// Logits of the next token after every token of a batch, N x V.
+    ///
+    /// # Errors
+    /// As [`Network::hidden`] and [`Network::next_token`].
+    pub fn logits(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
+        self.next_token(cx, &self.hidden(cx, batch)?)
+    }
+
     /// The longest text in tokens, special ones included.
     pub fn max_tokens(&self) -> usize {
         let positions = self.positions();

@@ -37,11 +37,11 @@ pub struct Measured {
     pub batch: usize,
     /// Tokens of each.
     pub tokens: usize,
-    /// Median, least and most milliseconds.
+    /// Median, in milliseconds.
     pub ms: f64,
-    /// The fastest.
+    /// The fastest, in milliseconds.
     pub least_ms: f64,
-    /// The slowest.
+    /// The slowest, in milliseconds.
     pub most_ms: f64,
     /// Tokens a second at the median.
     pub tokens_per_second: f64,
@@ -178,9 +178,8 @@ impl Objective for Work<'_> {
     fn loss(&self, scope: &Scope<'_>, _step: u64) -> Result<Var, Error> {
         let (network, batch) = (&self.model.network, &self.batch);
         if network.is_decoder() {
-            let hidden = network.hidden(scope, batch)?;
             // Which token is asked for changes nothing in the work.
-            return Ok(op::cross_entropy(&network.next_token(scope, &hidden)?, &batch.ids)?);
+            return Ok(op::cross_entropy(&network.logits(scope, batch)?, &batch.ids)?);
         }
         let found = match self.model.head {
             Some(_) => self.model.logits(scope, batch)?,

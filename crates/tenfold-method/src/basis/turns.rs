@@ -24,7 +24,7 @@ impl<'w> Selected<'w> {
     /// The form of a weight; of one that is another weight, that other.
     ///
     /// # Errors
-    /// [`Error::CoMoving`] where neither is selected.
+    /// [`Error::Weight`] where one of them is not selected.
     pub(super) fn stored(&self, path: &Path) -> Result<&'w Form, Error> {
         let missing = |path: &Path| tenfold_weight::Error::Missing { path: path.clone(), nearest: None };
         let mut form = self.0.get(path).ok_or_else(|| missing(path))?;

@@ -32,12 +32,12 @@ impl Objective for Distill<'_> {
     fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
         let batch = self.batches.batch(step);
         let target = self.teacher.target(self.model, self.batches, step, &batch)?;
-        let hidden = self.model.network.hidden(scope, &batch)?; // N x D
         match target {
             Target::NextToken { logits } => {
-                Ok(op::divergence(&self.model.network.next_token(scope, &hidden)?, &logits)?)
+                Ok(op::divergence(&self.model.network.logits(scope, &batch)?, &logits)?)
             }
             Target::Vectors { vectors, hidden: own, hidden_square } => {
+                let hidden = self.model.network.hidden(scope, &batch)?; // N x D
                 let pooled = self.model.network.pool(&hidden, &batch); // B x D
                 let loss = op::cosine_loss(&pooled, &vectors);
                 if self.hidden == 0.0 || hidden_square == 0.0 {

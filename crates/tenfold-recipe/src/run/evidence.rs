@@ -38,10 +38,11 @@ pub(super) fn collect(
     let scope = Scope::evaluate(tree).observed(&collector);
     let mut done = 0;
     for batch in &batches {
-        let hidden = model.network.hidden(&scope, batch)?;
-        if model.network.is_decoder() {
-            model.network.next_token(&scope, &hidden)?;
-        }
+        // An output matrix is a weight like others.
+        match model.network.is_decoder() {
+            true => model.network.logits(&scope, batch)?,
+            false => model.network.hidden(&scope, batch)?,
+        };
         done += batch.tokens();
         reporter.progress(Stage::Evidence, "tokens", done, Some(total))?;
     }
@@ -102,9 +103,7 @@ fn outputs(model: &Model, tree: &Tree, batch: &Batch) -> Result<Array, Error> {
     let scope = Scope::evaluate(tree);
     let found = match model.head {
         Some(_) => model.logits(&scope, batch)?,
-        None if model.network.is_decoder() => {
-            model.network.next_token(&scope, &model.network.hidden(&scope, batch)?)?
-        }
+        None if model.network.is_decoder() => model.network.logits(&scope, batch)?,
         None => model.network.embed(&scope, batch)?,
     };
     Ok(found.value().clone())

@@ -31,12 +31,10 @@ pub enum Target {
 impl Target {
     fn of(model: &Model, batch: &Batch) -> Result<Self, Error> {
         let scope = Scope::evaluate(&model.tree);
-        let hidden = model.network.hidden(&scope, batch)?;
         if model.network.is_decoder() {
-            return Ok(Self::NextToken {
-                logits: model.network.next_token(&scope, &hidden)?.value().clone(),
-            });
+            return Ok(Self::NextToken { logits: model.network.logits(&scope, batch)?.value().clone() });
         }
+        let hidden = model.network.hidden(&scope, batch)?;
         let vectors = model.network.pool(&hidden, batch).value().clone();
         let hidden = hidden.value().clone();
         let square: f64 = hidden.data().iter().map(|value| f64::from(*value).powi(2)).sum();
