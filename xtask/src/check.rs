@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "license", builds: false, run: check_license },
     Step { name: "clippy", builds: true, run: command::clippy },
     Step { name: "docs", builds: true, run: command::docs },
+    Step { name: "guard", builds: true, run: command::guard },
     Step { name: "tests", builds: true, run: command::tests },
 ];
 

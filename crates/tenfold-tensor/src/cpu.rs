@@ -1,5 +1,8 @@
 //! The instruction set that kernels use, found at run time.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiles;
+
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Instruction-set levels, from the one every machine has to the widest. Each includes the ones before it.
@@ -13,11 +16,13 @@ pub enum Level {
     Avx512,
     /// The same with dot products of pairs of bf16 numbers.
     Avx512Bf16,
+    /// The same with matrix units for bf16, on Linux, which has to be asked for their registers.
+    Amx,
 }
 
 impl Level {
     /// Every level, lowest first.
-    pub const ALL: [Level; 4] = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16];
+    pub const ALL: [Level; 5] = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16, Level::Amx];
 
     fn from_code(code: u8) -> Option<Level> {
         Level::ALL.into_iter().find(|&level| level as u8 + 1 == code)
@@ -26,6 +31,7 @@ impl Level {
 
 /// 0 when unset, otherwise the level + 1.
 static DETECTED: AtomicU8 = AtomicU8::new(0);
+static ASSUMED: AtomicU8 = AtomicU8::new(0);
 static FORCED: AtomicU8 = AtomicU8::new(0);
 
 /// The highest level this machine supports.
@@ -46,6 +52,8 @@ fn detect() -> Level {
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl");
     match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
+        #[cfg(target_os = "linux")]
+        (true, true, true) if tiles::granted() => Level::Amx,
         (true, true, true) => Level::Avx512Bf16,
         (true, true, false) => Level::Avx512,
         (true, false, _) => Level::Avx2,
@@ -63,9 +71,40 @@ pub fn active() -> Level {
     Level::from_code(FORCED.load(Ordering::Relaxed)).unwrap_or_else(detected)
 }
 
-/// Makes the whole process use a level, for tests; `None` returns to the detected one. A level above the detected
-/// one is lowered to it, so forcing is always safe.
+/// Makes the whole process use a level, for tests; `None` returns to the detected one. A level above what the machine
+/// supports is lowered to that, so forcing is always safe.
 pub fn force(level: Option<Level>) {
-    let code = level.map_or(0, |level| level.min(detected()) as u8 + 1);
+    let code = level.map_or(0, |level| level.min(supported()) as u8 + 1);
     FORCED.store(code, Ordering::Relaxed);
+}
+
+/// Lets [`force`] go up to a level that the processor does not report, for tests that emulate it.
+///
+/// # Safety
+/// The process must be able to execute the instructions of the level, or handle the signal that they raise.
+pub unsafe fn assume(level: Level) {
+    ASSUMED.store(level as u8 + 1, Ordering::Relaxed);
+}
+
+/// Calls `f` at every level, for tests, one caller at a time: the level is a setting of the whole process. Where the
+/// processor has all levels but the matrix units, these are emulated.
+#[cfg(test)]
+pub(crate) fn at_every_level(f: impl Fn(Level)) {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if detected() == Level::Avx512Bf16 {
+        crate::product::emulated::install();
+        // SAFETY: the handler was installed.
+        unsafe { assume(Level::Amx) };
+    }
+    for level in Level::ALL {
+        force(Some(level));
+        f(level);
+    }
+    force(None);
+}
+
+fn supported() -> Level {
+    Level::from_code(ASSUMED.load(Ordering::Relaxed)).map_or(detected(), |level| level.max(detected()))
 }

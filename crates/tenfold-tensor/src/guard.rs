@@ -1,6 +1,8 @@
 //! Memory between two pages that must not be touched, for tests: a read or write outside ends the program.
 
+use std::ops::{Deref, DerefMut};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A multiple of every page size in use.
 const PAGE: usize = 1 << 16;
@@ -12,6 +14,11 @@ pub(crate) struct Guarded {
     start: *mut f32,
     len: usize,
 }
+
+// SAFETY: it owns its mapping as a box does.
+unsafe impl Send for Guarded {}
+// SAFETY: shared access only reads plain floats.
+unsafe impl Sync for Guarded {}
 
 impl Guarded {
     /// Filled by `value(i)`; `at_end` says which side touches the forbidden page.
@@ -51,13 +58,34 @@ impl Drop for Guarded {
     }
 }
 
-/// Calls `f` with both sides, for every level, and ends at the detected level.
-pub(crate) fn at_every_level_and_side(f: impl Fn(bool)) {
-    for level in crate::cpu::Level::ALL {
-        crate::cpu::force(Some(level));
-        for at_end in [false, true] {
-            f(at_end);
-        }
+/// Stands in for the pool's buffers: one side after the other touches a forbidden page, what was freed is forbidden
+/// too, and contents are NaN until they are written.
+#[cfg_attr(not(feature = "guard"), allow(dead_code, reason = "only then in place of the pool's"))]
+pub(crate) struct Buffer(Guarded);
+
+#[cfg_attr(not(feature = "guard"), allow(dead_code, reason = "only then in place of the pool's"))]
+impl Buffer {
+    pub(crate) fn stale(len: usize) -> Buffer {
+        static AT_END: AtomicBool = AtomicBool::new(false);
+        Buffer(Guarded::new(len, AT_END.fetch_not(Ordering::Relaxed), |_| f32::NAN))
     }
-    crate::cpu::force(None);
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        self.0.data()
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        self.0.data_mut()
+    }
+}
+
+/// Calls `f` with both sides, for every level, and ends at the detected level.
+#[cfg(test)]
+pub(crate) fn at_every_level_and_side(f: impl Fn(bool)) {
+    crate::cpu::at_every_level(|_| [false, true].into_iter().for_each(&f));
 }

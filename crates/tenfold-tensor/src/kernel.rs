@@ -88,7 +88,9 @@ macro_rules! multiversion {
             match $crate::cpu::active() {
                 // SAFETY: this level is only active when the machine reported these features.
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::Level::Avx512 | $crate::cpu::Level::Avx512Bf16 => unsafe { avx512($($arg),*) },
+                $crate::cpu::Level::Avx512
+                | $crate::cpu::Level::Avx512Bf16
+                | $crate::cpu::Level::Amx => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::Level::Avx2 => unsafe { avx2($($arg),*) },

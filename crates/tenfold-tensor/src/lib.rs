@@ -28,7 +28,7 @@ mod activation;
 mod array;
 pub mod cpu;
 mod error;
-#[cfg(all(test, unix))]
+#[cfg(all(any(test, feature = "guard"), unix))]
 mod guard;
 mod kernel;
 mod offsets;

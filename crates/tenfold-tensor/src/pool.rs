@@ -1,9 +1,16 @@
 //! Pool of buffers: freed memory is kept for the next array of the same size class, so a training step touches no
 //! new pages after its first run. Bytes of live buffers and their peak are counted.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+#[cfg_attr(all(feature = "guard", unix), allow(dead_code, reason = "guarded buffers take its place"))]
+mod buffer;
+
+#[cfg(all(feature = "guard", unix))]
+pub(crate) use crate::guard::Buffer;
+#[cfg(not(all(feature = "guard", unix)))]
+pub(crate) use buffer::Buffer;
+
+use std::alloc::{Layout, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -83,74 +90,6 @@ fn layout(bytes: usize) -> Layout {
 fn release(block: Idle, bytes: usize) {
     // SAFETY: the block was allocated by `Buffer::stale` with this layout and is owned here.
     unsafe { dealloc(block.0.as_ptr().cast(), layout(bytes)) };
-}
-
-/// An owned block of `len` floats, always initialized. Dropping it gives it back to the pool.
-pub(crate) struct Buffer {
-    start: NonNull<f32>,
-    len: usize,
-    bytes: usize,
-}
-
-// SAFETY: a buffer owns its block like a `Box<[f32]>` does.
-unsafe impl Send for Buffer {}
-// SAFETY: shared access only reads plain floats.
-unsafe impl Sync for Buffer {}
-
-impl Buffer {
-    /// A buffer with unspecified (but initialized) contents: what an earlier owner left there, or zeros.
-    pub(crate) fn stale(len: usize) -> Buffer {
-        if len == 0 {
-            return Buffer { start: NonNull::dangling(), len, bytes: 0 };
-        }
-        let bytes = class(len.saturating_mul(size_of::<f32>()));
-        let mut pool = pool();
-        pool.live_bytes += bytes;
-        pool.peak_bytes = pool.peak_bytes.max(pool.live_bytes);
-        if let Some(Idle(start)) = pool.idle.get_mut(&bytes).and_then(Vec::pop) {
-            pool.idle_bytes -= bytes;
-            return Buffer { start, len, bytes };
-        }
-        let surplus = pool.idle_bytes > IDLE_FLOOR.max(pool.peak_bytes);
-        drop(pool);
-        if surplus {
-            trim();
-        }
-        // SAFETY: the layout has a non-zero size, `class` never returns less than one cache line.
-        let start = unsafe { alloc_zeroed(layout(bytes)) };
-        match NonNull::new(start.cast()) {
-            Some(start) => Buffer { start, len, bytes },
-            None => handle_alloc_error(layout(bytes)),
-        }
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        if self.bytes == 0 {
-            return;
-        }
-        let mut pool = pool();
-        pool.live_bytes -= self.bytes;
-        pool.idle_bytes += self.bytes;
-        pool.idle.entry(self.bytes).or_default().push(Idle(self.start));
-    }
-}
-
-impl Deref for Buffer {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        // SAFETY: the block holds at least `len` initialized floats, none when it is dangling, and lives as long as
-        // `self`.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above, and `self` is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
-    }
 }
 
 #[cfg(test)]

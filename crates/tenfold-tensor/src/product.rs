@@ -10,6 +10,8 @@ mod tile;
 
 pub(crate) use blocked::Finish;
 pub(crate) use pack::Panels;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use tile::amx::emulated;
 
 use crate::{Array, Precision};
 use gemm::Parallelism;

@@ -1,17 +1,16 @@
 //! Ops and the optimizer against PyTorch, from `golden/torch_ops`.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::{Mutex, PoisonError};
-
 use serde_json::Value;
 use tenfold_tensor::optim::{AdamW, AdamWState};
-use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, cpu, op};
+use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, op};
+
+#[allow(dead_code)]
+mod common;
+use common::at_every_level;
 
 /// Largest difference allowed, relative to the largest value of the array.
 const TOLERANCE: f64 = 2e-5;
-
-/// Held while a test forces a level, which is a setting of the whole process.
-static LEVEL: Mutex<()> = Mutex::new(());
 
 fn cases() -> Value {
     serde_json::from_str(include_str!("golden/torch_ops/expected.json")).unwrap()
@@ -42,9 +41,7 @@ fn assert_close(name: &str, got: &Array, want: &Array) {
 fn compare(name: &str, inputs: &[&str], f: impl Fn(&Value, &[Var]) -> Var) {
     let all = cases();
     let case = &all[name];
-    let _held = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    for level in cpu::Level::ALL {
-        cpu::force(Some(level));
+    at_every_level(|_| {
         let tape = Tape::new();
         let vars: Vec<Var> = inputs.iter().map(|input| tape.leaf(array(&case["inputs"][input]))).collect();
         let y = f(case, &vars);
@@ -59,8 +56,7 @@ fn compare(name: &str, inputs: &[&str], f: impl Fn(&Value, &[Var]) -> Var) {
                 &array(&case["gradients"][input]),
             );
         }
-    }
-    cpu::force(None);
+    });
 }
 
 #[test]
@@ -103,9 +99,7 @@ fn adamw_steps() {
     let number = |key: &str| case[key].as_f64().unwrap() as f32;
     let betas = numbers(&case["betas"]);
     let adam = AdamW { betas: (betas[0], betas[1]), eps: number("eps") };
-    let _held = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
-    for level in cpu::Level::ALL {
-        cpu::force(Some(level));
+    at_every_level(|_| {
         let start = numbers(&case["start"]);
         let shape = [start.len()];
         let mut value = Array::from_vec(start, &shape);
@@ -125,6 +119,5 @@ fn adamw_steps() {
             );
             assert_close(&format!("step {i}"), &value, &Array::from_vec(numbers(&step["value"]), &shape));
         }
-    }
-    cpu::force(None);
+    });
 }

@@ -3,23 +3,18 @@
 //! The table of cases is compared with the list of public ops, so an op without a case fails the test.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use tenfold_tensor::op::{Angles, Pairing};
-use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, cpu, op};
+use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 
 // The same file as in the testkit; depending on that crate would tie this one to everything above it.
 #[path = "../../tenfold-testkit/src/gradient.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod gradient;
 
-use gradient::{Options, array, check};
+mod common;
 
-/// One test at a time, because the level is a setting of the whole process.
-fn alone() -> MutexGuard<'static, ()> {
-    static LEVEL: Mutex<()> = Mutex::new(());
-    LEVEL.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use common::{alone, at_every_level};
+use gradient::{Options, array, check};
 
 const SIZES: [usize; 4] = [1, 7, 31, 33];
 
@@ -328,7 +323,6 @@ fn a_second_use_adds_to_the_gradient_of_the_first() {
 
 #[test]
 fn every_op_agrees_with_finite_differences_at_every_level() {
-    let _alone = alone();
     let table: Vec<(&str, Cases)> = TABLE
         .iter()
         .copied()
@@ -341,8 +335,7 @@ fn every_op_agrees_with_finite_differences_at_every_level() {
     assert_eq!(covered, exported, "ops with a case against ops exported");
 
     let mut failures = Vec::new();
-    for level in cpu::Level::ALL.into_iter().filter(|&level| level <= cpu::detected()) {
-        cpu::force(Some(level));
+    at_every_level(|level| {
         for (name, cases) in &table {
             for n in SIZES {
                 for Check { label, leaves, run } in cases(n) {
@@ -352,7 +345,6 @@ fn every_op_agrees_with_finite_differences_at_every_level() {
                 }
             }
         }
-    }
-    cpu::force(None);
+    });
     assert!(failures.is_empty(), "{} disagreements:\n{}", failures.len(), failures.join("\n"));
 }

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use tenfold_tensor::op::{Angles, Pairing};
-use tenfold_tensor::{Activation, Array, Error, Offsets, Var, cpu, op};
+use tenfold_tensor::{Activation, Array, Error, Offsets, Var, op};
+
+#[allow(dead_code)]
+mod common;
 
 const SIZES: [usize; 5] = [1, 7, 31, 33, 130];
 
@@ -31,13 +34,7 @@ fn assert_close(name: &str, got: &Var, want: &[f64]) {
 }
 
 fn at_every_level(f: impl Fn(usize)) {
-    for level in cpu::Level::ALL {
-        cpu::force(Some(level));
-        for n in SIZES {
-            f(n);
-        }
-    }
-    cpu::force(None);
+    common::at_every_level(|_| SIZES.into_iter().for_each(&f));
 }
 
 /// erf by its Maclaurin series, or the continued fraction of erfc where the series would cancel.

@@ -38,6 +38,14 @@ pub(super) fn docs(root: &Path) -> Result<Outcome> {
     outcome(&mut command, "rustdoc has warnings")
 }
 
+/// The checks of all ops with buffers beside forbidden pages, so that a read or write outside one ends the program.
+pub(super) fn guard(root: &Path) -> Result<Outcome> {
+    let mut command = cargo(root);
+    command.args(["test", "--locked", "--quiet", "-p", "tenfold-tensor", "--features", "guard"]);
+    command.args(["--test", "gradients", "--test", "reference"]);
+    outcome(&mut command, "an op left its buffers or read what nobody wrote")
+}
+
 /// `cargo test` over the workspace; its lines are shown as they come and its summaries are added up.
 pub(super) fn tests(root: &Path) -> Result<Outcome> {
     let mut child = cargo(root)

@@ -113,7 +113,7 @@ pub(crate) fn sigmoid<F: Fused>(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::{self, Level};
+    use crate::cpu;
     use crate::kernel::{Plain, multiversion};
 
     multiversion! {
@@ -149,8 +149,7 @@ mod tests {
         let x: Vec<f32> = numbers(&golden["x"]).iter().map(|&x| x as f32).collect();
         let (want_exp, want_erf) = (numbers(&golden["exp"]), numbers(&golden["erf"]));
         let want_normal: Vec<f64> = want_erf.iter().map(|e| 0.5 * (1.0 + e)).collect();
-        for level in Level::ALL {
-            cpu::force(Some(level));
+        cpu::at_every_level(|_| {
             let mut out = vec![vec![f32::NAN; x.len()]; 4];
             let [exps, negatives, normals, tanhs] = &mut out[..] else { unreachable!() };
             all(&x, exps, negatives, normals, tanhs);
@@ -164,8 +163,7 @@ mod tests {
             }
             let minus: Vec<f64> = x.iter().map(|&x| (-f64::from(x.abs())).exp()).collect();
             assert_close("exp_negative", &x, negatives, &minus, 4.0);
-        }
-        cpu::force(None);
+        });
     }
 
     #[test]

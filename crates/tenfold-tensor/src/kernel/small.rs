@@ -300,12 +300,11 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::{self, Level};
+    use crate::cpu;
 
     #[test]
     fn odd_sizes_steps_and_offsets_agree_with_sums() {
-        for level in Level::ALL {
-            cpu::force(Some(level));
+        cpu::at_every_level(|level| {
             for (m, n, k) in [
                 (1, 1, 1),
                 (7, 33, 31),
@@ -342,7 +341,6 @@ mod tests {
                     }
                 }
             }
-        }
-        cpu::force(None);
+        });
     }
 }

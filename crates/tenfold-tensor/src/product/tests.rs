@@ -1,7 +1,7 @@
 //! Products in every precision, at every level, against sums in `f64`.
 
 use super::*;
-use crate::cpu::{self, Level};
+use crate::cpu;
 use crate::product::round::{High, Low, Unit};
 
 /// Relative to the sum of magnitudes: what summing a few hundred terms in `f32` in another order changes.
@@ -110,8 +110,7 @@ const SIZES: [(usize, usize, usize); 9] = [
 
 #[test]
 fn every_precision_level_and_transposition_agrees_with_sums() {
-    for level in Level::ALL {
-        cpu::force(Some(level));
+    cpu::at_every_level(|level| {
         for (m, k, n) in SIZES {
             let case = Case::new(m, k, n);
             for (lhs, rhs) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -139,8 +138,7 @@ fn every_precision_level_and_transposition_agrees_with_sums() {
                 }
             }
         }
-    }
-    cpu::force(None);
+    });
 }
 
 #[test]
@@ -187,8 +185,7 @@ fn both_orientations_of_a_square_weight_are_told_apart() {
 
 #[test]
 fn infinities_and_nan_come_through() {
-    for level in Level::ALL {
-        cpu::force(Some(level));
+    cpu::at_every_level(|level| {
         for precision in Precision::ALL {
             let a = [f32::INFINITY, 1.0, f32::NAN, 1.0];
             let b = [1.0f32, 2.0];
@@ -197,8 +194,7 @@ fn infinities_and_nan_come_through() {
             multiply(precision, dst, false, View::new(&a, 2, 2), View::new(&b, 2, 1));
             assert!(!c[0].is_finite() && c[1].is_nan(), "{level:?} {precision}: {c:?}");
         }
-    }
-    cpu::force(None);
+    });
 }
 
 fn naive(m: usize, k: usize, n: usize, a: &[f64], b: &[f64]) -> Vec<f64> {

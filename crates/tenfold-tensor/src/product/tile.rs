@@ -3,6 +3,8 @@
 //! A further level is one more file here with a function of type [`Kernel`], and one line in [`kernel`].
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx512_bf16;
 mod generic;
 
@@ -33,7 +35,9 @@ pub(super) type Kernel = fn(&Band<'_>);
 /// The kernel of the active level.
 pub(super) fn kernel() -> Kernel {
     match cpu::active() {
-        // Only active where the machine reported the instructions.
+        // Both only active where the machine reported the instructions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => amx::pairs,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Bf16 => avx512_bf16::pairs,
         _ => generic::pairs,
