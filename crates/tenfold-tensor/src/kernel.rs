@@ -86,10 +86,10 @@ macro_rules! multiversion {
             }
 
             match $crate::cpu::active() {
-                // SAFETY: this level is only active when the machine reported these features.
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::Level::Avx512
                 | $crate::cpu::Level::Avx512Bf16
+                // SAFETY: these levels are only active when the machine reported these features.
                 | $crate::cpu::Level::Amx => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]

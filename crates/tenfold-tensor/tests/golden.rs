@@ -6,8 +6,9 @@ use tenfold_tensor::optim::{AdamW, AdamWState};
 use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, op};
 
 #[allow(dead_code)]
-mod common;
-use common::at_every_level;
+#[path = "common/levels.rs"]
+mod levels;
+use levels::at_every_level;
 
 /// Largest difference allowed, relative to the largest value of the array.
 const TOLERANCE: f64 = 2e-5;

@@ -11,10 +11,11 @@ use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 #[allow(dead_code, unreachable_pub)]
 mod gradient;
 
-mod common;
+#[path = "common/levels.rs"]
+mod levels;
 
-use common::{alone, at_every_level};
 use gradient::{Options, array, check};
+use levels::{alone, at_every_level};
 
 const SIZES: [usize; 4] = [1, 7, 31, 33];
 

@@ -5,7 +5,8 @@ use tenfold_tensor::op::{Angles, Pairing};
 use tenfold_tensor::{Activation, Array, Error, Offsets, Var, op};
 
 #[allow(dead_code)]
-mod common;
+#[path = "common/levels.rs"]
+mod levels;
 
 const SIZES: [usize; 5] = [1, 7, 31, 33, 130];
 
@@ -34,7 +35,7 @@ fn assert_close(name: &str, got: &Var, want: &[f64]) {
 }
 
 fn at_every_level(f: impl Fn(usize)) {
-    common::at_every_level(|_| SIZES.into_iter().for_each(&f));
+    levels::at_every_level(|_| SIZES.into_iter().for_each(&f));
 }
 
 /// erf by its Maclaurin series, or the continued fraction of erfc where the series would cancel.

@@ -151,6 +151,7 @@ unsafe fn step(tiles: &mut Tiles, registers: &mut [i64; 23]) -> Option<()> {
             for row in 0..tiles.rows[one.reg] {
                 let from = one.address.wrapping_add(row.wrapping_mul(one.stride)) as *const u8;
                 let to = tiles.data[one.reg][row].as_mut_ptr().cast::<u8>();
+                // SAFETY: as above.
                 unsafe { to.copy_from_nonoverlapping(from, tiles.row_bytes[one.reg]) };
             }
         }
@@ -158,6 +159,7 @@ unsafe fn step(tiles: &mut Tiles, registers: &mut [i64; 23]) -> Option<()> {
             for row in 0..tiles.rows[one.reg] {
                 let to = one.address.wrapping_add(row.wrapping_mul(one.stride)) as *mut u8;
                 let from = tiles.data[one.reg][row].as_ptr().cast::<u8>();
+                // SAFETY: as above.
                 unsafe { to.copy_from_nonoverlapping(from, tiles.row_bytes[one.reg]) };
             }
         }
