@@ -1,12 +1,16 @@
 //! What a model costs to run and to train on this machine: times of forward passes, of writing, and of training steps.
 
+mod recipe;
+
+pub use recipe::{PhaseBench, RecipeBench, measure_recipe};
+
 use crate::error::Error;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::time::Instant;
 use tenfold_eval::{LatencyOptions, median, passes, sentence};
 use tenfold_model::{Batch, Choice, GenerateOptions, Model};
-use tenfold_tensor::{Array, Precision, Var, op};
+use tenfold_tensor::{Array, Precision, Var, op, pool};
 use tenfold_train::{Decay, Event, Flow as TrainFlow, Objective, Schedule, TrainOptions, Trainer};
 use tenfold_weight::{LeafInfo, Scope, Selector};
 
@@ -28,6 +32,8 @@ pub struct BenchOptions {
     pub precision: Precision,
     /// What trains in a training step; none is taken where nothing is selected.
     pub train: Vec<Selector>,
+    /// Whether layers are computed again in the backward pass of a training step.
+    pub gradient_checkpointing: bool,
 }
 
 /// Times of one kind of work.
@@ -71,6 +77,8 @@ pub struct Step {
     pub trained: usize,
     /// Numbers that the optimizer keeps.
     pub moments: usize,
+    /// Bytes of arrays at most: weights, gradients, moments, activations.
+    pub peak_bytes: usize,
 }
 
 /// What a model costs.
@@ -147,12 +155,14 @@ fn writing(model: &Model, text: &[u32], repetitions: usize) -> Result<Measured, 
 fn step(model: &Model, text: &[u32], options: &BenchOptions) -> Result<Step, Error> {
     let steps = (WARM_UP + options.repetitions.max(1)) as u64;
     let schedule = Schedule { peak: RATE, warmup: 0, decay: Decay::Constant, floor: 0.0 };
-    let train = TrainOptions { precision: options.precision, ..TrainOptions::new(steps, schedule) };
+    let &BenchOptions { precision, gradient_checkpointing, .. } = options;
+    let train = TrainOptions { precision, gradient_checkpointing, ..TrainOptions::new(steps, schedule) };
     let selected = model.tree.select_leaves(&options.train);
     let mut trainer = Trainer::new(model.tree.clone(), train)?
         .scheduled(move |_, leaf: &LeafInfo| selected.contains(&leaf.id).then_some(1.0));
     let objective = Work { model, batch: Batch::from_sequences(&vec![text; options.batch]) };
     let (mut times, mut trained) = (Vec::new(), 0);
+    pool::reset_peak();
     trainer.run(&objective, &mut |event| {
         match event {
             Event::Started { parameters, .. } => trained = parameters,
@@ -163,7 +173,7 @@ fn step(model: &Model, text: &[u32], options: &BenchOptions) -> Result<Step, Err
     })?;
     times.sort_unstable_by(f64::total_cmp);
     let time = Measured::of(options.batch, text.len(), &times);
-    Ok(Step { time, trained, moments: trainer.moments() })
+    Ok(Step { time, trained, moments: trainer.moments(), peak_bytes: pool::peak_bytes() })
 }
 
 /// A loss that uses all of a model: of the next token in decoders, of a head where there is one, of sentence vectors otherwise.

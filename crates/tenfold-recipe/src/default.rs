@@ -18,6 +18,8 @@ pub const TASK_DROPOUT: f64 = 0.1;
 pub const DISTILL_DROPOUT: f64 = 0.0;
 /// `phase.precision`.
 pub const PRECISION: Precision = Precision::F32;
+/// `phase.gradient-checkpointing`: most models that fit here train with everything kept.
+pub const GRADIENT_CHECKPOINTING: bool = false;
 /// `phase.squeeze.to`.
 pub const SQUEEZE_TO: f64 = 0.7;
 /// `phase.squeeze.round`.

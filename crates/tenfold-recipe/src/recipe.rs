@@ -110,6 +110,8 @@ pub struct Phase {
     pub dropout: f64,
     /// The precision of the products of linear maps, forward and backward; everything else is f32.
     pub precision: Precision,
+    /// Whether only the inputs of layers are kept for the backward pass, and layers computed again.
+    pub gradient_checkpointing: bool,
     /// Makes weights smaller on the way; the steps are then those of one round.
     pub squeeze: Option<Squeeze>,
     /// The largest norm of all gradients together; nothing: no limit.

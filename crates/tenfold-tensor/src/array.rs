@@ -108,6 +108,20 @@ impl Array {
         &self.storage.elements
     }
 
+    /// The sum with another array, in this one's storage where nobody shares it.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    #[track_caller]
+    pub fn plus(mut self, other: &Array) -> Array {
+        assert_eq!(self.shape, other.shape, "a sum of arrays of different shapes");
+        let source = other.data();
+        par::chunks_mut(self.data_mut(), par::GRAIN, |start, chunk| {
+            elementwise::add_assign(chunk, &source[start..start + chunk.len()]);
+        });
+        self
+    }
+
     /// The elements for writing; copies the storage first when another array shares it.
     pub fn data_mut(&mut self) -> &mut [f32] {
         if Arc::get_mut(&mut self.storage).is_none() {

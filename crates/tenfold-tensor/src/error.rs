@@ -23,6 +23,9 @@ pub enum Error {
     /// The gradient reached an op whose saved arrays an earlier backward has freed.
     #[error("the gradient reached an op that an earlier backward consumed: repeat the forward pass first")]
     Consumed,
+    /// The gradient reached a value whose ops were not recorded, and nobody was there to compute them again.
+    #[error("the gradient reached a value that is to be computed again: use Tape::backward_from")]
+    Deferred,
     /// An index points past the rows of a table.
     #[error("id {id} at position {position} is outside a table of {rows} rows: check the vocabulary size")]
     IdOutOfRange {

@@ -9,14 +9,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::kernel::elementwise;
-use crate::{Array, Error, par};
+use crate::{Array, Error};
 
 type Backward = Box<dyn FnOnce(Array, &mut Sink<'_>) + Send>;
 
 enum Node {
     Leaf,
-    Op { inputs: Vec<Option<usize>>, backward: Backward },
+    Op {
+        inputs: Vec<Option<usize>>,
+        backward: Backward,
+    },
+    /// What lies between this value and the input was not recorded; the number says what it was.
+    Deferred {
+        input: Option<usize>,
+        part: usize,
+    },
     Consumed,
 }
 
@@ -64,19 +71,53 @@ impl Tape {
         Var { value, track: Some(Track { record: Arc::clone(&self.record), node }) }
     }
 
+    /// A value of which only the input is kept: whoever calls [`Tape::backward_from`] computes again what lies between, by
+    /// the number `part`. It is tracked even where the input is not.
+    ///
+    /// # Panics
+    /// When the input belongs to another tape.
+    #[track_caller]
+    pub fn deferred(&self, input: &Var, output: Array, part: usize) -> Var {
+        let input = input.track.as_ref().map(|track| {
+            assert!(track.record.id == self.record.id, "the input of a part belongs to another tape");
+            track.node
+        });
+        let node = self.record.push(Node::Deferred { input, part });
+        Var { value: output, track: Some(Track { record: Arc::clone(&self.record), node }) }
+    }
+
     /// Gradients of a loss of one element with respect to every leaf it depends on. Consumes the recorded ops and
     /// frees what they saved; the leaves stay, so the tape can record another forward pass.
     ///
     /// # Errors
     /// [`Error::LossNotScalar`], [`Error::LossUntracked`], [`Error::ForeignTape`], or [`Error::Consumed`] when the
-    /// loss depends on an op that an earlier call consumed.
+    /// loss depends on an op that an earlier call consumed; [`Error::Deferred`] when it depends on a deferred value.
     pub fn backward(&self, loss: &Var) -> Result<Gradients, Error> {
         if loss.value.len() != 1 {
             return Err(Error::LossNotScalar { shape: loss.shape().to_vec() });
         }
-        let track = loss.track.as_ref().ok_or(Error::LossUntracked)?;
+        self.backward_from(loss, Array::full(loss.shape(), 1.0), |_, _| Err(Error::Deferred))
+    }
+
+    /// The same from any value and its gradient. For each deferred value that a gradient reaches, last first, `again` gets
+    /// its number and gradient and returns the gradient of its input, if there is one.
+    ///
+    /// # Errors
+    /// As [`Tape::backward`] but for the loss's shape, and those of `again`.
+    ///
+    /// # Panics
+    /// When the gradient has another shape than the value.
+    #[track_caller]
+    pub fn backward_from<E: From<Error>>(
+        &self,
+        output: &Var,
+        gradient: Array,
+        mut again: impl FnMut(usize, Array) -> Result<Option<Array>, E>,
+    ) -> Result<Gradients, E> {
+        assert_eq!(gradient.shape(), output.shape(), "gradient of a value of another shape");
+        let track = output.track.as_ref().ok_or(Error::LossUntracked)?;
         if track.record.id != self.record.id {
-            return Err(Error::ForeignTape);
+            return Err(Error::ForeignTape.into());
         }
         let mut nodes: Vec<Node> = {
             let mut nodes = self.record.lock();
@@ -88,13 +129,21 @@ impl Tape {
         nodes.truncate(track.node + 1);
         let mut slots: Vec<Option<Array>> = Vec::new();
         slots.resize_with(nodes.len(), || None);
-        slots[track.node] = Some(Array::full(loss.shape(), 1.0));
+        slots[track.node] = Some(gradient);
         while let Some(node) = nodes.pop() {
             let i = nodes.len();
             let (inputs, backward) = match node {
                 Node::Leaf => continue,
-                Node::Consumed if slots[i].is_some() => return Err(Error::Consumed),
+                Node::Consumed if slots[i].is_some() => return Err(Error::Consumed.into()),
                 Node::Consumed => continue,
+                Node::Deferred { input, part } => {
+                    if let Some(gradient) = slots[i].take()
+                        && let Some(gradient) = again(part, gradient)?
+                    {
+                        Sink { slots: &mut slots, inputs: &[input] }.add(0, gradient);
+                    }
+                    continue;
+                }
                 Node::Op { inputs, backward } => (inputs, backward),
             };
             if let Some(gradient) = slots[i].take() {
@@ -203,8 +252,8 @@ impl Sink<'_> {
         *slot = Some(match slot.take() {
             None => gradient,
             // The array that can be written without a copy takes the sum.
-            Some(before) if !before.is_unique() && gradient.is_unique() => sum_into(gradient, &before),
-            Some(before) => sum_into(before, &gradient),
+            Some(before) if !before.is_unique() && gradient.is_unique() => gradient.plus(&before),
+            Some(before) => before.plus(&gradient),
         });
     }
 
@@ -222,15 +271,6 @@ impl Sink<'_> {
             *slot = Some(gradient);
         }
     }
-}
-
-fn sum_into(mut sum: Array, other: &Array) -> Array {
-    assert_eq!(sum.shape(), other.shape(), "gradients of different shapes for one value");
-    let source = other.data();
-    par::chunks_mut(sum.data_mut(), par::GRAIN, |start, chunk| {
-        elementwise::add_assign(chunk, &source[start..start + chunk.len()]);
-    });
-    sum
 }
 
 /// The gradients of the leaves.

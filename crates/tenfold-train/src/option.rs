@@ -31,6 +31,9 @@ pub struct TrainOptions {
     pub clip: Option<f64>,
     /// The precision of the products of linear maps, forward and backward.
     pub precision: Precision,
+    /// Whether only the inputs of layers are kept for the backward pass, and layers computed again: less memory, about a
+    /// third more time.
+    pub gradient_checkpointing: bool,
     /// Where and how often to write checkpoints.
     pub checkpoint: Option<CheckpointOptions>,
     /// A hash of everything that determines the run; a checkpoint with another one is refused.
@@ -50,6 +53,7 @@ impl TrainOptions {
             seed: 0,
             clip: None,
             precision: Precision::F32,
+            gradient_checkpointing: false,
             checkpoint: None,
             run_id: String::new(),
         }

@@ -223,6 +223,7 @@ impl<'s> Trainer<'s> {
         let masks = Random::labelled(self.options.seed, &[MASKS, step]).bits();
         let scope = Scope::train(&self.tree, &self.trains)
             .computing(self.options.precision)
+            .checkpointing(self.options.gradient_checkpointing)
             .dropping(self.options.dropout as f32, masks);
         let computed = objective.loss(&scope, step);
         let loss = computed.map_err(|source| Error::Objective { step, source: Box::new(source) })?;

@@ -67,6 +67,9 @@ pub enum Error {
         /// The record as it was read.
         record: String,
     },
+    /// A part of a step failed when it was computed again.
+    #[error("computing a part of the step again")]
+    Part(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A factor list is not usable.
     #[error(transparent)]
     Linalg(#[from] tenfold_linalg::Error),

@@ -2,6 +2,8 @@
 //!
 //! A scope borrows the tree, so no leaf can change while rebuilt matrices are cached: the cache cannot be stale.
 
+mod part;
+
 use crate::error::Error;
 use crate::form::{Call, Form, Leaf};
 use crate::path::{Address, LeafId, Path};
@@ -46,6 +48,8 @@ struct Training<'t> {
     trains: &'t BTreeSet<LeafId>,
     leaves: RefCell<BTreeMap<LeafId, Var>>,
     dropout: Option<Dropout>,
+    /// Where this step keeps only the inputs of parts.
+    parts: Option<part::Parts>,
 }
 
 /// Dropout of one step: every place where the model drops gets a mask of its own.
@@ -69,7 +73,8 @@ impl<'t> Scope<'t> {
 
     /// A scope for one training step in which the leaves of `trains` get gradients.
     pub fn train(tree: &'t Tree, trains: &'t BTreeSet<LeafId>) -> Self {
-        let training = Training { tape: Tape::new(), trains, leaves: RefCell::default(), dropout: None };
+        let training =
+            Training { tape: Tape::new(), trains, leaves: RefCell::default(), dropout: None, parts: None };
         Self { training: Some(training), ..Self::evaluate(tree) }
     }
 
@@ -182,11 +187,10 @@ impl<'t> Scope<'t> {
     /// # Errors
     /// As [`Tape::backward`].
     pub fn backward(self, loss: &Var) -> Result<BTreeMap<LeafId, Array>, Error> {
-        let Some(training) = self.training else { return Ok(BTreeMap::new()) };
-        drop(self.built);
-        let mut gradients = training.tape.backward(loss)?;
-        let leaves = training.leaves.into_inner();
-        Ok(leaves.into_iter().filter_map(|(id, var)| Some((id, gradients.take(&var)?))).collect())
+        if loss.value().len() != 1 {
+            return Err(tenfold_tensor::Error::LossNotScalar { shape: loss.shape().to_vec() }.into());
+        }
+        Ok(self.gradients(loss, Array::full(loss.shape(), 1.0), None)?.0)
     }
 
     /// A stored vector of `len` numbers.
@@ -210,6 +214,9 @@ impl<'t> Scope<'t> {
         let Some(training) = self.training.as_ref().filter(|training| training.trains.contains(at)) else {
             return Var::constant(leaf.value.clone());
         };
+        if training.parts.as_ref().is_some_and(part::Parts::hides) {
+            return Var::constant(leaf.value.clone());
+        }
         let mut leaves = training.leaves.borrow_mut();
         leaves.entry(at.clone()).or_insert_with(|| training.tape.leaf(leaf.value.clone())).clone()
     }

@@ -114,7 +114,7 @@ pub(crate) struct Eval {
 
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
-    /// `hf:owner/name`, `pypi:name`, or `path:` of a folder
+    /// `hf:owner/name`, `pypi:name`, `path:` of a folder, or a recipe: its model is rewritten, its phases' steps are timed
     pub(crate) source: String,
     /// Texts of a batch
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
@@ -128,6 +128,12 @@ pub(crate) struct Bench {
     /// Precision of the products of linear maps: f32, bf16x3 or bf16
     #[arg(long, value_name = "WORD", default_value = "f32", value_parser = precision)]
     pub(crate) precision: Precision,
+    /// Compute layers again in the backward pass of training steps, which saves memory
+    #[arg(long)]
+    pub(crate) gradient_checkpointing: bool,
+    /// Data folder, for a recipe whose phases need one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
     /// Time training steps too, with the leaves of these selectors training, such as `**` or `#auxiliary`
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     pub(crate) train: Vec<String>,

@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tenfold_format::source::{FetchOptions, FetchProgress, Fetched, Source};
-use tenfold_recipe::{Event, Stage};
+use tenfold_recipe::{Event, Recipe, Stage, run};
 
 /// Fetch options as the command line asks for.
 pub(crate) fn options(fetching: &Fetching, interrupt: &Arc<AtomicBool>) -> FetchOptions {
@@ -18,6 +18,16 @@ pub(crate) fn options(fetching: &Fetching, interrupt: &Arc<AtomicBool>) -> Fetch
         interrupt: Some(Arc::clone(interrupt)),
         ..defaults
     }
+}
+
+/// Fetches the first model of a recipe that answers, with a progress bar.
+///
+/// # Errors
+/// Recipes none of whose sources can be read or reached.
+pub(crate) fn fetch_first(recipe: &Recipe, fetching: &Fetching) -> Result<Fetched> {
+    let flag = interrupt::flag()?;
+    let mut screen = Screen::new(Arc::clone(&flag));
+    Ok(run::fetch_model(recipe, &options(fetching, &flag), &mut |event| screen.show(&event))?)
 }
 
 /// Fetches the model that a source names, with a progress bar.

@@ -64,7 +64,8 @@ impl Architecture for Bert {
     fn hidden(&self, cx: &Scope<'_>, batch: &Batch, _past: Option<&mut Past>) -> Result<Var, Error> {
         let mut x = self.embeddings(cx, batch)?;
         for layer in 0..self.config.layers {
-            x = self.layer(cx, layer, &x, batch)?;
+            let (bert, batch) = (self.clone(), batch.clone());
+            x = cx.part(&x, move |cx, x| bert.layer(cx, layer, x, &batch))?;
         }
         Ok(x)
     }

@@ -76,7 +76,13 @@ impl Architecture for Gpt2 {
         let sum = op::add(&cx.rows(TABLE, &batch.ids)?, &cx.rows("wpe", &positions)?);
         let mut x = cx.dropout(&sum);
         for layer in 0..self.config.layers {
-            x = self.layer(cx, layer, &x, &batch.offsets, past.as_deref_mut())?;
+            x = match past.as_deref_mut() {
+                Some(past) => self.layer(cx, layer, &x, &batch.offsets, Some(past))?,
+                None => {
+                    let (gpt2, offsets) = (self.clone(), batch.offsets.clone());
+                    cx.part(&x, move |cx, x| gpt2.layer(cx, layer, x, &offsets, None))?
+                }
+            };
         }
         Ok(cx.norm("ln_f", &x, None, self.eps())?)
     }

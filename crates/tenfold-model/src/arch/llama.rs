@@ -89,7 +89,13 @@ impl Architecture for Llama {
         let angles = Angles::new(&positions, self.config.head_width, self.config.rotary_base);
         let mut x = cx.dropout(&cx.rows(TABLE, &batch.ids)?);
         for layer in 0..self.config.layers {
-            x = self.layer(cx, layer, &x, (&batch.offsets, &angles), past.as_deref_mut())?;
+            x = match past.as_deref_mut() {
+                Some(past) => self.layer(cx, layer, &x, (&batch.offsets, &angles), Some(past))?,
+                None => {
+                    let (llama, offsets, angles) = (self.clone(), batch.offsets.clone(), angles.clone());
+                    cx.part(&x, move |cx, x| llama.layer(cx, layer, x, (&offsets, &angles), None))?
+                }
+            };
         }
         Ok(cx.rms_norm("norm", &x, self.eps())?)
     }

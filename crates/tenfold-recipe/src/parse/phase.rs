@@ -51,6 +51,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     let words = Precision::ALL.map(|one| (one.word(), one));
     let precision =
         table.get("precision").and_then(|entry| table.word("precision", "precision", entry, &words));
+    let gradient_checkpointing = table.flag("gradient-checkpointing", default::GRADIENT_CHECKPOINTING);
     // Only a task has a score to watch.
     let squeeze = if matches!(kind, Some(Kind::Distill)) { None } else { squeeze(table) };
     let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
@@ -67,6 +68,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         steps: steps?,
         dropout,
         precision: precision.unwrap_or(default::PRECISION),
+        gradient_checkpointing,
         squeeze,
         train: train?,
         optimizer,

@@ -179,6 +179,15 @@ impl<'r> Reader<'r> {
         count
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> bool {
+        let Some(entry) = self.get(key) else { return default };
+        entry.value.as_bool().unwrap_or_else(|| {
+            self.wrong_type(key, "true or false", entry);
+            default
+        })
+    }
+
     /// A finite number for which `allowed` holds; `expected` says which these are.
     pub(super) fn number(
         &self,

@@ -66,6 +66,7 @@ fn phase(out: &mut Text, phase: &Phase) {
     out.key("steps", integer(phase.steps));
     out.key("dropout", phase.dropout);
     out.key("precision", phase.precision.word());
+    out.key("gradient-checkpointing", phase.gradient_checkpointing);
     out.key("train", selectors(&phase.train));
     let (optimizer, schedule) = (&phase.optimizer, &phase.schedule);
     out.inline(

@@ -159,6 +159,7 @@ fn options(phase: &Phase, steps: u64, seed: u64, tree: &Tree, place: Option<Plac
         AdamW { betas: (optimizer.beta1 as f32, optimizer.beta2 as f32), eps: optimizer.eps as f32 };
     options.weight_decay = optimizer.weight_decay;
     options.precision = phase.precision;
+    options.gradient_checkpointing = phase.gradient_checkpointing;
     options.clip = phase.clip;
     options.groups = groups(phase, tree);
     if let Some(Place { dir, run_id }) = place {

@@ -246,6 +246,22 @@ mod any_text {
 }
 
 #[test]
+fn a_phase_may_compute_layers_again() {
+    let phase = "[[phase]]\nobjective = \"distill\"\nsteps = 1\n";
+    let of = |text: &str| Recipe::parse(Path::new("r.toml"), &format!("{SOUND}{phase}{text}")).unwrap();
+    for (text, yes) in [("", false), ("gradient-checkpointing = true\n", true)] {
+        let recipe = of(text);
+        assert_eq!(recipe.phases[0].gradient_checkpointing, yes);
+        let again = Recipe::parse(Path::new("r.toml"), &recipe.to_toml()).unwrap();
+        assert_eq!(again.phases[0].gradient_checkpointing, yes);
+    }
+    check_after_sound(
+        &format!("{phase}gradient-checkpointing = 1\n"),
+        &["7:26: gradient-checkpointing is a whole number; expected true or false"],
+    );
+}
+
+#[test]
 fn a_phase_has_a_precision() {
     let phase = "[[phase]]\nobjective = \"distill\"\nsteps = 1\n";
     let of = |text: &str| Recipe::parse(Path::new("r.toml"), &format!("{SOUND}{phase}{text}")).unwrap();

@@ -288,3 +288,22 @@ fn a_folder_that_cannot_be_written_is_named() {
         Runner::new(&bench.recipe(""), bench.options("out")).run(&mut |_| Flow::Continue).unwrap_err();
     assert!(matches!(&error, Error::Write { path, .. } if *path == bench.at("out")), "{error}");
 }
+
+/// Operators are rebuilt without being recorded and once more recorded, with the same result.
+#[test]
+fn layers_that_are_computed_again_train_alike() {
+    let bench = Bench::new();
+    let step = "[[step]]\nmethod = \"mpo\"\nshare = 0.6\n\
+                select = [\"encoder.**.{query,dense}.weight\", \"embeddings.word_embeddings.weight\"]\n";
+    let phase =
+        "[[phase]]\nobjective = \"distill\"\nsteps = 5\ntokens = 64\ntext = \"path:TRAIN\"\ndropout = 0.1\n";
+    let losses = |extra: &str, out: &str| {
+        let finished = bench.finish(&bench.recipe(&format!("{step}{phase}{extra}")), out);
+        let phase = &finished.receipt.record.phases[0];
+        [phase.first_loss, phase.last_loss]
+    };
+    let (kept, again) = (losses("", "kept"), losses("gradient-checkpointing = true\n", "again"));
+    for (kept, again) in kept.iter().zip(&again) {
+        assert!((kept - again).abs() < 1e-5 * kept, "{kept} and {again}");
+    }
+}

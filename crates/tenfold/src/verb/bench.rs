@@ -5,8 +5,11 @@ use crate::cli;
 use crate::table::{self, Table};
 use crate::{model, screen};
 use anyhow::Result;
+use serde::Serialize;
 use serde_json::json;
-use tenfold_recipe::bench::{self, Bench, BenchOptions, Measured};
+use std::path::Path;
+use tenfold_recipe::Recipe;
+use tenfold_recipe::bench::{self, Bench, BenchOptions, Measured, RecipeBench};
 use tenfold_recipe::receipt::{Machine, peak_memory};
 use tenfold_recipe::run;
 use tenfold_weight::Selector;
@@ -17,30 +20,72 @@ use tenfold_weight::Selector;
 /// Faults of the source, the model and the selectors.
 pub(crate) fn run(args: &cli::Bench) -> Result<Verdict> {
     let train = args.train.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let loaded = run::load_model(&model::fetch(&args.source, &args.fetching)?)?;
     let options = BenchOptions {
         batch: args.batch.into(),
         tokens: args.tokens,
         repetitions: args.repeat.into(),
         precision: args.precision,
         train,
+        gradient_checkpointing: args.gradient_checkpointing,
     };
     let mut shown = |stage| {
         if !args.output.json {
             screen::line(&format!("timing {stage} ..."));
         }
     };
-    let found = bench::measure(&loaded, &options, &mut shown)?;
+    // A source names its kind before a colon, so no source ends like a recipe's file.
+    if args.source.ends_with(".toml") {
+        let recipe = Recipe::read(Path::new(&args.source))?;
+        let loaded = run::load_model(&model::fetch_first(&recipe, &args.fetching)?)?;
+        let origin = loaded.origin.clone();
+        let found = bench::measure_recipe(loaded, &recipe, args.data.clone(), &options, &mut shown)?;
+        show(args, &origin, &found, recipe_text)?;
+    } else {
+        let loaded = run::load_model(&model::fetch(&args.source, &args.fetching)?)?;
+        let found = bench::measure(&loaded, &options, &mut shown)?;
+        show(args, &loaded.origin, &found, text)?;
+    }
+    Ok(Verdict::Done)
+}
+
+fn show<T: Serialize>(
+    args: &cli::Bench,
+    origin: &str,
+    found: &T,
+    text: fn(&T, Option<u64>) -> String,
+) -> Result<()> {
     let peak = peak_memory();
     if args.output.json {
         let machine = Machine::here();
-        print_json(
-            &json!({ "model": loaded.origin, "machine": machine, "bench": found, "peak_bytes": peak }),
-        )?;
-    } else {
-        screen::print(&text(&found, peak))?;
+        return print_json(
+            &json!({ "model": origin, "machine": machine, "bench": found, "peak_bytes": peak }),
+        );
     }
-    Ok(Verdict::Done)
+    Ok(screen::print(&text(found, peak))?)
+}
+
+fn recipe_text(found: &RecipeBench, peak: Option<u64>) -> String {
+    let mut table =
+        Table::new(&["phase", ">steps", ">median ms", ">fastest", ">slowest", ">trained", ">arrays at most"]);
+    for phase in &found.phases {
+        let ms = |time: f64| format!("{time:.2}");
+        table.row([
+            phase.objective.to_owned(),
+            phase.steps.to_string(),
+            ms(phase.ms),
+            ms(phase.least_ms),
+            ms(phase.most_ms),
+            table::count(phase.trained),
+            table::bytes(phase.peak_bytes),
+        ]);
+    }
+    let steps = if found.phases.is_empty() { String::new() } else { table.render() + "\n" };
+    format!(
+        "evidence {:.1} s, rewriting {:.1} s\n{steps}{}",
+        found.evidence_seconds,
+        found.rewrite_seconds,
+        text(&found.model, peak)
+    )
 }
 
 fn text(found: &Bench, peak: Option<u64>) -> String {
@@ -70,7 +115,10 @@ fn text(found: &Bench, peak: Option<u64>) -> String {
     );
     if let Some(step) = &found.step {
         let (trained, moments) = (table::count(step.trained), table::count(step.moments));
-        lines += &format!("; {trained} train, {moments} numbers of the optimizer");
+        lines += &format!(
+            "; {trained} train, {moments} numbers of the optimizer, arrays take {}",
+            table::bytes(step.peak_bytes)
+        );
     }
     if let Some(peak) = peak {
         lines += &format!("; {} of memory at most", table::bytes(peak as usize));

@@ -3,10 +3,10 @@
 use super::{Verdict, print_json};
 use crate::cli;
 use crate::table::{Table, bytes, count, percent};
-use crate::{interrupt, model, screen};
+use crate::{model, screen};
 use anyhow::Result;
 use tenfold_model::Model;
-use tenfold_recipe::{Plan, Recipe, Row, run};
+use tenfold_recipe::{Plan, Recipe, Row};
 
 /// Matches a recipe against its model and prints the plan.
 ///
@@ -14,10 +14,7 @@ use tenfold_recipe::{Plan, Recipe, Row, run};
 /// Faults of the recipe and of its model.
 pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
     let recipe = Recipe::read(&args.recipe)?;
-    let flag = interrupt::flag()?;
-    let mut screen = screen::Screen::new(std::sync::Arc::clone(&flag));
-    let fetched =
-        run::fetch_model(&recipe, &model::options(&args.fetching, &flag), &mut |event| screen.show(&event))?;
+    let fetched = model::fetch_first(&recipe, &args.fetching)?;
     let plan = Plan::of(&recipe, &recipe.headed(Model::load(&fetched.dir)?)?.tree)?;
     if args.output.json {
         print_json(&plan)?;

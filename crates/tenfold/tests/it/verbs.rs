@@ -107,6 +107,7 @@ fn bench_times_what_was_asked_for() {
         assert!(0.0 < least && least <= median && median <= most, "{time}");
     }
     assert!(found["writing"].is_null(), "an encoder writes nothing");
+    let fresh = found["parameters"].as_u64().unwrap();
     let biases = json(&bench.must(&["inspect", "path:tiny", "--json"]));
     let biases = biases["weights"].as_array().unwrap().iter();
     let biases = biases.filter(|weight| weight["path"].as_str().unwrap().ends_with(".bias"));
@@ -115,6 +116,22 @@ fn bench_times_what_was_asked_for() {
         found["step"]["trained"],
         biases.map(|weight| weight["parameters"].as_u64().unwrap()).sum::<u64>()
     );
+    let kept = found["step"]["peak_bytes"].as_u64().unwrap();
+    let again = json(
+        &bench.must(
+            &[
+                &words[..],
+                &["--precision", "bf16", "--train", "**.bias", "--gradient-checkpointing", "--json"],
+            ]
+            .concat(),
+        ),
+    );
+    assert!(again["bench"]["step"]["peak_bytes"].as_u64().unwrap() < kept);
+    let costs = json(&bench.must(&["bench", "recipe.toml", "--tokens", "9", "--repeat", "2", "--json"]));
+    let phase = &costs["bench"]["phases"][0];
+    assert!(phase["ms"].as_f64().unwrap() > 0.0 && phase["trained"].as_u64().unwrap() > 0, "{phase}");
+    assert!(costs["bench"]["model"]["parameters"].as_u64() < Some(fresh), "it was rewritten");
+    assert!(bench.must(&["bench", "recipe.toml", "--tokens", "9", "--repeat", "2"]).contains("rewriting"));
     let refused = bench.tenfold(&["bench", "path:tiny", "--precision", "f16"]);
     assert!(stderr(&refused).contains("known are f32, bf16x3, bf16"), "{}", stderr(&refused));
     let refused = bench.tenfold(&["bench", "path:tiny", "--train", "nothing.**"]);
