@@ -104,10 +104,10 @@ impl Heard {
                 self.times.clear();
             }
             Event::Training { event: Training::Started { parameters, .. }, .. } => self.trained = *parameters,
-            Event::Training { event: Training::Step { step, seconds, .. }, .. } => {
-                if *step >= WARM_UP as u64 {
-                    self.times.push(1e3 * seconds);
-                }
+            Event::Training { event: Training::Step { step, seconds, .. }, .. }
+                if *step >= WARM_UP as u64 =>
+            {
+                self.times.push(1e3 * seconds);
             }
             Event::Finished { stage: Stage::Evidence, seconds, .. } => self.evidence = *seconds,
             Event::Finished { stage: Stage::Rewrite, seconds, .. } => self.rewrite = *seconds,
