@@ -39,6 +39,8 @@ pub(crate) trait Architecture: Debug + Send + Sync {
     fn path_of(&self, name: &str) -> Option<String>;
     /// What checkpoints of models with an output or a task head put before the names of everything else.
     fn prefix(&self) -> &'static str;
+    /// What a training step keeps of a token.
+    fn kept(&self) -> Kept;
     /// Tensors of a checkpoint that are not one weight as the tree has it, under names as [`path_of`](Self::path_of) gives them.
     fn packed(&self) -> Vec<Packed> {
         Vec::new()
@@ -71,6 +73,21 @@ pub(crate) struct Sizes {
     pub(crate) positions: usize,
     /// Standard deviation of fresh weights.
     pub(crate) deviation: f64,
+}
+
+/// Numbers that a training step keeps of a token until its gradient has passed, with all leaves training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Kept {
+    /// How many layers there are.
+    pub(crate) layers: usize,
+    /// In a layer: inputs of linear maps and norms, slopes of activations, what attention reads and gives.
+    pub(crate) layer: usize,
+    /// Query heads: each keeps a weight for every token that a token may see, up to a length.
+    pub(crate) heads: usize,
+    /// Outside of layers.
+    pub(crate) outside: usize,
+    /// What passes through while a gradient is computed, at most.
+    pub(crate) passing: usize,
 }
 
 /// A weight that the architecture expects.

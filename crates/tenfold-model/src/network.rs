@@ -1,13 +1,13 @@
 //! What computes with a tree: an architecture, and how its hidden states become sentence vectors.
 
-use crate::arch::{Architecture, Output, Sizes};
+use crate::arch::{Architecture, Kept, Output, Sizes};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::past::Past;
 use std::sync::Arc;
 use tenfold_format::config::ModelConfig;
 use tenfold_format::pipeline::{Pipeline, Pooling};
-use tenfold_tensor::{Activation, Var, op};
+use tenfold_tensor::{Activation, Var, attention_numbers, op};
 use tenfold_weight::Scope;
 
 /// The smallest length that a vector is divided by.
@@ -66,6 +66,21 @@ impl Network {
             _ => op::segment_mean(hidden, &batch.offsets),
         };
         if self.pipeline.normalize { op::l2_normalize(&pooled, NORM_FLOOR) } else { pooled }
+    }
+
+    /// Numbers of arrays, beside leaves and gradients of leaves, that a training step over N tokens in sequences of at most
+    /// `longest` holds at most: what layers keep, and what passes through while gradients are computed. With `again` layers
+    /// are computed again and only their inputs are kept. An estimate: dropout, heads and padding of arrays are left out.
+    pub fn step_numbers(&self, tokens: usize, longest: usize, again: bool) -> usize {
+        let Kept { layers, layer, heads, outside, passing } = self.arch.kept();
+        let layer = tokens * layer + attention_numbers(heads, tokens, longest);
+        let inner = if again { layers * tokens * self.width() + layer } else { layers * layer };
+        inner + tokens * (outside + passing)
+    }
+
+    /// Numbers of what the model says of N tokens: hidden states of encoders, logits of decoders.
+    pub fn answer_numbers(&self, tokens: usize) -> usize {
+        tokens * if self.is_decoder() { self.sizes().vocabulary } else { self.width() }
     }
 
     /// Whether the architecture says which token comes next.

@@ -41,6 +41,7 @@ pub mod default;
 mod error;
 mod fault;
 mod file;
+pub mod memory;
 mod parse;
 mod place;
 mod plan;

@@ -45,5 +45,6 @@ pub use activation::Activation;
 pub use array::Array;
 pub use error::Error;
 pub use offsets::Offsets;
+pub use op::attention::attention_numbers;
 pub use precision::Precision;
 pub use tape::{Gradients, Tape, Var};

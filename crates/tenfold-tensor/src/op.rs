@@ -1,7 +1,7 @@
 //! The differentiable ops. Each has a forward and a hand-written backward; an op whose inputs are all untracked
 //! records and saves nothing. Broken shape preconditions panic with the shapes; faults of the data are errors.
 
-mod attention;
+pub(crate) mod attention;
 mod bias_act;
 mod binary;
 mod cosine_loss;

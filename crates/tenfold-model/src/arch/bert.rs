@@ -1,6 +1,6 @@
 //! BERT: a post-norm encoder with learned positions (Devlin et al. 2019).
 
-use super::{Architecture, Expected, Output, Sizes, activation, bias, positions, weight};
+use super::{Architecture, Expected, Kept, Output, Sizes, activation, bias, positions, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
@@ -72,6 +72,13 @@ impl Architecture for Bert {
 
     fn output(&self) -> Option<Output> {
         None
+    }
+
+    /// In a layer: input, query, key, value, what attention gives, its projection, the first norm's result, the layer's last
+    /// map; the hidden units and their slopes. Outside: both terms of the first norm, and the sequences' vectors.
+    fn kept(&self) -> Kept {
+        let BertConfig { layers, width, hidden, heads, .. } = self.config;
+        Kept { layers, layer: 8 * width + 2 * hidden, heads, outside: 3 * width, passing: hidden + 4 * width }
     }
 
     fn prefix(&self) -> &'static str {

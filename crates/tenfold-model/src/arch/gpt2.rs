@@ -1,6 +1,6 @@
 //! GPT-2: a pre-norm decoder with learned positions (Radford et al. 2019).
 
-use super::{Architecture, Expected, Output, Packed, Sizes, activation, bias, positions, weight};
+use super::{Architecture, Expected, Kept, Output, Packed, Sizes, activation, bias, positions, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
@@ -89,6 +89,14 @@ impl Architecture for Gpt2 {
 
     fn output(&self) -> Option<Output> {
         Some(Output { path: OUTPUT, table: TABLE, tied: self.config.tied })
+    }
+
+    /// In a layer: input, both norms' results, query, key, value, what attention gives, the sum between the halves; the hidden
+    /// units and their slopes. Outside: the last norm's input and result, logits and their gradient.
+    fn kept(&self) -> Kept {
+        let Gpt2Config { layers, width, hidden, heads, vocabulary, .. } = self.config;
+        let passing = (hidden + 4 * width).max(vocabulary);
+        Kept { layers, layer: 8 * width + 2 * hidden, heads, outside: 2 * width + vocabulary, passing }
     }
 
     fn prefix(&self) -> &'static str {

@@ -1,7 +1,7 @@
 //! LLaMA: a pre-norm decoder with rotary positions, root-mean-square norms and a gated feed-forward part (Touvron et al.
 //! 2023), its keys and values in groups (Ainslie et al. 2023).
 
-use super::{Architecture, Expected, Output, Sizes, activation, positions, weight};
+use super::{Architecture, Expected, Kept, Output, Sizes, activation, positions, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, GatedPaths, Heads, attention, gated_feed_forward};
 use crate::error::Error;
@@ -102,6 +102,16 @@ impl Architecture for Llama {
 
     fn output(&self) -> Option<Output> {
         Some(Output { path: OUTPUT, table: TABLE, tied: self.config.tied })
+    }
+
+    /// In a layer: input, both norms' results, the sum between the halves; query, what attention gives, key and value; gate,
+    /// its slope, what it multiplies and the product. Outside: the last norm's input and result, logits and their gradient.
+    fn kept(&self) -> Kept {
+        let c = &self.config;
+        let (wide, narrow) = (c.heads * c.head_width, c.key_heads * c.head_width);
+        let layer = 4 * c.width + 2 * wide + 2 * narrow + 4 * c.hidden;
+        let passing = (2 * c.hidden + 4 * c.width).max(c.vocabulary);
+        Kept { layers: c.layers, layer, heads: c.heads, outside: 2 * c.width + c.vocabulary, passing }
     }
 
     fn prefix(&self) -> &'static str {

@@ -17,6 +17,13 @@ use crate::{Array, Offsets, Var};
 /// Longest sequence whose softmax weights are kept: up to here they take less memory per token than a hidden layer.
 const KEPT_TOKENS: usize = 256;
 
+/// Numbers that a recorded [`attention`] keeps of N tokens in sequences of at most `longest`, beside what it reads and gives:
+/// the weights of short sequences, and a sum per token and head.
+pub fn attention_numbers(heads: usize, tokens: usize, longest: usize) -> usize {
+    let weights = if longest <= KEPT_TOKENS { head::padded(longest) } else { 0 };
+    tokens * heads * (weights + 1)
+}
+
 /// softmax(q k^T / sqrt K) v for every sequence and head, without any padding (Vaswani et al. 2017, eq. 1).
 ///
 /// Keys and values may have fewer heads than queries: with G = H / H', query head h reads head h / G of the keys and

@@ -5,7 +5,9 @@ use crate::cli;
 use crate::table::{Table, bytes, count, percent};
 use crate::{model, screen};
 use anyhow::Result;
+use serde::Serialize;
 use tenfold_model::Model;
+use tenfold_recipe::memory::{self, PhaseMemory};
 use tenfold_recipe::{Plan, Recipe, Row};
 
 /// Matches a recipe against its model and prints the plan.
@@ -15,13 +17,39 @@ use tenfold_recipe::{Plan, Recipe, Row};
 pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
     let recipe = Recipe::read(&args.recipe)?;
     let fetched = model::fetch_first(&recipe, &args.fetching)?;
-    let plan = Plan::of(&recipe, &recipe.headed(Model::load(&fetched.dir)?)?.tree)?;
+    let model = recipe.headed(Model::load(&fetched.dir)?)?;
+    let plan = Plan::of(&recipe, &model.tree)?;
+    let memory = memory::phases(&recipe, &plan, &model);
     if args.output.json {
-        print_json(&plan)?;
+        print_json(&Planned { plan: &plan, memory })?;
     } else {
-        screen::print(&text(&plan))?;
+        screen::print(&(text(&plan) + &memory_text(&memory)))?;
     }
     Ok(if plan.within_budget() == Some(false) { Verdict::CheckFailed } else { Verdict::Done })
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Planned<'p> {
+    #[serde(flatten)]
+    plan: &'p Plan,
+    memory: Vec<PhaseMemory>,
+}
+
+/// A line per phase.
+fn memory_text(phases: &[PhaseMemory]) -> String {
+    let line = |(at, phase): (usize, &PhaseMemory)| {
+        let (held, parts) = (bytes(phase.peak), [phase.weights, phase.moments, phase.activations].map(bytes));
+        format!(
+            "phase {}: about {held} of memory at most (weights {}, optimizer {}, activations of {} tokens {})\n",
+            at + 1,
+            parts[0],
+            parts[1],
+            phase.tokens,
+            parts[2]
+        )
+    };
+    phases.iter().enumerate().map(line).collect()
 }
 
 /// The plan as a table: weights that change alike in every layer in one row, what stays in one row, totals.
