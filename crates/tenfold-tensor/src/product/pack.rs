@@ -11,6 +11,8 @@ use crate::pool::Buffer;
 pub(super) const PANEL: usize = 32;
 /// Units of a strided row that are packed before going on to the next row, so that what both touch stays in cache.
 const STRIP: usize = 16;
+/// Side of a square of units that is turned at a time: one line of the cache.
+const SIDE: usize = 16;
 
 /// What of the numbers is packed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -159,6 +161,24 @@ fn pack_rows<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize, count:
         }
         return;
     }
+    if view.row_step == 1 {
+        for begin in (0..step).step_by(SIDE) {
+            for top in (0..count).step_by(SIDE) {
+                let (strip, height) = (SIDE.min(step - begin), SIDE.min(count - top));
+                let mut square = [[0; SIDE]; SIDE];
+                for (u, line) in square.iter_mut().enumerate().take(strip) {
+                    let column = |k: usize| {
+                        let start = k * view.col_step + first + top;
+                        &view.data[start..start + height]
+                    };
+                    let at = NUMBERS * (begin + u);
+                    pair_up::<U>(line, column(at), (at + 1 < view.cols).then(|| column(at + 1)));
+                }
+                turn(&square, &mut out[top * step + begin..], step, height, strip);
+            }
+        }
+        return;
+    }
     // Columns are near each other: strips of several units, row after row.
     for begin in (0..step).step_by(STRIP) {
         let strip = STRIP.min(step - begin);
@@ -182,23 +202,29 @@ fn pack_panel<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize) {
                 let start = k * view.row_step + first;
                 &view.data[start..start + width]
             };
-            let upper = row(NUMBERS * u);
-            let next = NUMBERS * u + 1;
-            if next < view.rows {
-                for ((o, &a), &b) in out.iter_mut().zip(upper).zip(row(next)) {
-                    *o = U::of(a, b);
-                }
-            } else {
-                for (o, &a) in out.iter_mut().zip(upper) {
-                    *o = U::of(a, 0.0);
-                }
-            }
+            let at = NUMBERS * u;
+            pair_up::<U>(out, row(at), (at + 1 < view.rows).then(|| row(at + 1)));
             out[width..].fill(0);
         }
         return;
     }
     if width < PANEL {
         out.fill(0);
+    }
+    if view.row_step == 1 {
+        for begin in (0..count).step_by(SIDE) {
+            for left in (0..width).step_by(SIDE) {
+                let (strip, columns) = (SIDE.min(count - begin), SIDE.min(width - left));
+                let mut square = [[0; SIDE]; SIDE];
+                for (j, line) in square.iter_mut().enumerate().take(columns) {
+                    let start = (first + left + j) * view.col_step + NUMBERS * begin;
+                    let numbers = (NUMBERS * strip).min(view.rows - NUMBERS * begin);
+                    pack_run::<U>(line, &view.data[start..start + numbers]);
+                }
+                turn(&square, &mut out[begin * PANEL + left..], PANEL, strip, columns);
+            }
+        }
+        return;
     }
     for begin in (0..count).step_by(STRIP) {
         let strip = STRIP.min(count - begin);
@@ -208,6 +234,32 @@ fn pack_panel<U: Unit>(out: &mut [u32], view: View<'_, f32>, first: usize) {
             for u in 0..strip {
                 out[(begin + u) * PANEL + j] = strided::<U>(&view.data[start..], u, numbers, view.row_step);
             }
+        }
+    }
+}
+
+/// Units of the numbers of two rows, or of one row and zeros.
+#[inline(always)]
+fn pair_up<U: Unit>(out: &mut [u32], first: &[f32], second: Option<&[f32]>) {
+    match second {
+        Some(second) => out.iter_mut().zip(first).zip(second).for_each(|((o, &a), &b)| *o = U::of(a, b)),
+        None => out.iter_mut().zip(first).for_each(|(o, &a)| *o = U::of(a, 0.0)),
+    }
+}
+
+/// Writes the first `width` entries of column i of the square to row i of `out`, for `height` rows.
+#[inline(always)]
+fn turn(square: &[[u32; SIDE]; SIDE], out: &mut [u32], step: usize, height: usize, width: usize) {
+    if height == SIDE && width == SIDE {
+        for i in 0..SIDE {
+            let row: [u32; SIDE] = std::array::from_fn(|u| square[u][i]);
+            out[i * step..i * step + SIDE].copy_from_slice(&row);
+        }
+        return;
+    }
+    for i in 0..height {
+        for (o, line) in out[i * step..i * step + width].iter_mut().zip(square) {
+            *o = line[i];
         }
     }
 }
