@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use tenfold_tensor::optim::{AdamW, AdamWState};
-use tenfold_tensor::{Activation, Array, Error, Offsets, Precision, Tape, Var, cpu, op, pool};
+use tenfold_tensor::{Activation, Array, Error, Offsets, Precision, Tape, Var, cpu, in_pool, op, pool};
 
 struct Model {
     name: &'static str,
@@ -257,10 +257,14 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
+    in_pool(|| run(&options))
+}
+
+fn run(options: &Options) -> ExitCode {
     for model in MODELS.iter().filter(|model| options.only.as_deref().is_none_or(|name| name == model.name)) {
         if let Some(batch) = options.infer {
-            model.infer(&options, batch);
-        } else if let Err(error) = model.measure(&options) {
+            model.infer(options, batch);
+        } else if let Err(error) = model.measure(options) {
             println!("{error}");
             return ExitCode::from(2);
         }

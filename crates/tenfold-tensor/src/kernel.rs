@@ -4,6 +4,7 @@
 pub(crate) mod activate;
 pub(crate) mod adam;
 pub(crate) mod elementwise;
+pub(crate) mod few;
 pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod permute;

@@ -7,6 +7,12 @@ use rayon::prelude::*;
 
 use crate::product::ViewMut;
 
+/// Runs `f` on one of the threads that ops share their work among, which is what a program should do with all its work: an
+/// op that is called from any other thread hands its work over and sleeps until it is done, tens of microseconds each time.
+pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
 /// Elements of one chunk of a cheap elementwise loop: 128 KiB, enough to hide the cost of handing it over and small
 /// enough for two operands in a second-level cache.
 pub(crate) const GRAIN: usize = 32 * 1024;
@@ -23,6 +29,8 @@ pub(crate) fn chunks_mut<T: Send>(data: &mut [T], grain: usize, f: impl Fn(usize
     }
     if data.len() <= grain {
         f(0, data);
+    } else if rayon::current_num_threads() == 1 {
+        data.chunks_mut(grain).enumerate().for_each(|(i, chunk)| f(i * grain, chunk));
     } else {
         data.par_chunks_mut(grain).enumerate().for_each(|(i, chunk)| f(i * grain, chunk));
     }
@@ -30,8 +38,8 @@ pub(crate) fn chunks_mut<T: Send>(data: &mut [T], grain: usize, f: impl Fn(usize
 
 /// Calls `f(i)` for every `i` below `count`, in parallel.
 pub(crate) fn each(count: usize, f: impl Fn(usize) + Sync + Send) {
-    if count == 1 {
-        f(0);
+    if count == 1 || rayon::current_num_threads() == 1 {
+        (0..count).for_each(f);
     } else {
         (0..count).into_par_iter().for_each(f);
     }
@@ -45,6 +53,10 @@ pub(crate) fn each_with<S>(
 ) {
     /// Pieces per thread: enough that an unlucky one does not keep the others waiting.
     const PIECES: usize = 8;
+    if count == 1 || rayon::current_num_threads() == 1 {
+        let mut scratch = make();
+        return (0..count).for_each(|i| f(&mut scratch, i));
+    }
     let least = count / (PIECES * rayon::current_num_threads());
     (0..count).into_par_iter().with_min_len(least.max(1)).for_each_init(make, f);
 }

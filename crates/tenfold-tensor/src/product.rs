@@ -13,6 +13,8 @@ pub(crate) use pack::Panels;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use tile::amx::emulated;
 
+use crate::kernel::few;
+use crate::par::{self, Shared};
 use crate::{Array, Precision};
 use gemm::Parallelism;
 use pack::Part;
@@ -252,13 +254,38 @@ pub(crate) fn weighted(
 ) -> bool {
     let rhs = w.view();
     if precision == Precision::F32 {
-        gemm(dst, f32::from(u8::from(add)), 1.0, x, rhs, Threads::All);
+        // Of a weight as it lies in memory, the transpose.
+        if x.rows <= few::ROWS && w.transposed && x.col_step == 1 {
+            few_rows(dst, add, x, rhs.t());
+        } else {
+            gemm(dst, f32::from(u8::from(add)), 1.0, x, rhs, Threads::All);
+        }
         return false;
     }
     assert_fits(&dst, x, rhs);
     let threads = splits(x, rhs.cols);
     split(precision, dst, add, x, threads, finish, |part| w.panels(part, threads));
     true
+}
+
+/// dst (+)= x w^T for few rows of x, in blocks of rows of w.
+fn few_rows(dst: ViewMut<'_, f32>, add: bool, x: View<'_, f32>, w: View<'_, f32>) {
+    assert_fits(&dst, x, w.t());
+    if dst.rows == 0 || dst.cols == 0 {
+        return;
+    }
+    let block = par::block_rows(w.cols);
+    let len = (dst.rows - 1) * dst.row_step + dst.cols;
+    // SAFETY: the view stands for these elements, exclusively.
+    let out = Shared::new(unsafe { std::slice::from_raw_parts_mut(dst.start, len) });
+    par::each(w.rows.div_ceil(block), |i| {
+        let first = i * block;
+        let count = block.min(w.rows - first);
+        // SAFETY: columns of different tasks do not overlap.
+        let part = unsafe { out.matrix(first, x.rows, count, dst.row_step) };
+        let rows = View::strided(&w.data[first * w.row_step..], count, w.cols, w.row_step, 1);
+        few::product(part, add, x, rows);
+    });
 }
 
 /// A weight as the right operand of a product.
