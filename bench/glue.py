@@ -1,12 +1,12 @@
 """The evidence on tasks: fine-tunes, compresses and re-tunes one encoder on GLUE rows, every method alike, and tabulates the receipts.
 
 usage: glue.py OUT --tenfold PROGRAM --data DIR [--tasks mrpc,cola,...] [--seeds 1,2,3] [--methods dense,light,...] [--workers N]
-               [--lr X] [--share X]
+               [--lr X] [--share X] [--precision f32|bf16x3|bf16]
        glue.py OUT --table
 Runs in the folder OUT; each run is a recipe OUT/NAME.toml with its folder OUT/NAME. Finished runs are not repeated, stopped ones go
 on. --table only prints what is there, as JSON lines: one per task and method with mean and deviation over seeds. Learning rates are
-those of RATES and truncating methods keep 70 %; NAME carries another rate or share. With several workers each run gets one thread;
-results do not depend on it.
+those of RATES, truncating methods keep 70 %, products are in f32; NAME carries another rate, share or precision of training (scores
+are taken in f32). With several workers each run gets one thread; results do not depend on it.
 """
 
 import argparse
@@ -36,6 +36,7 @@ arguments.add_argument("--methods", default=",".join(FRESH + FROM_DENSE + FROM_L
 arguments.add_argument("--workers", type=int, default=1)
 arguments.add_argument("--lr", type=float)
 arguments.add_argument("--share", type=float, default=0.7, help="of the embedding's and the encoder's parameters, kept by truncating methods")
+arguments.add_argument("--precision", default="f32", help="of the products of linear maps in training")
 arguments.add_argument("--table", action="store_true")
 args = arguments.parse_args()
 
@@ -84,6 +85,7 @@ task             = "{task}@1"
 steps            = {steps}
 {rows}train            = {train}
 optimizer        = {{ lr = {rate}, weight-decay = 0.01 }}
+precision        = "{args.precision}"
 schedule         = {{ warmup = {steps // 10} }}
 checkpoint-every = 1000
 {extra}"""
@@ -162,6 +164,8 @@ def run(task, method, seed):
     name = f"{task}-{method}-{seed}" + (f"-lr{args.lr:g}" if args.lr else "")
     if args.share != 0.7 and method not in FRESH:
         name += f"-s{100 * args.share:g}"
+    if args.precision != "f32":
+        name += f"-{args.precision}"
     rate = args.lr or RATES.get(method, DEFAULT_RATE)
     (args.out / f"{name}.toml").write_text(recipe(name, task, method, seed, rate))
     command = [args.tenfold.resolve(), "run", f"{name}.toml", "--out", name, "--data", args.data.resolve()]
