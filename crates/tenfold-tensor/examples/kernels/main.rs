@@ -1,4 +1,5 @@
-//! Times of single ops at the shapes of real layers, with their floating-point operations and bytes.
+//! Times of single ops at the shapes of real layers, with their floating-point operations and bytes, and which share that is of
+//! what the machine can do: of its multiply-adds or of its reads from memory, whichever is larger (above 100 % what stays in cache).
 //!
 //! What is measured: the least wall time of many repetitions, because a single op is shorter than a quiet moment of a
 //! busy machine, and the mean processor time of all threads, which other programs disturb less. Data: fixed pseudo-random values. What would mislead you: a build without `--release`; operands that stay
@@ -6,14 +7,19 @@
 //!
 //! usage: kernels [filter]; a table on stdout.
 #![allow(clippy::print_stdout, reason = "a bench reports by printing")]
+#![allow(unsafe_code, reason = "the ceilings use instructions by name")]
 
+mod ceiling;
+
+use ceiling::Ceiling;
 use std::time::Instant;
 
 use tenfold_tensor::product::{Threads, View, ViewMut, gemm};
-use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
+use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, in_pool, op};
 
 struct Bench {
     filter: String,
+    ceiling: Ceiling,
 }
 
 impl Bench {
@@ -31,12 +37,19 @@ impl Bench {
             rounds += 1;
         }
         let cpu = (processor_seconds() - cpu) / f64::from(rounds);
+        let most = match name {
+            _ if name.contains("bf16x3") => self.ceiling.bf16 / 3.0,
+            _ if name.contains("bf16") => self.ceiling.bf16,
+            _ => self.ceiling.f32,
+        };
+        let share = (flops / least / most).max(bytes / least / self.ceiling.bytes);
         println!(
-            "{name:48} {:9.3} ms {:9.3} cpu ms {:7.1} Gflop/s {:6.1} GB/s",
+            "{name:48} {:9.3} ms {:9.3} cpu ms {:7.1} Gflop/s {:6.1} GB/s {:4.0} %",
             least * 1e3,
             cpu * 1e3,
             flops / least / 1e9,
-            bytes / least / 1e9
+            bytes / least / 1e9,
+            100.0 * share
         );
     }
 }
@@ -141,11 +154,23 @@ fn linears(bench: &Bench) {
 }
 
 fn main() {
+    in_pool(run);
+}
+
+fn run() {
     let cores: Vec<Array> = [[1, 4, 4, 16], [16, 4, 4, 64], [64, 3, 6, 64], [64, 4, 8, 16], [16, 4, 4, 1]]
         .iter()
         .map(|shape| values(shape))
         .collect();
-    let bench = Bench { filter: std::env::args().nth(1).unwrap_or_default() };
+    let ceiling = Ceiling::measure();
+    println!(
+        "at most: {:.0} Gflop/s in f32, {:.0} in products of bf16 pairs, {:.1} GB/s read, by {} threads",
+        ceiling.f32 / 1e9,
+        ceiling.bf16 / 1e9,
+        ceiling.bytes / 1e9,
+        rayon::current_num_threads()
+    );
+    let bench = Bench { filter: std::env::args().nth(1).unwrap_or_default(), ceiling };
     products(&bench);
     linears(&bench);
     both(&bench, "mpo_rebuild 768x3072 bonds 64", 0.341e9, 9.4e6, &cores, op::mpo_rebuild);
