@@ -57,6 +57,18 @@ pub enum Error {
         /// Its shape.
         got: Vec<usize>,
     },
+    /// A product of a rank that the matrix does not have.
+    #[error(
+        "{path} has rank {most} at most; a product of rank {rank} beside it cannot be of use, lower the rank"
+    )]
+    Rank {
+        /// The weight's path.
+        path: Path,
+        /// The rank asked for.
+        rank: usize,
+        /// The smaller side of the matrix.
+        most: usize,
+    },
     /// A weight that is to be squeezed is no matrix product operator with cores of its own.
     #[error("{path} is {got}; only matrix product operators can be squeezed, leave it out of the step")]
     NotAnOperator {

@@ -22,9 +22,11 @@
 
 pub mod auto;
 pub mod basis;
+pub mod bitfit;
 mod error;
 mod evidence;
 mod keep;
+pub mod lora;
 mod method;
 pub mod mpo;
 pub mod mpop;

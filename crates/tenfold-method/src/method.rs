@@ -60,6 +60,11 @@ impl Planned {
         Self { form: form.describe(), parameters: form.parameters(), exact: true, roles }
     }
 
+    /// The values themselves, so many.
+    pub fn dense(parameters: usize) -> Self {
+        Self::certain("dense".to_owned(), vec![(Role::Value, parameters)])
+    }
+
     /// A form that evidence will choose, of at most so many parameters.
     pub fn at_most(form: String, parameters: usize) -> Self {
         Self { form, parameters, exact: false, roles: Vec::new() }

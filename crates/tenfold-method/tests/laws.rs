@@ -44,6 +44,24 @@ fn ways() -> Vec<Ways> {
             cut: vec![Options::from([("heads", text("off")), ("hidden", text("off"))])],
             inputs: false,
         },
+        Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
+        Ways {
+            name: "lora",
+            full: Options::from([("rank", integer(1))]),
+            cut: vec![
+                Options::from([
+                    ("rank", integer(1)),
+                    ("init", text("principal")),
+                    ("alpha", Value::Float(3.0)),
+                ]),
+                Options::from([
+                    ("rank", integer(1)),
+                    ("rank-by", text("stable-rank")),
+                    ("scaling", text("root-rank")),
+                ]),
+            ],
+            inputs: false,
+        },
         Ways {
             name: "mpo",
             full: Options::default(),
@@ -334,6 +352,7 @@ fn evidence_is_asked_for_when_it_is_needed() {
     });
 }
 
+/// A method refuses a vector, or keeps it as it is.
 #[test]
 fn only_matrices_are_rewritten() {
     let vector = Form::dense(random::array("vector", &[9]));
@@ -341,6 +360,13 @@ fn only_matrices_are_rewritten() {
     each(|what, _, method| {
         if method.moves_basis() {
             return; // Vectors of a space move with its matrices.
+        }
+        if let Ok(plan) = method.plan(&path, &vector) {
+            assert_eq!(plan, Planned::kept(&path, &vector), "{what}: plan");
+            let kept = method.rewrite(&path, &vector, &Evidence::none()).unwrap();
+            let same = kept.as_array().zip(vector.as_array()).is_some_and(|(a, b)| a.same_storage(b));
+            assert!(same, "{what}: the vector changed");
+            return;
         }
         let named = |fault: Error| matches!(&fault, Error::NotAMatrix { path: named, .. } if *named == path);
         assert!(method.plan(&path, &vector).is_err_and(named), "{what}: plan");

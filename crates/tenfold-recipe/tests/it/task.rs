@@ -177,3 +177,36 @@ fn training_on_a_task_needs_its_data() {
         Runner::new(&bench.recipe(DENSE), bench.options("out")).run(&mut |_| Flow::Continue).unwrap_err();
     assert!(matches!(error, Error::NeedsData { task: "sst2@1" }), "{error}");
 }
+
+/// The base keeps its bits, the product learns, and multiplied into the base it says the same.
+#[test]
+fn a_product_beside_frozen_weights_learns_and_merges() {
+    let bench = with_tasks();
+    let step =
+        "[[step]]\nmethod = \"lora\"\nselect = \"encoder.**.{query,key,value,dense}.weight\"\nrank = 4\n";
+    let phase =
+        DENSE.replace("dropout", "train = [\"#down\", \"#up\", \"classifier.**\", \"pooler.**\"]\ndropout");
+    let done = bench.finish(&recipe(&bench, &format!("{step}{phase}"), "sst2@1"), "out");
+    let healed = &done.receipt.record.healed.as_ref().unwrap().tasks["sst2@1"];
+    assert!(healed.main > 75.0, "{healed:?}");
+    let (model, base) = (Model::load(&done.model).unwrap(), Model::load(&bench.at("model")).unwrap());
+    let mut products = 0;
+    for (path, form) in base.tree.iter().filter(|(path, _)| !path.as_str().starts_with("pooler")) {
+        let kept = model.tree.get(path).unwrap();
+        products += usize::from(kept.part("right.up").is_some());
+        let kept = kept.part("left").unwrap_or(kept);
+        assert_eq!(kept.as_array().unwrap().data(), form.as_array().unwrap().data(), "{path}");
+    }
+    assert_eq!(products, 12);
+    model.save_dense(&bench.at("merged")).unwrap();
+    let merged = Model::load(&bench.at("merged")).unwrap();
+    assert_eq!(merged.tree.parameters(), base.with_head(2, 0).unwrap().tree.parameters());
+    let batch = tenfold_model::Batch::from_sequences(&[model.tokenize("a b c d").unwrap()]);
+    let logits = |model: &Model| {
+        let found = model.logits(&tenfold_weight::Scope::evaluate(&model.tree), &batch).unwrap();
+        found.value().data().to_vec()
+    };
+    for (a, b) in logits(&model).into_iter().zip(logits(&merged)) {
+        assert!((a - b).abs() < 1e-4, "{a} and {b}");
+    }
+}
