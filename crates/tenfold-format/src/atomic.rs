@@ -58,7 +58,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Creates `folder` and its parents.
-pub(crate) fn create_folder(folder: &Path) -> Result<PathBuf> {
+pub fn create_folder(folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).map_err(Error::write(folder))?;
     Ok(folder.to_owned())
 }

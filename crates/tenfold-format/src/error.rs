@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::adapter::AdapterFault;
 use crate::checkpoint::TensorFault;
 use crate::gguf::GgufFault;
 use crate::llama2c::Llama2cFault;
@@ -362,6 +363,9 @@ pub enum Error {
         fault: GgufFault,
     },
 
+    /// A fault of an adapter.
+    #[error(transparent)]
+    Adapter(#[from] AdapterFault),
     /// A fault while a model is fetched from where it lives.
     #[error(transparent)]
     Source(#[from] SourceError),

@@ -28,6 +28,7 @@
 //! Start at [`checkpoint`] for the way every parser here is built (claims first, then bytes), and at [`manifest`] for
 //! what a saved tree looks like on disk.
 
+pub mod adapter;
 pub mod atomic;
 pub mod checkpoint;
 pub mod config;

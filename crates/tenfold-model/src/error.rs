@@ -1,5 +1,6 @@
 //! What can go wrong in loading and running a model.
 
+use crate::adapter::AdapterFault;
 use std::path::PathBuf;
 use thiserror::Error as Derive;
 
@@ -54,6 +55,14 @@ pub enum Error {
         parts: usize,
         /// The shape found.
         got: Vec<usize>,
+    },
+    /// An adapter and a model that do not belong together.
+    #[error("{dir}: {fault}")]
+    Adapter {
+        /// The adapter's folder.
+        dir: PathBuf,
+        /// What is wrong.
+        fault: AdapterFault,
     },
     /// A weight holds a NaN or an infinity.
     #[error("{dir}: {path} is not finite at index {index}; the checkpoint is damaged")]

@@ -113,7 +113,8 @@ pub(crate) fn check(dir: &FilePath, arch: &dyn Architecture, tree: &Tree) -> Res
     if extra.is_empty() { Ok(()) } else { Err(Error::ExtraWeights { dir: dir.to_owned(), paths: extra }) }
 }
 
-fn read(dir: &FilePath, file: &dyn Tensors, name: &str, shape: &[usize]) -> Result<Array, Error> {
+/// The values of a tensor, all of them finite.
+pub(crate) fn read(dir: &FilePath, file: &dyn Tensors, name: &str, shape: &[usize]) -> Result<Array, Error> {
     let values = file.read(name)?;
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
         return Err(Error::NonFinite { dir: dir.to_owned(), path: name.to_owned(), index });

@@ -17,6 +17,7 @@
 //!
 //! Start reading at `arch.rs`, then [`Network`] and [`Model`].
 
+mod adapter;
 mod arch;
 mod batch;
 mod block;
@@ -29,6 +30,7 @@ mod network;
 mod past;
 mod save;
 
+pub use adapter::AdapterFault;
 pub use batch::Batch;
 pub use error::Error;
 pub use generate::{Choice, Ended, GenerateOptions, Written};

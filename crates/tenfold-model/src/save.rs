@@ -93,7 +93,7 @@ impl Model {
 
     /// The name of a weight in a plain checkpoint: where there is a head or an output matrix, everything else stands under a
     /// prefix, as Hugging Face's classes expect.
-    fn file_name(&self, path: &str) -> String {
+    pub(crate) fn file_name(&self, path: &str) -> String {
         let output = self.network.arch.output().map(|output| output.path);
         let outer = path.starts_with(CLASSIFIER) || output.is_some_and(|output| path.starts_with(output));
         if outer || (self.head.is_none() && output.is_none()) {

@@ -217,6 +217,12 @@ pub(crate) struct Convert {
     /// What to write
     #[arg(long, value_enum, default_value_t = Target::Dense)]
     pub(crate) to: Target,
+    /// Put the LoRA adapter of this folder, in PEFT's layout, beside the weights first; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Vec<PathBuf>,
+    /// The model that an adapter is to belong to
+    #[arg(long, value_name = "SOURCE", required_if_eq("to", "peft"))]
+    pub(crate) base: Option<String>,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
     #[command(flatten)]
@@ -229,6 +235,8 @@ pub(crate) enum Target {
     Dense,
     /// Forms kept, with a manifest
     Tenfold,
+    /// Only the low-rank products beside the weights of --base, and the task head: a LoRA adapter in PEFT's layout
+    Peft,
 }
 
 #[derive(Args, Debug)]

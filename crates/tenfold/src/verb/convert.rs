@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 use tenfold_model::Model;
 
-/// Writes a model as a plain checkpoint or as a tenfold folder.
+/// Writes a model as a plain checkpoint, as a tenfold folder, or what it adds to another as an adapter.
 ///
 /// # Errors
 /// Faults of the source, the model and of writing.
@@ -15,9 +15,19 @@ pub(crate) fn run(args: &Convert) -> Result<Verdict> {
     let fetched = model::fetch(&args.source, &args.fetching)?;
     let mut loaded = Model::load(&fetched.dir)?;
     loaded.origin = fetched.origin;
+    for adapter in &args.adapter {
+        loaded = loaded.with_adapter(adapter)?;
+    }
     let (word, bytes) = match args.to {
         Target::Dense => ("dense", loaded.save_dense(&args.out)?),
         Target::Tenfold => ("tenfold", loaded.save(&args.out, None)?),
+        Target::Peft => {
+            let source = args.base.as_deref().unwrap_or_default();
+            let base = Model::load(&model::fetch(source, &args.fetching)?.dir)?;
+            // PEFT names models as the hub does, or by folder.
+            let name = source.strip_prefix("hf:").or_else(|| source.strip_prefix("path:")).unwrap_or(source);
+            ("peft", loaded.save_adapter(&base, Some(name.to_owned()), &args.out)?)
+        }
     };
     if args.output.json {
         print_json(&json!({ "from": loaded.origin, "to": args.out, "layout": word, "bytes": bytes }))?;

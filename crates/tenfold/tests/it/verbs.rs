@@ -139,6 +139,24 @@ fn bench_times_what_was_asked_for() {
 }
 
 #[test]
+fn adapters_are_written_and_read() {
+    let bench = Bench::new();
+    let lora = "name = \"lora\"\n[model]\nfrom = \"path:tiny\"\n[[step]]\nmethod = \"lora\"\nrank = 2\n\
+                select = \"encoder.**.query.weight\"\n[[phase]]\nobjective = \"distill\"\nsteps = 2\ntrain = [\"#down\", \"#up\"]\n";
+    bench.write("lora.toml", lora);
+    bench.must(&["run", "lora.toml", "--out", "lora"]);
+    let refused = bench.tenfold(&["convert", "path:lora/model", "adapter", "--to", "peft"]);
+    assert!(stderr(&refused).contains("--base"), "{}", stderr(&refused));
+    bench.must(&["convert", "path:lora/model", "adapter", "--to", "peft", "--base", "path:tiny"]);
+    bench.must(&["convert", "path:tiny", "again", "--to", "tenfold", "--adapter", "adapter"]);
+    let view = |source: &str| json(&bench.must(&["inspect", source, "--json"]))["parameters"].clone();
+    assert_eq!(view("path:again"), view("path:lora/model"));
+    let other =
+        bench.tenfold(&["convert", "path:lora/model", "none", "--to", "peft", "--base", "path:lora/model"]);
+    assert!(stderr(&other).contains("differs from the base"), "{}", stderr(&other));
+}
+
+#[test]
 fn plan_equals_what_run_did() {
     let bench = Bench::new();
     let plan = json(&bench.must(&["plan", "recipe.toml", "--json"]));

@@ -1,0 +1,161 @@
+//! LoRA adapters made by PEFT, and ours in its layout.
+#![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use tenfold_format::checkpoint;
+use tenfold_model::{Batch, Error, Model};
+use tenfold_weight::Scope;
+
+/// f32 rounding through two layers.
+const TOLERANCE: f64 = 2e-5;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Name of the adapter, name of its model.
+const CASES: [(&str, &str); 4] =
+    [("bert", "tiny_bert"), ("task", "tiny_bert"), ("gpt2", "tiny_gpt2"), ("llama", "tiny_llama")];
+
+fn adapted(name: &str, base: &str) -> (Model, Model) {
+    let base = Model::load(&golden(base)).unwrap();
+    (base.with_adapter(&golden("peft_lora").join(name)).unwrap(), base)
+}
+
+/// What the model makes of sequences: hidden states, the head's outputs, or logits of the next token.
+fn outputs(model: &Model, ids: &[Vec<u32>]) -> Vec<f32> {
+    let (scope, batch) = (Scope::evaluate(&model.tree), Batch::from_sequences(ids));
+    let found = match (model.head, model.network.is_decoder()) {
+        (Some(_), _) => model.logits(&scope, &batch),
+        (None, true) => model.network.logits(&scope, &batch),
+        (None, false) => model.network.hidden(&scope, &batch),
+    };
+    found.unwrap().value().data().to_vec()
+}
+
+fn expected(name: &str) -> (Vec<Vec<u32>>, Vec<f64>) {
+    let text = fs::read_to_string(golden("peft_lora").join(name).join("expected.json")).unwrap();
+    let cases: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let list = |case: &serde_json::Value, key: &str| -> Vec<f64> {
+        case[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    };
+    let ids = |case| list(case, "ids").into_iter().map(|id| id as u32).collect();
+    let cases = cases.as_array().unwrap();
+    (cases.iter().map(ids).collect(), cases.iter().flat_map(|case| list(case, "values")).collect())
+}
+
+#[test]
+fn adapters_of_peft_say_what_they_say_there() {
+    for (name, base) in CASES {
+        let (model, base) = adapted(name, base);
+        let (ids, want) = expected(name);
+        let got = outputs(&model, &ids);
+        assert_eq!(got.len(), want.len(), "{name}");
+        for (at, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert!(
+                (f64::from(*got) - want).abs() < TOLERANCE * want.abs().max(1.0),
+                "{name} at {at}: {got}, {want}"
+            );
+        }
+        // It does something, and merged into the weights it does the same.
+        if name != "task" {
+            let before = outputs(&base, &ids);
+            assert!(before.iter().zip(&got).any(|(a, b)| (a - b).abs() > 0.01), "{name}");
+        }
+        let merged = outputs(&model.with_tree(model.dense_tree().unwrap()), &ids);
+        for (a, b) in merged.iter().zip(&got) {
+            assert!((a - b).abs() < 1e-4, "{name}: {a} merged, {b} beside");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_for_peft_is_read_back_as_the_same_model() {
+    for (name, base) in CASES {
+        let (model, base) = adapted(name, base);
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("adapter");
+        model.save_adapter(&base, Some("base".to_owned()), &out).unwrap();
+        let again = base.with_adapter(&out).unwrap();
+        let (ids, _) = expected(name);
+        for (a, b) in outputs(&model, &ids).iter().zip(&outputs(&again, &ids)) {
+            assert!((a - b).abs() < 1e-5, "{name}: {a} and {b}");
+        }
+    }
+}
+
+/// Three weights that lie in one module get three products, which together are one of three times the rank.
+#[test]
+fn products_of_weights_in_one_module_become_one() {
+    let (model, base) = adapted("gpt2", "tiny_gpt2");
+    let mut tree = model.tree.clone();
+    let path = |name: &str| tenfold_weight::Path::new(format!("h.0.attn.{name}.weight"));
+    // The query's product goes, and the key's gets other factors.
+    tree.insert(path("query"), base.tree.get(&path("query")).unwrap().clone());
+    let key = base.tree.get(&path("key")).unwrap().clone();
+    let down = tenfold_testkit::random::array("down", &[3, 24]);
+    let up = tenfold_testkit::random::array("up", &[24, 3]);
+    let product = tenfold_weight::Form::lowrank(down, up).unwrap();
+    tree.insert(path("key"), tenfold_weight::Form::sum(key, product).unwrap());
+    let model = model.with_tree(tree);
+    let dir = tempfile::tempdir().unwrap();
+    model.save_adapter(&base, None, &dir.path().join("adapter")).unwrap();
+    let again = base.with_adapter(&dir.path().join("adapter")).unwrap();
+    let (ids, _) = expected("gpt2");
+    for (a, b) in outputs(&model, &ids).iter().zip(&outputs(&again, &ids)) {
+        assert!((a - b).abs() < 1e-5, "{a} and {b}");
+    }
+}
+
+#[test]
+fn faulty_adapters_and_other_models_are_refused_by_name() {
+    let llama = Model::load(&golden("tiny_llama")).unwrap();
+    let message = |result: Result<Model, Error>| result.err().unwrap().to_string();
+    let other = message(llama.with_adapter(&golden("peft_lora").join("bert")));
+    assert!(other.contains("encoder.layer.0") && other.contains("another model"), "{other}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let from = golden("peft_lora").join("llama");
+    let config = fs::read_to_string(from.join("adapter_config.json")).unwrap();
+    let write = |tensors: &[(&str, Vec<usize>)], config: &str| {
+        let values: Vec<(String, Vec<usize>, Vec<f32>)> = tensors
+            .iter()
+            .map(|(name, shape)| {
+                (format!("base_model.model.model.{name}"), shape.clone(), vec![0.5; shape.iter().product()])
+            })
+            .collect();
+        let list: Vec<_> =
+            values.iter().map(|(name, shape, data)| (name.clone(), shape.clone(), &data[..])).collect();
+        checkpoint::write(&dir.path().join("adapter_model.safetensors"), &list, &Default::default()).unwrap();
+        fs::write(dir.path().join("adapter_config.json"), config).unwrap();
+    };
+    let (down, up) = ("layers.0.mlp.down_proj.lora_A.weight", "layers.0.mlp.down_proj.lora_B.weight");
+    for (tensors, config, words) in [
+        (vec![(down, vec![2, 40])], config.clone(), "has no .lora_B.weight"),
+        (vec![(down, vec![2, 24]), (up, vec![24, 2])], config.clone(), "is [24, 40] in the model"),
+        (vec![(down, vec![2, 40]), (up, vec![24, 3])], config.clone(), "its factors are [2, 40] and [24, 3]"),
+        (vec![("layers.9.mlp.down_proj.weight", vec![2, 2])], config.clone(), "no module that the model has"),
+        (
+            vec![(down, vec![2, 40])],
+            config.replace("\"use_dora\": false", "\"use_dora\": true"),
+            "use_dora = true",
+        ),
+    ] {
+        write(&tensors, &config);
+        let got = message(llama.with_adapter(dir.path()));
+        assert!(got.contains(words), "{got}");
+    }
+    fs::write(dir.path().join("adapter_model.safetensors"), b"short").unwrap();
+    assert!(llama.with_adapter(dir.path()).is_err());
+    assert!(llama.with_adapter(&dir.path().join("nowhere")).is_err());
+
+    let nothing = llama.save_adapter(&llama, None, dir.path()).unwrap_err().to_string();
+    assert!(nothing.contains("method \"lora\""), "{nothing}");
+    let (model, _) = adapted("llama", "tiny_llama");
+    let mut tree = model.tree.clone();
+    let norm = tenfold_weight::Path::new("norm.weight");
+    tree.insert(norm.clone(), tenfold_weight::Form::dense(tenfold_testkit::random::array("norm", &[24])));
+    let changed = model.with_tree(tree).save_adapter(&llama, None, dir.path()).unwrap_err().to_string();
+    assert!(changed.contains("norm.weight differs from the base"), "{changed}");
+}
