@@ -39,6 +39,7 @@ mod mpo;
 pub mod parallel;
 mod shape;
 pub mod spectrum;
+pub mod top;
 
 pub use error::{Error, Result};
 pub use matrix::Matrix;

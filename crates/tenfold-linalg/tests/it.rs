@@ -20,3 +20,5 @@ mod properties;
 mod refine;
 #[path = "it/sample.rs"]
 mod sample;
+#[path = "it/top.rs"]
+mod top;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::head::{self, CLASSIFIER};
 use crate::import::{self, Tensors};
 use crate::model::Model;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use tenfold_format::adapter::{CONFIG, LoraConfig, PREFIX, TENSORS};
 use tenfold_format::atomic;
@@ -258,8 +258,7 @@ fn same(one: &Form, other: &Form) -> bool {
 }
 
 fn in_head(path: &Path) -> bool {
-    let first: BTreeSet<&str> = path.as_str().split('.').take(1).collect();
-    HEAD.iter().any(|module| first.contains(module))
+    path.as_str().split('.').next().is_some_and(|first| HEAD.contains(&first))
 }
 
 /// One product of weights side by side: their own factors below each other and on a diagonal, or one lower factor where all
