@@ -313,7 +313,7 @@ mod tests {
             (r#""bias": "all""#, "bias = all"),
             (r#""init_lora_weights": "pissa""#, "init_lora_weights"),
             (r#""rank_pattern": {".*query": 4}"#, "rank_pattern"),
-            (r#""r": 0"#, "r = 0"),
+            (r#""r": 0"#, "r is 0"),
             (r#""lora_alpha": "x""#, "lora_alpha"),
             (r#""a_setting_of_tomorrow": 3"#, "a_setting_of_tomorrow"),
         ] {
