@@ -1,6 +1,9 @@
 //! Splitting work over rayon's threads. Chunks have a fixed size that does not depend on the number of threads, so
 //! results are the same bit for bit whatever machine runs them.
 
+#[cfg(target_os = "linux")]
+mod place;
+
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
@@ -9,7 +12,12 @@ use crate::product::ViewMut;
 
 /// Runs `f` on one of the threads that ops share their work among, which is what a program should do with all its work: an
 /// op that is called from any other thread hands its work over and sleeps until it is done, tens of microseconds each time.
+///
+/// Where the pool has a thread for every processor that the process may use, each thread gets one of its own: systems
+/// leave two busy threads on one processor for tens of milliseconds, which is longer than most ops take.
 pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    #[cfg(target_os = "linux")]
+    place::threads();
     rayon::scope(|_| f())
 }
 

@@ -7,11 +7,13 @@ mod blocked;
 mod pack;
 mod round;
 mod tile;
+mod view;
 
 pub(crate) use blocked::Finish;
 pub(crate) use pack::Panels;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use tile::amx::emulated;
+pub use view::{View, ViewMut};
 
 use crate::kernel::few;
 use crate::par::{self, Shared};
@@ -22,6 +24,10 @@ use std::sync::Arc;
 
 /// Multiplications below which a product stays on the calling thread: handing work over takes microseconds.
 const SMALL: usize = 1 << 20;
+
+/// Inner dimension from which the library hardly uses a second thread: it walks through it in short pieces and waits after
+/// each. Such products, gradients of weights above all, are computed as two halves.
+const DEEP: usize = 2048;
 
 /// The element types a product exists for.
 pub trait Element: Copy + Send + Sync + 'static + private::Sealed {
@@ -56,114 +62,6 @@ pub enum Threads {
     All,
 }
 
-/// A matrix inside a slice, with a step in elements from row to row and from column to column.
-#[derive(Clone, Copy)]
-pub struct View<'a, T> {
-    pub(crate) data: &'a [T],
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
-    pub(crate) row_step: usize,
-    pub(crate) col_step: usize,
-}
-
-impl<'a, T> View<'a, T> {
-    /// A contiguous row-major matrix.
-    ///
-    /// # Panics
-    /// When the slice is shorter than the matrix.
-    #[track_caller]
-    pub fn new(data: &'a [T], rows: usize, cols: usize) -> View<'a, T> {
-        View::strided(data, rows, cols, cols, 1)
-    }
-
-    /// A matrix with the given steps between rows and columns.
-    ///
-    /// # Panics
-    /// When an element would lie outside the slice.
-    #[track_caller]
-    pub fn strided(data: &'a [T], rows: usize, cols: usize, row_step: usize, col_step: usize) -> View<'a, T> {
-        assert_inside(data.len(), rows, cols, row_step, col_step);
-        View { data, rows, cols, row_step, col_step }
-    }
-
-    /// The transpose; moves nothing.
-    pub fn t(self) -> View<'a, T> {
-        View {
-            data: self.data,
-            rows: self.cols,
-            cols: self.rows,
-            row_step: self.col_step,
-            col_step: self.row_step,
-        }
-    }
-}
-
-/// A matrix to write, contiguous in its rows.
-pub struct ViewMut<'a, T> {
-    pub(crate) start: *mut T,
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
-    pub(crate) row_step: usize,
-    life: std::marker::PhantomData<&'a mut [T]>,
-}
-
-impl<'a, T> ViewMut<'a, T> {
-    /// A contiguous row-major matrix.
-    ///
-    /// # Panics
-    /// When the slice is shorter than the matrix.
-    #[track_caller]
-    pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> ViewMut<'a, T> {
-        ViewMut::strided(data, rows, cols, cols)
-    }
-
-    /// A matrix whose rows are `row_step` elements apart.
-    ///
-    /// # Panics
-    /// When an element would lie outside the slice, or rows overlap.
-    #[track_caller]
-    pub fn strided(data: &'a mut [T], rows: usize, cols: usize, row_step: usize) -> ViewMut<'a, T> {
-        assert_inside(data.len(), rows, cols, row_step, 1);
-        assert!(
-            rows < 2 || row_step >= cols,
-            "rows of a matrix to write overlap: step {row_step} < width {cols}"
-        );
-        ViewMut { start: data.as_mut_ptr(), rows, cols, row_step, life: std::marker::PhantomData }
-    }
-
-    /// The same matrix for a shorter time.
-    pub(crate) fn reborrow(&mut self) -> ViewMut<'_, T> {
-        ViewMut { life: std::marker::PhantomData, ..*self }
-    }
-
-    /// A matrix from a pointer, for disjoint strided parts of one array.
-    ///
-    /// # Safety
-    /// The elements of all rows must lie inside one live allocation and be touched by nobody else during `'a`.
-    pub(crate) unsafe fn from_raw(
-        start: *mut T,
-        rows: usize,
-        cols: usize,
-        row_step: usize,
-    ) -> ViewMut<'a, T> {
-        ViewMut { start, rows, cols, row_step, life: std::marker::PhantomData }
-    }
-}
-
-#[track_caller]
-fn assert_inside(len: usize, rows: usize, cols: usize, row_step: usize, col_step: usize) {
-    if rows == 0 || cols == 0 {
-        return;
-    }
-    let last = (rows - 1)
-        .checked_mul(row_step)
-        .and_then(|r| (cols - 1).checked_mul(col_step).and_then(|c| r.checked_add(c)));
-    assert!(
-        last.is_some_and(|last| last < len),
-        "a {rows} x {cols} matrix with steps {row_step}, {col_step} does not fit in {len} elements"
-    );
-}
-
 /// dst = beta dst + alpha lhs rhs. With `beta` 0 the old contents of `dst` are not read.
 ///
 /// # Shapes
@@ -181,10 +79,43 @@ pub fn gemm<T: Element + PartialEq>(
     threads: Threads,
 ) {
     assert_fits(&dst, lhs, rhs);
+    let deep = lhs.cols >= DEEP && dst.rows * dst.cols > SMALL / DEEP;
+    if threads == Threads::One || !deep {
+        return whole(dst, beta, alpha, lhs, rhs, if threads == Threads::All { 0 } else { 1 });
+    }
+    // How many threads there are must not matter: these halves are made with one thread too.
+    let inner = if rayon::current_num_threads() > 2 { 0 } else { 1 };
+    let (rows, cols) = (dst.rows, dst.cols);
+    if rows >= cols {
+        let half = rows / 2;
+        let [upper, lower] = dst.split(half, cols);
+        rayon::join(
+            || whole(upper, beta, alpha, lhs.rows(0, half), rhs, inner),
+            || whole(lower, beta, alpha, lhs.rows(half, rows - half), rhs, inner),
+        );
+    } else {
+        let half = cols / 2;
+        let [left, right] = dst.split(rows, half);
+        let columns = |first, count| rhs.t().rows(first, count).t();
+        rayon::join(
+            || whole(left, beta, alpha, lhs, columns(0, half), inner),
+            || whole(right, beta, alpha, lhs, columns(half, cols - half), inner),
+        );
+    }
+}
+
+/// The same by the library, with one thread or, for 0, all of them.
+fn whole<T: Element + PartialEq>(
+    dst: ViewMut<'_, T>,
+    beta: T,
+    alpha: T,
+    lhs: View<'_, T>,
+    rhs: View<'_, T>,
+    threads: usize,
+) {
     let parallelism = match threads {
-        Threads::One => Parallelism::None,
-        Threads::All if rayon::current_num_threads() == 1 => Parallelism::None,
-        Threads::All => Parallelism::Rayon(0),
+        0 if rayon::current_num_threads() > 1 => Parallelism::Rayon(0),
+        _ => Parallelism::None,
     };
     // SAFETY: the constructors of the views checked that every element lies inside its slice, the destination is
     // borrowed exclusively and its rows do not overlap, and the shapes fit by the assertion above. The crate's

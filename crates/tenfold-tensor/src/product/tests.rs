@@ -238,6 +238,28 @@ fn odd_sizes_and_transposes_agree_with_sums() {
     }
 }
 
+/// Deep products are made in halves of rows or of columns, whatever the number of threads.
+#[test]
+fn deep_products_agree_with_sums_and_do_not_depend_on_threads() {
+    for (m, n) in [(35, 30), (30, 35), (1, 600), (600, 1), (33, 33)] {
+        let k = DEEP + 3;
+        let case = Case::new(m, k, n);
+        let product = || {
+            let mut c = vec![1.0f32; m * (n + 2)];
+            let dst = ViewMut::strided(&mut c, m, n, n + 2);
+            gemm(dst, 1.0, 1.0, case.lhs(true), case.rhs(false), Threads::All);
+            c
+        };
+        let got = product();
+        let of = |x: f32| f64::from(x);
+        assert_product("deep", &got, n + 2, 1.0, case.lhs(true), case.rhs(false), of, SUMMED);
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(one.install(product), got, "{m} {n}");
+        let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert_eq!(three.install(product), got, "{m} {n}");
+    }
+}
+
 #[test]
 #[should_panic(expected = "does not fit")]
 fn a_view_past_its_slice_panics() {
