@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::evidence::Evidence;
+use crate::keep::Keep;
 use crate::method::{Info, Method, Planned, Training};
 use crate::option::{Kind, OptionInfo, Options};
 use std::sync::Arc;
@@ -48,11 +49,11 @@ impl Method for Bitfit {
     }
 
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
-        Ok(Planned::kept(path, form))
+        Keep.plan(path, form)
     }
 
-    fn rewrite(&self, _path: &Path, form: &Form, _evidence: &Evidence) -> Result<Form, Error> {
-        Ok(form.clone())
+    fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error> {
+        Keep.rewrite(path, form, evidence)
     }
 
     fn schedule(&self, _step: u64, _path: &Path, _role: Role) -> Training {

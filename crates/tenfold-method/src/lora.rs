@@ -35,7 +35,7 @@ pub static INFO: Info = Info {
         },
         OptionInfo {
             name: "alpha",
-            kind: Kind::Number(0.0, 1e6),
+            kind: Kind::Number(1e-3, 1e6),
             default: "twice the rank",
             doc: "numerator of the scaling",
         },
@@ -119,7 +119,7 @@ impl Lora {
     fn split(&self, path: &Path, form: &Form) -> Result<(Form, Array, Array), Error> {
         let matrix = dense_matrix(path, form)?;
         let kept = svd_in_metric(&matrix, &Metric::Weights).at(path)?.truncate(self.rank);
-        let root = self.scale().abs().sqrt().max(f64::MIN_POSITIVE);
+        let root = self.scale().sqrt();
         let scaled = |m: &Matrix, by: f64| {
             let values = m.data().iter().map(|x| (x * by) as f32).collect();
             Array::from_vec(values, &[m.rows(), m.cols()])

@@ -81,10 +81,10 @@ pub fn gemm<T: Element + PartialEq>(
     assert_fits(&dst, lhs, rhs);
     let deep = lhs.cols >= DEEP && dst.rows * dst.cols > SMALL / DEEP;
     if threads == Threads::One || !deep {
-        return whole(dst, beta, alpha, lhs, rhs, if threads == Threads::All { 0 } else { 1 });
+        return whole(dst, beta, alpha, lhs, rhs, threads);
     }
     // How many threads there are must not matter: these halves are made with one thread too.
-    let inner = if rayon::current_num_threads() > 2 { 0 } else { 1 };
+    let inner = if rayon::current_num_threads() > 2 { Threads::All } else { Threads::One };
     let (rows, cols) = (dst.rows, dst.cols);
     if rows >= cols {
         let half = rows / 2;
@@ -104,17 +104,17 @@ pub fn gemm<T: Element + PartialEq>(
     }
 }
 
-/// The same by the library, with one thread or, for 0, all of them.
+/// The same by the library alone.
 fn whole<T: Element + PartialEq>(
     dst: ViewMut<'_, T>,
     beta: T,
     alpha: T,
     lhs: View<'_, T>,
     rhs: View<'_, T>,
-    threads: usize,
+    threads: Threads,
 ) {
     let parallelism = match threads {
-        0 if rayon::current_num_threads() > 1 => Parallelism::Rayon(0),
+        Threads::All if rayon::current_num_threads() > 1 => Parallelism::Rayon(0),
         _ => Parallelism::None,
     };
     // SAFETY: the constructors of the views checked that every element lies inside its slice, the destination is

@@ -35,6 +35,11 @@ pub(crate) fn run(args: &cli::Bench) -> Result<Verdict> {
     };
     // A source names its kind before a colon, so no source ends like a recipe's file.
     if args.source.ends_with(".toml") {
+        if !args.train.is_empty() || args.gradient_checkpointing {
+            anyhow::bail!(
+                "a recipe says itself what its phases train and how; leave --train and --gradient-checkpointing out"
+            );
+        }
         let recipe = Recipe::read(Path::new(&args.source))?;
         let loaded = run::load_model(&model::fetch_first(&recipe, &args.fetching)?)?;
         let origin = loaded.origin.clone();

@@ -132,6 +132,8 @@ fn bench_times_what_was_asked_for() {
     assert!(phase["ms"].as_f64().unwrap() > 0.0 && phase["trained"].as_u64().unwrap() > 0, "{phase}");
     assert!(costs["bench"]["model"]["parameters"].as_u64() < Some(fresh), "it was rewritten");
     assert!(bench.must(&["bench", "recipe.toml", "--tokens", "9", "--repeat", "2"]).contains("rewriting"));
+    let refused = bench.tenfold(&["bench", "recipe.toml", "--train", "**"]);
+    assert!(code(&refused) == 2 && stderr(&refused).contains("--train"), "{}", stderr(&refused));
     let refused = bench.tenfold(&["bench", "path:tiny", "--precision", "f16"]);
     assert!(stderr(&refused).contains("known are f32, bf16x3, bf16"), "{}", stderr(&refused));
     let refused = bench.tenfold(&["bench", "path:tiny", "--train", "nothing.**"]);
