@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use tenfold_tensor::optim::{AdamW, AdamWState};
-use tenfold_tensor::{Activation, Array, Error, Offsets, Precision, Tape, Var, cpu, in_pool, op, pool};
+use tenfold_tensor::{Activation, Array, Error, Offsets, Precision, Tape, Var, cpu, op, placed, pool};
 
 struct Model {
     name: &'static str,
@@ -257,7 +257,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    in_pool(|| run(&options))
+    placed(|| run(&options))
 }
 
 fn run(options: &Options) -> ExitCode {

@@ -1,24 +1,25 @@
-//! Splitting work over rayon's threads. Chunks have a fixed size that does not depend on the number of threads, so
+//! Splitting work over threads. Chunks have a fixed size that does not depend on the number of threads, so
 //! results are the same bit for bit whatever machine runs them.
 
-#[cfg(target_os = "linux")]
 mod place;
+mod team;
 
 use std::marker::PhantomData;
-
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::product::ViewMut;
 
-/// Runs `f` on one of the threads that ops share their work among, which is what a program should do with all its work: an
-/// op that is called from any other thread hands its work over and sleeps until it is done, tens of microseconds each time.
-///
-/// Where the pool has a thread for every processor that the process may use, each thread gets one of its own: systems
-/// leave two busy threads on one processor for tens of milliseconds, which is longer than most ops take.
-pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    #[cfg(target_os = "linux")]
-    place::threads();
-    rayon::scope(|_| f())
+/// Runs `f`, which should be all that a program does, with a processor of its own for each thread that ops share their work
+/// among, the calling one first, where the process may use as many processors as there are threads. Systems leave two busy
+/// threads on one processor for tens of milliseconds, which is longer than most ops take.
+pub fn placed<R>(f: impl FnOnce() -> R) -> R {
+    place::everyone(threads());
+    f()
+}
+
+/// How many threads an op may use: those of rayon's current pool, so that one setting holds for all work.
+pub(crate) fn threads() -> usize {
+    rayon::current_num_threads()
 }
 
 /// Elements of one chunk of a cheap elementwise loop: 128 KiB, enough to hide the cost of handing it over and small
@@ -32,25 +33,42 @@ pub(crate) fn block_rows(width: usize) -> usize {
 
 /// Calls `f(start, chunk)` for consecutive chunks of `grain` elements.
 pub(crate) fn chunks_mut<T: Send>(data: &mut [T], grain: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    if data.is_empty() {
+    let len = data.len();
+    if len == 0 {
         return;
     }
-    if data.len() <= grain {
-        f(0, data);
-    } else if rayon::current_num_threads() == 1 {
-        data.chunks_mut(grain).enumerate().for_each(|(i, chunk)| f(i * grain, chunk));
-    } else {
-        data.par_chunks_mut(grain).enumerate().for_each(|(i, chunk)| f(i * grain, chunk));
+    if len <= grain || threads() == 1 {
+        return data.chunks_mut(grain).enumerate().for_each(|(i, chunk)| f(i * grain, chunk));
+    }
+    let whole = Chunks(data.as_mut_ptr());
+    each(len.div_ceil(grain), |i| {
+        let start = i * grain;
+        // SAFETY: below the length, and different calls have different chunks.
+        f(start, unsafe { whole.chunk(start, grain.min(len - start)) });
+    });
+}
+
+/// The start of a slice of which every thread gets other parts.
+struct Chunks<T>(*mut T);
+
+// SAFETY: parts are only given to one thread each, by the promise of `chunk`.
+unsafe impl<T: Send> Sync for Chunks<T> {}
+
+impl<T> Chunks<T> {
+    /// Elements `start..start + len`.
+    ///
+    /// # Safety
+    /// They lie in the slice, which nobody else uses, and in no other chunk.
+    #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
+    unsafe fn chunk(&self, start: usize, len: usize) -> &mut [T] {
+        // SAFETY: by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }
     }
 }
 
 /// Calls `f(i)` for every `i` below `count`, in parallel.
 pub(crate) fn each(count: usize, f: impl Fn(usize) + Sync + Send) {
-    if count == 1 || rayon::current_num_threads() == 1 {
-        (0..count).for_each(f);
-    } else {
-        (0..count).into_par_iter().for_each(f);
-    }
+    team::run(threads(), count, &f);
 }
 
 /// Calls `f(scratch, i)` for every `i` below `count`, in parallel, with a scratch that is made once for many calls.
@@ -61,17 +79,22 @@ pub(crate) fn each_with<S>(
 ) {
     /// Pieces per thread: enough that an unlucky one does not keep the others waiting.
     const PIECES: usize = 8;
-    if count == 1 || rayon::current_num_threads() == 1 {
+    let pieces = if threads() == 1 { 1 } else { count.min(PIECES * threads()) };
+    each(pieces, |piece| {
         let mut scratch = make();
-        return (0..count).for_each(|i| f(&mut scratch, i));
-    }
-    let least = count / (PIECES * rayon::current_num_threads());
-    (0..count).into_par_iter().with_min_len(least.max(1)).for_each_init(make, f);
+        (piece * count / pieces..(piece + 1) * count / pieces).for_each(|i| f(&mut scratch, i));
+    });
 }
 
 /// Whether `f` holds for every chunk.
 pub(crate) fn all(data: &[f32], grain: usize, f: impl Fn(&[f32]) -> bool + Sync + Send) -> bool {
-    if data.len() <= grain { f(data) } else { data.par_chunks(grain).all(f) }
+    let holds = AtomicBool::new(true);
+    each(data.len().div_ceil(grain), |i| {
+        if holds.load(Ordering::Relaxed) && !f(&data[i * grain..((i + 1) * grain).min(data.len())]) {
+            holds.store(false, Ordering::Relaxed);
+        }
+    });
+    holds.into_inner()
 }
 
 /// Sum over chunks of `f(start, end)`, added in order of the chunks.
@@ -79,9 +102,12 @@ pub(crate) fn sum(len: usize, grain: usize, f: impl Fn(usize, usize) -> f64 + Sy
     if len <= grain {
         return f(0, len);
     }
-    let parts: Vec<f64> =
-        (0..len.div_ceil(grain)).into_par_iter().map(|i| f(i * grain, ((i + 1) * grain).min(len))).collect();
-    parts.iter().sum()
+    let parts: Vec<AtomicU64> = (0..len.div_ceil(grain)).map(|_| AtomicU64::new(0)).collect();
+    each(parts.len(), |i| {
+        let part = f(i * grain, ((i + 1) * grain).min(len));
+        parts[i].store(part.to_bits(), Ordering::Relaxed);
+    });
+    parts.into_iter().map(|part| f64::from_bits(part.into_inner())).sum()
 }
 
 /// A mutable slice that several threads write at disjoint places.

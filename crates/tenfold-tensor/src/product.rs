@@ -25,9 +25,9 @@ use std::sync::Arc;
 /// Multiplications below which a product stays on the calling thread: handing work over takes microseconds.
 const SMALL: usize = 1 << 20;
 
-/// Inner dimension from which the library hardly uses a second thread: it walks through it in short pieces and waits after
-/// each. Such products, gradients of weights above all, are computed as two halves.
-const DEEP: usize = 2048;
+/// Rows or columns below which a piece of a product is not split further: the library packs the other operand for each, and
+/// sums in another order where both sides are at most half of this.
+const PIECE: usize = 128;
 
 /// The element types a product exists for.
 pub trait Element: Copy + Send + Sync + 'static + private::Sealed {
@@ -58,7 +58,7 @@ impl Element for f64 {
 pub enum Threads {
     /// The calling thread only, for products that already run in parallel with others.
     One,
-    /// All of rayon's current pool.
+    /// All of them.
     All,
 }
 
@@ -79,46 +79,56 @@ pub fn gemm<T: Element + PartialEq>(
     threads: Threads,
 ) {
     assert_fits(&dst, lhs, rhs);
-    let deep = lhs.cols >= DEEP && dst.rows * dst.cols > SMALL / DEEP;
-    if threads == Threads::One || !deep {
-        return whole(dst, beta, alpha, lhs, rhs, threads);
-    }
-    // How many threads there are must not matter: these halves are made with one thread too.
-    let inner = if rayon::current_num_threads() > 2 { Threads::All } else { Threads::One };
     let (rows, cols) = (dst.rows, dst.cols);
-    if rows >= cols {
-        let half = rows / 2;
-        let [upper, lower] = dst.split(half, cols);
-        rayon::join(
-            || whole(upper, beta, alpha, lhs.rows(0, half), rhs, inner),
-            || whole(lower, beta, alpha, lhs.rows(half, rows - half), rhs, inner),
-        );
-    } else {
-        let half = cols / 2;
-        let [left, right] = dst.split(rows, half);
-        let columns = |first, count| rhs.t().rows(first, count).t();
-        rayon::join(
-            || whole(left, beta, alpha, lhs, columns(0, half), inner),
-            || whole(right, beta, alpha, lhs, columns(half, cols - half), inner),
-        );
+    // The library sums products of a matrix and a vector in an order that depends on their size.
+    let parallel = threads == Threads::All && rows.min(cols) > 1 && splits(lhs, cols);
+    let wanted = if parallel { PIECES * par::threads() } else { 1 };
+    let [across, along] = grid(rows, cols, wanted);
+    let step = dst.row_step;
+    let out = Start(dst.start);
+    par::each(across * along, |piece| {
+        let (i, j) = (piece / along, piece % along);
+        let (top, bottom) = (i * rows / across, (i + 1) * rows / across);
+        let (left, right) = (j * cols / along, (j + 1) * cols / along);
+        // SAFETY: pieces lie inside the destination, which is borrowed exclusively, and do not overlap.
+        let part = unsafe { ViewMut::from_raw(out.at(top * step + left), bottom - top, right - left, step) };
+        whole(part, beta, alpha, lhs.rows(top, bottom - top), rhs.t().rows(left, right - left).t());
+    });
+}
+
+/// Pieces of a product per thread: two, so that a thread that lost its processor for a while does not hold up the others by
+/// half of the product.
+const PIECES: usize = 2;
+
+/// Into how many parts rows and columns of a result are cut for so many pieces: the longer side is halved first.
+fn grid(rows: usize, cols: usize, wanted: usize) -> [usize; 2] {
+    let mut parts = [1, 1];
+    while parts[0] * parts[1] < wanted {
+        let side = if rows / parts[0] >= cols / parts[1] { 0 } else { 1 };
+        if [rows, cols][side] / (2 * parts[side]) < PIECE {
+            break;
+        }
+        parts[side] *= 2;
+    }
+    parts
+}
+
+/// Where a destination begins, for pieces of it on several threads.
+struct Start<T>(*mut T);
+
+// SAFETY: used for disjoint pieces only.
+unsafe impl<T: Send> Sync for Start<T> {}
+
+impl<T> Start<T> {
+    fn at(&self, offset: usize) -> *mut T {
+        self.0.wrapping_add(offset)
     }
 }
 
-/// The same by the library alone.
-fn whole<T: Element + PartialEq>(
-    dst: ViewMut<'_, T>,
-    beta: T,
-    alpha: T,
-    lhs: View<'_, T>,
-    rhs: View<'_, T>,
-    threads: Threads,
-) {
-    let parallelism = match threads {
-        Threads::All if rayon::current_num_threads() > 1 => Parallelism::Rayon(0),
-        _ => Parallelism::None,
-    };
+/// The same on the calling thread.
+fn whole<T: Element + PartialEq>(dst: ViewMut<'_, T>, beta: T, alpha: T, lhs: View<'_, T>, rhs: View<'_, T>) {
     // SAFETY: the constructors of the views checked that every element lies inside its slice, the destination is
-    // borrowed exclusively and its rows do not overlap, and the shapes fit by the assertion above. The crate's
+    // borrowed exclusively and its rows do not overlap, and the shapes fit, as the caller checked. The crate's
     // `alpha` scales the destination and its `beta` the product.
     unsafe {
         gemm::gemm(
@@ -140,7 +150,7 @@ fn whole<T: Element + PartialEq>(
             false,
             false,
             false,
-            parallelism,
+            Parallelism::None,
         );
     }
 }
@@ -268,8 +278,8 @@ fn split(
     run(add || both, Part::High, Part::High, finish);
 }
 
-fn splits(lhs: View<'_, f32>, cols: usize) -> bool {
-    rayon::current_num_threads() > 1 && lhs.rows * lhs.cols * cols > SMALL
+fn splits<T>(lhs: View<'_, T>, cols: usize) -> bool {
+    par::threads() > 1 && lhs.rows * lhs.cols * cols > SMALL
 }
 
 #[track_caller]

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    match tenfold_tensor::in_pool(|| verb::run(&command)) {
+    match tenfold_tensor::placed(|| verb::run(&command)) {
         Ok(verb::Verdict::Done) => DONE.into(),
         Ok(verb::Verdict::CheckFailed) => CHECK_FAILED.into(),
         Err(error) => {

@@ -15,7 +15,7 @@ use ceiling::Ceiling;
 use std::time::Instant;
 
 use tenfold_tensor::product::{Threads, View, ViewMut, gemm};
-use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, in_pool, op};
+use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op, placed};
 
 struct Bench {
     filter: String,
@@ -154,7 +154,7 @@ fn linears(bench: &Bench) {
 }
 
 fn main() {
-    in_pool(run);
+    placed(run);
 }
 
 fn run() {

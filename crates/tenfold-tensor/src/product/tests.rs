@@ -238,26 +238,56 @@ fn odd_sizes_and_transposes_agree_with_sums() {
     }
 }
 
-/// Deep products are made in halves of rows or of columns, whatever the number of threads.
+/// Products that are split, at sizes on both sides of where the library changes its way, agree with sums and with what one
+/// thread makes, bit for bit.
 #[test]
-fn deep_products_agree_with_sums_and_do_not_depend_on_threads() {
-    for (m, n) in [(35, 30), (30, 35), (1, 600), (600, 1), (33, 33)] {
-        let k = DEEP + 3;
+fn split_products_agree_with_sums_and_do_not_depend_on_threads() {
+    let shapes = [
+        (35, 2051, 30),
+        (1, 2051, 600),
+        (600, 2051, 1),
+        (128, 129, 128),
+        (129, 700, 131),
+        (64, 600, 200),
+        (257, 40, 513),
+        (13, 1030, 700),
+        (1100, 70, 15),
+        (300, 2, 2000),
+        (16, 1030, 256),
+        (2, 2051, 300),
+        (500, 1500, 3),
+        (16, 65, 2000),
+        (100, 513, 100),
+    ];
+    for (m, k, n) in shapes {
         let case = Case::new(m, k, n);
-        let product = || {
-            let mut c = vec![1.0f32; m * (n + 2)];
-            let dst = ViewMut::strided(&mut c, m, n, n + 2);
-            gemm(dst, 1.0, 1.0, case.lhs(true), case.rhs(false), Threads::All);
-            c
-        };
-        let got = product();
-        let of = |x: f32| f64::from(x);
-        assert_product("deep", &got, n + 2, 1.0, case.lhs(true), case.rhs(false), of, SUMMED);
-        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        assert_eq!(one.install(product), got, "{m} {n}");
-        let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        assert_eq!(three.install(product), got, "{m} {n}");
+        for (lhs, rhs) in [(false, false), (false, true), (true, false), (true, true)] {
+            let product = || {
+                let mut c = vec![1.0f32; m * (n + 2)];
+                let dst = ViewMut::strided(&mut c, m, n, n + 2);
+                gemm(dst, 1.0, 1.0, case.lhs(lhs), case.rhs(rhs), Threads::All);
+                c
+            };
+            let with = |threads| {
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(product)
+            };
+            let got = with(1);
+            let of = |x: f32| f64::from(x);
+            assert_product("split", &got, n + 2, 1.0, case.lhs(lhs), case.rhs(rhs), of, SUMMED);
+            for threads in [2, 3, 8] {
+                assert!(with(threads) == got, "{m} x {k} x {n}, {threads} threads, {lhs} {rhs}");
+            }
+        }
     }
+}
+
+#[test]
+fn results_are_cut_along_their_longer_side() {
+    assert_eq!(grid(4096, 384, 4), [4, 1]);
+    assert_eq!(grid(128, 1536, 4), [1, 4]);
+    assert_eq!(grid(384, 384, 4), [2, 2]);
+    assert_eq!(grid(512, 512, 4), [2, 2]);
+    assert_eq!(grid(200, 100, 4), [1, 1]);
 }
 
 #[test]

@@ -90,16 +90,6 @@ impl<'a, T> ViewMut<'a, T> {
         ViewMut { life: std::marker::PhantomData, ..*self }
     }
 
-    /// The first `rows` rows and `cols` columns, one of which is all there are, and the others.
-    pub(super) fn split(self, rows: usize, cols: usize) -> [ViewMut<'a, T>; 2] {
-        assert!(rows <= self.rows && cols <= self.cols && (rows == self.rows || cols == self.cols));
-        let first = ViewMut { rows, cols, ..self };
-        let by_rows = cols == self.cols;
-        let offset = if by_rows { rows * self.row_step } else { cols };
-        let (rows, cols) = if by_rows { (self.rows - rows, cols) } else { (rows, self.cols - cols) };
-        [first, ViewMut { start: self.start.wrapping_add(offset), rows, cols, ..self }]
-    }
-
     /// A matrix from a pointer, for disjoint strided parts of one array.
     ///
     /// # Safety
