@@ -16,6 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Every buffer starts on a cache line, the widest vector register's natural alignment.
 const ALIGN: usize = 64;
+/// An idle block serves a request of its class, or where there is none one that fills at least one part in so many of it:
+/// better than new memory beside memory that nobody uses.
+const ROOM: usize = 2;
 /// Idle memory is returned to the system when it exceeds both this and the peak of live bytes.
 const IDLE_FLOOR: usize = 256 << 20;
 
@@ -24,6 +27,16 @@ struct Pool {
     idle_bytes: usize,
     live_bytes: usize,
     peak_bytes: usize,
+}
+
+impl Pool {
+    /// The smallest idle block that may serve a request, with its size.
+    fn take(&mut self, bytes: usize) -> Option<(usize, Idle)> {
+        let mut fitting = self.idle.range_mut(bytes..=bytes.saturating_mul(ROOM));
+        let (held, block) = fitting.find_map(|(held, blocks)| Some((*held, blocks.pop()?)))?;
+        self.idle_bytes -= held;
+        Some((held, block))
+    }
 }
 
 /// An unused block; its size is the key of the list that holds it.
@@ -72,11 +85,11 @@ pub fn trim() {
     }
 }
 
-/// Size class of a request: a quarter of an octave, so at most a quarter is wasted and sizes that differ little
+/// Size class of a request: an eighth of an octave, so at most an eighth is wasted and sizes that differ little
 /// from batch to batch share blocks.
 fn class(bytes: usize) -> usize {
     let bytes = bytes.max(ALIGN);
-    let step = (bytes.next_power_of_two() / 8).max(ALIGN);
+    let step = (bytes.next_power_of_two() / 16).max(ALIGN);
     bytes.next_multiple_of(step)
 }
 
@@ -97,11 +110,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_waste_at_most_a_quarter() {
+    fn classes_waste_at_most_an_eighth() {
         for bytes in [1, 63, 64, 65, 1000, 4097, 1 << 20, (1 << 20) + 1, 47_000_001] {
             let rounded = class(bytes);
             assert!(rounded >= bytes && rounded.is_multiple_of(ALIGN), "{bytes} -> {rounded}");
-            assert!(bytes < 256 || rounded * 4 <= bytes * 5 + 4 * ALIGN, "{bytes} -> {rounded}");
+            assert!(bytes < 256 || rounded * 8 <= bytes * 9 + 8 * ALIGN, "{bytes} -> {rounded}");
             assert_eq!(class(rounded), rounded);
         }
     }

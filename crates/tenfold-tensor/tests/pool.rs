@@ -42,6 +42,15 @@ fn buffers_are_counted_reused_and_returned() {
     pool::trim();
     assert_eq!((pool::live_bytes(), pool::idle_bytes()), (before, 0));
 
+    // A block twice as large serves where there is none of the size; a smaller one, or one much larger, does not.
+    drop((Array::zeros(&[MIB / 2]), Array::zeros(&[8 * MIB])));
+    let other = Array::full(&[MIB / 3], 3.0);
+    assert_eq!((pool::live_bytes() - before, pool::idle_bytes()), (2 * MIB, 32 * MIB));
+    let new = Array::full(&[MIB], 3.0);
+    assert_eq!((pool::live_bytes() - before, pool::idle_bytes()), (6 * MIB, 32 * MIB));
+    drop((other, new));
+    pool::trim();
+
     // A second training step allocates nothing, and everything is given back.
     step(300);
     let held = pool::idle_bytes();

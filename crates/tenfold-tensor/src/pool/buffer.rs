@@ -26,10 +26,10 @@ impl Buffer {
         }
         let bytes = class(len.saturating_mul(size_of::<f32>()));
         let mut pool = pool();
-        pool.live_bytes += bytes;
+        let found = pool.take(bytes);
+        pool.live_bytes += found.as_ref().map_or(bytes, |(held, _)| *held);
         pool.peak_bytes = pool.peak_bytes.max(pool.live_bytes);
-        if let Some(Idle(start)) = pool.idle.get_mut(&bytes).and_then(Vec::pop) {
-            pool.idle_bytes -= bytes;
+        if let Some((bytes, Idle(start))) = found {
             return Buffer { start, len, bytes };
         }
         let surplus = pool.idle_bytes > IDLE_FLOOR.max(pool.peak_bytes);

@@ -1,0 +1,213 @@
+//! Method `opf`: a matrix trains as a chain of larger matrices, and is one matrix again afterwards.
+
+use crate::error::{At, Error};
+use crate::evidence::Evidence;
+use crate::keep::Keep;
+use crate::method::{Info, Method, Planned, Training, matrix_shape};
+
+use crate::option::{Kind, OptionInfo, Options};
+use crate::size::dense_matrix;
+use crate::squeeze::form_of;
+use std::sync::Arc;
+use tenfold_linalg::{Bonds, Gauge, Matrix, Metric, MpoShape, decompose, svd_in_metric};
+use tenfold_tensor::Array;
+use tenfold_weight::{Form, Path, Role, form::Lowrank};
+
+/// Sites beyond which a chain only costs.
+const MOST_SITES: usize = 15;
+
+/// What the method is.
+pub static INFO: Info = Info {
+    name: "opf",
+    summary: "trains a matrix as a full-rank chain with square factors in the middle, and multiplies it out afterwards",
+    equation: "W = L M1 ... M(m-2) R on interleaved indices, L of D' x D, R of D x D'', every M of D x D and the identity \
+               up to signs at the start, D = min(ai aj, bi bj) for row factors ai,1..1,bi and column factors aj,1..1,bj; \
+               (m - 1) D^2 parameters more where both sides are D; as product: W = L M1 ... M(m-2) R on W itself",
+    when: "fine-tuning where rows are few and size at training time does not matter; what comes out has the size and \
+           speed of what went in",
+    when_not: "memory or time of training are short: a chain of m factors costs about m - 1 matrices of the same size",
+    trains: "every factor",
+    sources: &[
+        "Gao et al. 2023, Small Pre-trained Language Models Can be Fine-tuned as Large Models via Over-Parameterization, \
+         sections 3.2 and 3.3",
+        "Arora, Cohen and Hazan 2018, On the Optimization of Deep Networks: Implicit Acceleration by \
+         Overparameterization (the control, as product)",
+    ],
+    options: &[
+        OptionInfo {
+            name: "sites",
+            kind: Kind::Integer(2, MOST_SITES as i64),
+            default: "11",
+            doc: "number of factors m; 2 is the baseline that the paper calls SVD",
+        },
+        OptionInfo {
+            name: "growth",
+            kind: Kind::Number(1.0, 100.0),
+            default: "what sites gives",
+            doc: "the fewest sites whose factors hold so many times the numbers of the matrix, at most 15",
+        },
+        OptionInfo {
+            name: "as",
+            kind: Kind::Choice(&["operator", "product"]),
+            default: "operator",
+            doc: "operator interleaves rows and columns as the paper does; product multiplies plain matrices: singular \
+                  vectors outside, identities between",
+        },
+        OptionInfo {
+            name: "when",
+            kind: Kind::Choice(&["start", "selected"]),
+            default: "start",
+            doc: "start: every weight of the step at once; selected: those that a phase with grow selects, when it does",
+        },
+        OptionInfo {
+            name: "core-rate",
+            kind: Kind::Number(1e-6, 1000.0),
+            default: "1",
+            doc: "learning rate of the factors as a multiple of the phase's",
+        },
+    ],
+};
+
+/// How many factors a matrix gets.
+#[derive(Clone, Copy, Debug)]
+enum Sites {
+    Count(usize),
+    Growth(f64),
+}
+
+/// A matrix as a chain of larger ones.
+#[derive(Clone, Debug)]
+pub struct Opf {
+    sites: Sites,
+    product: bool,
+    selected: bool,
+    core_rate: f64,
+}
+
+/// Builds the method from a step's options.
+///
+/// # Errors
+/// Faulty options.
+pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
+    options.check(&INFO)?;
+    let sites = match (options.count("sites"), options.number("growth")) {
+        (Some(_), Some(_)) => {
+            return Err(Error::Exclusive { method: INFO.name, first: "sites", second: "growth" });
+        }
+        (_, Some(growth)) => Sites::Growth(growth),
+        (sites, None) => Sites::Count(sites.unwrap_or(11)),
+    };
+    Ok(Arc::new(Opf {
+        sites,
+        product: options.word("as") == Some("product"),
+        selected: options.word("when") == Some("selected"),
+        core_rate: options.number("core-rate").unwrap_or(1.0),
+    }))
+}
+
+impl Opf {
+    fn sites(&self, rows: usize, cols: usize) -> usize {
+        match self.sites {
+            Sites::Count(count) => count,
+            Sites::Growth(growth) => {
+                let enough =
+                    |sites: &usize| self.parameters(rows, cols, *sites) as f64 >= growth * (rows * cols) as f64;
+                (2..MOST_SITES).find(enough).unwrap_or(MOST_SITES)
+            }
+        }
+    }
+
+    fn parameters(&self, rows: usize, cols: usize, sites: usize) -> usize {
+        if self.product {
+            let rank = rows.min(cols);
+            return rank * (rows + cols) + (sites - 2) * rank * rank;
+        }
+        let shape = MpoShape::ends(rows, cols, sites);
+        shape.parameters(&shape.full_bonds())
+    }
+
+    /// The parameters of the larger form by role.
+    fn roles(&self, rows: usize, cols: usize) -> Vec<(Role, usize)> {
+        let sites = self.sites(rows, cols);
+        if self.product {
+            let up = rows.min(cols) * rows;
+            return vec![(Role::Down, self.parameters(rows, cols, sites) - up), (Role::Up, up)];
+        }
+        let shape = MpoShape::ends(rows, cols, sites);
+        let bonds = shape.full_bonds();
+        let central = shape.core_shapes(&bonds)[shape.central()].iter().product();
+        vec![(Role::Central, central), (Role::Auxiliary, shape.parameters(&bonds) - central)]
+    }
+
+    fn planned(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
+        let (rows, cols) = matrix_shape(path, form)?;
+        let sites = self.sites(rows, cols);
+        if self.product {
+            let words = format!("product of {sites} matrices, rank {}", rows.min(cols));
+            return Ok(Planned { form: words, ..Planned::certain(String::new(), self.roles(rows, cols)) });
+        }
+        let bonds = MpoShape::ends(rows, cols, sites).full_bonds();
+        let inner: Vec<String> = bonds[1..bonds.len() - 1].iter().map(usize::to_string).collect();
+        Ok(Planned::certain(format!("mpo {sites} cores, bonds {}", inner.join("-")), self.roles(rows, cols)))
+    }
+
+    /// The matrix as one low-rank pair of full rank with identities between.
+    fn product(&self, path: &Path, matrix: &Matrix) -> Result<Form, Error> {
+        let (rows, cols) = (matrix.rows(), matrix.cols());
+        let rank = rows.min(cols);
+        let pair = svd_in_metric(matrix, &Metric::Weights).at(path)?.truncate(rank);
+        let array = |m: &Matrix| {
+            let values = m.data().iter().map(|x| *x as f32).collect();
+            Form::dense(Array::from_vec(values, &[m.rows(), m.cols()]))
+        };
+        let mut up = array(&pair.up);
+        for _ in 2..self.sites(rows, cols) {
+            let mut identity = vec![0.0; rank * rank];
+            identity.iter_mut().step_by(rank + 1).for_each(|x| *x = 1.0);
+            let factor = Form::dense(Array::from_vec(identity, &[rank, rank]));
+            up = Form::Lowrank(Lowrank::new(factor, up)?);
+        }
+        Ok(Form::Lowrank(Lowrank::new(array(&pair.down), up)?))
+    }
+}
+
+impl Method for Opf {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
+        // The form that training takes, in place of which the matrix comes back.
+        if self.selected { Keep.plan(path, form) } else { self.planned(path, form) }
+    }
+
+    fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error> {
+        if self.selected { Keep.rewrite(path, form, evidence) } else { self.grown(path, form) }
+    }
+
+    fn schedule(&self, _step: u64, _path: &Path, role: Role) -> Training {
+        match role {
+            Role::Central | Role::Auxiliary | Role::Up | Role::Down => Training::Trains(self.core_rate as f32),
+            _ => Training::Trains(1.0),
+        }
+    }
+
+    fn grows(&self) -> bool {
+        self.selected
+    }
+
+    fn grown(&self, path: &Path, form: &Form) -> Result<Form, Error> {
+        let (rows, cols) = matrix_shape(path, form)?;
+        let matrix = dense_matrix(path, form)?;
+        if self.product {
+            return self.product(path, &matrix);
+        }
+        let shape = MpoShape::ends(rows, cols, self.sites(rows, cols));
+        let operator = decompose(&matrix, &shape, &Bonds::Full, Gauge::Symmetric).at(path)?;
+        form_of(&operator)
+    }
+
+    fn contracts(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,51 @@
+//! The end of forms that serve training alone: each is multiplied out, and the model must go on saying the same.
+
+use super::session::Session;
+use crate::error::Error;
+use crate::result::ContractionResult;
+use tenfold_model::Batch;
+use tenfold_tensor::Array;
+use tenfold_weight::{Form, Path, Scope, Tree, dense_values};
+
+/// What the model is asked before and after.
+pub(super) enum Asked {
+    /// Rows of a task, answered by the head.
+    Rows(Vec<(Vec<u32>, Vec<u32>)>),
+    /// Texts, answered by the last hidden states.
+    Texts(Vec<Vec<u32>>),
+}
+
+/// A tree with these weights multiplied out, where some are not yet.
+///
+/// # Errors
+/// Faults of the model.
+pub(super) fn contracted(
+    session: &Session,
+    mut tree: Tree,
+    weights: &[&Path],
+    asked: &Asked,
+) -> Result<(Tree, Option<ContractionResult>), Error> {
+    let open = |path: &&&Path| tree.get(path).is_ok_and(|form| form.as_array().is_none());
+    let open: Vec<&Path> = weights.iter().filter(open).copied().collect();
+    if open.is_empty() {
+        return Ok((tree, None));
+    }
+    let (outputs, before) = (answers(session, &tree, asked)?, tree.parameters());
+    for path in &open {
+        let values = dense_values(&tree, path)?;
+        tree.insert((*path).clone(), Form::dense(values));
+    }
+    let pairs = outputs.data().iter().zip(answers(session, &tree, asked)?.data().to_vec());
+    let difference = pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+    let result = ContractionResult { weights: open.len(), before, after: tree.parameters(), difference };
+    Ok((tree, Some(result)))
+}
+
+fn answers(session: &Session, tree: &Tree, asked: &Asked) -> Result<Array, Error> {
+    let (scope, model) = (Scope::evaluate(tree), session.model());
+    let answers = match asked {
+        Asked::Rows(rows) => model.logits(&scope, &Batch::from_pairs(rows))?,
+        Asked::Texts(texts) => model.network.hidden(&scope, &Batch::from_sequences(texts))?,
+    };
+    Ok(answers.value().clone())
+}

@@ -1,0 +1,273 @@
+//! Over-parameterization in the course of training: weights are ranked within their kind, and the most important ones go
+//! on in a larger form.
+//!
+//! Selections on the way are rounds, kept like those of squeezing. A selection after a training of its own is one record,
+//! `PLACE/selected.toml`; the training that counts then begins anew.
+
+use super::event::{Event, Reporter, Stage};
+use super::labeled::Labeled;
+use super::phase::Place;
+use super::rounds;
+use super::session::Session;
+use crate::error::Error;
+use crate::recipe::{Grow, Importance};
+use crate::result::{Chosen, GrowResult, GrowRound};
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tenfold_method::Method;
+use tenfold_tensor::Array;
+use tenfold_train::{Objective, Trainer};
+use tenfold_weight::{Form, LeafId, Path, Scope, Tree};
+
+/// The record of a selection after a training of its own.
+pub(super) const SELECTED: &str = "selected.toml";
+
+/// The selections of an earlier attempt.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Record {
+    pub(super) run_id: String,
+    pub(super) rounds: Vec<GrowRound>,
+}
+
+impl rounds::Record for Record {
+    fn run_id(&self) -> &str {
+        &self.run_id
+    }
+}
+
+/// What may grow, and how it is ranked.
+pub(super) struct Growing<'s> {
+    pub(super) session: &'s Session,
+    pub(super) grow: Grow,
+    /// Weights with their methods, in order of their paths.
+    pub(super) candidates: Vec<(Path, Arc<dyn Method>)>,
+    /// Training rows on which losses are taken, in batches.
+    pub(super) sample: Labeled<'s>,
+    pub(super) batches: u64,
+    pub(super) stage: Stage,
+}
+
+/// The sums of a score since the last selection, one per candidate, and the steps summed over.
+#[derive(Default)]
+pub(super) struct Sums {
+    scores: Vec<f64>,
+    steps: u64,
+}
+
+impl Growing<'_> {
+    /// Refuses candidates that are no plain matrices: their scores would be those of parts.
+    ///
+    /// # Errors
+    /// [`Error::Grow`].
+    pub(super) fn check(&self, tree: &Tree) -> Result<(), Error> {
+        for (path, _) in &self.candidates {
+            let form = tree.get(path)?;
+            if form.as_array().is_none() {
+                return Err(Error::Grow { path: path.clone(), form: form.describe() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a step's gradients say.
+    pub(super) fn see(&self, sums: &RefCell<Sums>, tree: &Tree, gradients: &BTreeMap<LeafId, Array>) {
+        if self.grow.score == Importance::Zero {
+            return;
+        }
+        let mut sums = sums.borrow_mut();
+        sums.scores.resize(self.candidates.len(), 0.0);
+        sums.steps += 1;
+        for (at, (path, _)) in self.candidates.iter().enumerate() {
+            let Some(value) = tree.get(path).ok().and_then(Form::as_array) else { continue };
+            for (_, gradient) in gradients.iter().filter(|(id, _)| id.path == *path) {
+                sums.scores[at] += seen(self.grow.score, value.data(), gradient.data());
+            }
+        }
+    }
+
+    /// The candidates that come next, the most important first within each kind, and nothing more of a kind than `limit`
+    /// in all.
+    pub(super) fn next(
+        &self,
+        tree: &Tree,
+        sums: &RefCell<Sums>,
+        taken: &BTreeSet<String>,
+        count: usize,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Vec<Chosen>, Error> {
+        let scores = match self.grow.score {
+            Importance::Zero => self.zeroed(tree, taken, reporter)?,
+            _ => {
+                let sums = std::mem::take(&mut *sums.borrow_mut());
+                let mean = if self.grow.score == Importance::Fisher { sums.steps.max(1) as f64 } else { 1.0 };
+                sums.scores.iter().map(|sum| sum / mean).collect()
+            }
+        };
+        let paths: Vec<&str> = self.candidates.iter().map(|(path, _)| path.as_str()).collect();
+        let chosen = choose(&paths, &scores, taken, count, self.grow.most);
+        Ok(chosen.into_iter().map(|at| Chosen { path: paths[at].to_owned(), score: scores[at] }).collect())
+    }
+
+    /// The change of the loss when each weight that is left is zero.
+    fn zeroed(&self, tree: &Tree, taken: &BTreeSet<String>, reporter: &mut Reporter<'_>) -> Result<Vec<f64>, Error> {
+        let whole = self.loss(tree)?;
+        let mut scores = Vec::new();
+        for (path, _) in &self.candidates {
+            reporter.progress(self.stage, "importance", scores.len(), Some(self.candidates.len()))?;
+            if taken.contains(path.as_str()) {
+                scores.push(0.0);
+                continue;
+            }
+            let mut without = tree.clone();
+            without.insert(path.clone(), Form::dense(Array::zeros(&tree.get(path)?.shape())));
+            scores.push((whole - self.loss(&without)?).abs());
+        }
+        Ok(scores)
+    }
+
+    /// The mean loss over the sample, without dropout.
+    fn loss(&self, tree: &Tree) -> Result<f64, Error> {
+        let mut sum = 0.0;
+        for batch in 0..self.batches {
+            sum += f64::from(self.sample.loss(&Scope::evaluate(tree), batch)?.value().item());
+        }
+        Ok(sum / self.batches.max(1) as f64)
+    }
+
+    /// The larger forms of weights.
+    pub(super) fn larger(&self, tree: &Tree, chosen: &[Chosen]) -> Result<Vec<(Path, Form)>, Error> {
+        let of = |one: &Chosen| {
+            let candidate = self.candidates.iter().find(|(path, _)| path.as_str() == one.path);
+            candidate.map(|(path, method)| Ok((path.clone(), method.grown(path, tree.get(path)?)?)))
+        };
+        chosen.iter().filter_map(of).collect()
+    }
+
+    /// How many selections there are on the way, and the step before each.
+    pub(super) fn rounds(&self, steps: u64) -> Vec<u64> {
+        let most = self.grow.most.min(largest_kind(&self.candidates));
+        let rounds = most.div_ceil(self.grow.each) as u64;
+        let last = (self.grow.until * steps as f64).round().clamp(1.0, steps as f64);
+        (1..=rounds).map(|round| ((last * round as f64 / rounds as f64) as u64).max(1)).collect()
+    }
+
+    /// Trains for `steps` steps, and selects on the way.
+    ///
+    /// # Errors
+    /// Faults of training and of files; [`Error::Interrupted`].
+    pub(super) fn run<'t, O: Objective + ?Sized>(
+        &self,
+        steps: u64,
+        mut trainer: Trainer<'t>,
+        sums: &RefCell<Sums>,
+        objective: &O,
+        place: Option<&Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Trainer<'t>, Vec<LeafId>, GrowResult), Error> {
+        let mut record = match place.map(rounds::kept::<Record>).transpose()?.flatten() {
+            Some((record, folder)) => {
+                trainer.resume_from(&folder)?;
+                record
+            }
+            None => Record { run_id: place.map(|place| place.run_id.clone()).unwrap_or_default(), rounds: Vec::new() },
+        };
+        let mut to = |trainer: &mut Trainer<'_>, until: u64, reporter: &mut Reporter<'_>| {
+            let stage = self.stage;
+            let outcome = trainer
+                .run_to(until, objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
+            if outcome.steps_done < until { Err(Error::Interrupted { stage }) } else { Ok(outcome) }
+        };
+        for step in self.rounds(steps).into_iter().skip(record.rounds.len()) {
+            to(&mut trainer, step, reporter)?;
+            let taken = record.rounds.iter().flat_map(|round| &round.chosen).map(|one| one.path.clone()).collect();
+            let chosen = self.next(trainer.tree(), sums, &taken, self.grow.each, reporter)?;
+            for (path, form) in self.larger(trainer.tree(), &chosen)? {
+                trainer.replace(&path, form)?;
+            }
+            record.rounds.push(GrowRound { step, parameters: trainer.tree().parameters(), chosen });
+            if let Some(place) = place {
+                rounds::keep(self.session, place, &record, &trainer)?;
+            }
+        }
+        let outcome = to(&mut trainer, steps, reporter)?;
+        Ok((trainer, outcome.idle, GrowResult { scouting: 0, rounds: record.rounds }))
+    }
+}
+
+/// What one step adds to a score.
+fn seen(score: Importance, value: &[f32], gradient: &[f32]) -> f64 {
+    let sum = |f: fn(f64, f64) -> f64| {
+        value.iter().zip(gradient).map(|(w, g)| f(f64::from(*w), f64::from(*g))).sum::<f64>()
+    };
+    match score {
+        Importance::Zero => 0.0,
+        Importance::Taylor => sum(|w, g| w * g).abs(),
+        Importance::Gradient => sum(|_, g| g.abs()),
+        Importance::Fisher => sum(|_, g| g * g) / gradient.len().max(1) as f64,
+    }
+}
+
+/// The kind of a weight: its path without numbers.
+fn kind(path: &str) -> String {
+    let words = path.split('.').map(|word| if word.bytes().all(|b| b.is_ascii_digit()) { "*" } else { word });
+    words.collect::<Vec<_>>().join(".")
+}
+
+fn largest_kind(candidates: &[(Path, Arc<dyn Method>)]) -> usize {
+    let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
+    for (path, _) in candidates {
+        *sizes.entry(kind(path.as_str())).or_default() += 1;
+    }
+    sizes.into_values().max().unwrap_or(0)
+}
+
+/// The `count` highest scores of each kind among the weights that are not taken, as long as no more than `most` of the
+/// kind are; of equal scores the first.
+fn choose(paths: &[&str], scores: &[f64], taken: &BTreeSet<String>, count: usize, most: usize) -> Vec<usize> {
+    let mut kinds: BTreeMap<String, (usize, Vec<usize>)> = BTreeMap::new();
+    for (at, path) in paths.iter().enumerate() {
+        let (had, left) = kinds.entry(kind(path)).or_default();
+        match taken.contains(*path) {
+            true => *had += 1,
+            false => left.push(at),
+        }
+    }
+    let of = |(had, mut left): (usize, Vec<usize>)| {
+        left.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
+        left.truncate(count.min(most.saturating_sub(had)));
+        left
+    };
+    kinds.into_values().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_ranked_within_their_kind_and_ties_go_to_the_first() {
+        let paths = ["layer.0.a.weight", "layer.0.b.weight", "layer.1.a.weight", "layer.1.b.weight", "layer.2.a.weight"];
+        let scores = [1.0, 5.0, 2.0, 5.0, 2.0];
+        let none = BTreeSet::new();
+        assert_eq!(choose(&paths, &scores, &none, 1, 9), [2, 1]);
+        assert_eq!(choose(&paths, &scores, &none, 2, 9), [2, 4, 1, 3]);
+        let taken = BTreeSet::from(["layer.1.a.weight".to_owned(), "layer.0.b.weight".to_owned()]);
+        assert_eq!(choose(&paths, &scores, &taken, 2, 2), [4, 3], "one more of each kind");
+        assert_eq!(choose(&paths, &scores, &taken, 2, 1), [0usize; 0], "both kinds are full");
+    }
+
+    #[test]
+    fn the_first_order_score_is_the_derivative_along_the_weight() {
+        // L(W) = sum w^3, so that d L(a W) / da at 1 is 3 L.
+        let value = [0.5f32, -1.0, 2.0];
+        let gradient = value.map(|w| 3.0 * w * w);
+        let loss: f64 = value.iter().map(|w| f64::from(w * w * w)).sum();
+        assert!((seen(Importance::Taylor, &value, &gradient) - (3.0 * loss).abs()).abs() < 1e-6);
+        assert_eq!(seen(Importance::Taylor, &[0.0; 3], &gradient), 0.0);
+        assert_eq!(seen(Importance::Gradient, &value, &[-1.0, 2.0, 0.0]), 3.0);
+        assert_eq!(seen(Importance::Fisher, &value, &[-1.0, 2.0, 1.0]), 2.0);
+    }
+}
