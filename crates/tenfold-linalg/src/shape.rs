@@ -63,6 +63,36 @@ impl MpoShape {
         Self { rows: side(rows, true), cols: side(cols, false) }
     }
 
+    /// Factor lists a,1,..,1,b from the pairs (a, b) of rows and of columns.
+    ///
+    /// # Errors
+    /// As [`MpoShape::new`].
+    pub fn ends(rows: [usize; 2], cols: [usize; 2], sites: usize) -> Result<Self> {
+        let sites = sites.max(2);
+        let list = |[first, last]: [usize; 2]| {
+            let mut list = vec![1; sites];
+            (list[0], list[sites - 1]) = (first, last);
+            list
+        };
+        Self::new(list(rows), list(cols))
+    }
+
+    /// Pairs (a, b) of divisors for [`ends`](Self::ends) whose inner cores are as large as can be: of all the pair with the
+    /// largest bond, which is the smaller of the two ends' blocks, and of those the most even.
+    pub fn largest_ends(rows: usize, cols: usize) -> [[usize; 2]; 2] {
+        fn divisors(n: usize) -> impl Iterator<Item = usize> {
+            (1..=n).filter(move |d| n.is_multiple_of(*d))
+        }
+        let uneven = |n: usize, a: usize| a.max(n / a);
+        let pairs = divisors(rows).flat_map(|i| divisors(cols).map(move |j| (i, j)));
+        let rank = |(i, j): &(usize, usize)| {
+            let bond = (i * j).min((rows / i) * (cols / j));
+            (bond, std::cmp::Reverse(uneven(rows, *i) + uneven(cols, *j)), *i)
+        };
+        let (i, j) = pairs.max_by_key(rank).unwrap_or((1, 1));
+        [[i, rows / i.max(1)], [j, cols / j.max(1)]]
+    }
+
     /// Row factors, most significant first.
     pub fn row_factors(&self) -> &[usize] {
         &self.rows

@@ -30,6 +30,7 @@ pub mod lora;
 mod method;
 pub mod mpo;
 pub mod mpop;
+pub mod opf;
 mod option;
 pub mod registry;
 mod size;

@@ -140,6 +140,24 @@ pub trait Method: Send + Sync {
         None
     }
 
+    /// Whether a phase may replace weights of this method by [larger forms](Self::grown) in the course of training.
+    fn grows(&self) -> bool {
+        false
+    }
+
+    /// A larger form of the same function, for training; the form itself where the method has none.
+    ///
+    /// # Errors
+    /// [`Error::NotAMatrix`] and numerical failure, naming the path.
+    fn grown(&self, _path: &Path, form: &Form) -> Result<Form, Error> {
+        Ok(form.clone())
+    }
+
+    /// Whether the forms of this method serve training alone: after the last phase each is multiplied out again.
+    fn contracts(&self) -> bool {
+        false
+    }
+
     /// What trains at a step, for a leaf of a weight that this method rewrote.
     fn schedule(&self, _step: u64, _path: &Path, _role: Role) -> Training {
         Training::Trains(1.0)

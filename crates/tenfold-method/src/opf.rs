@@ -47,6 +47,18 @@ pub static INFO: Info = Info {
             doc: "the fewest sites whose factors hold so many times the numbers of the matrix, at most 15",
         },
         OptionInfo {
+            name: "rows",
+            kind: Kind::Factors,
+            default: "the largest inner factors",
+            doc: "ai and bi, the row factors at both ends; the paper has 32, 24 for 768 rows",
+        },
+        OptionInfo {
+            name: "cols",
+            kind: Kind::Factors,
+            default: "the largest inner factors",
+            doc: "aj and bj, given together with rows; the paper has 64, 48 for 3072 columns",
+        },
+        OptionInfo {
             name: "as",
             kind: Kind::Choice(&["operator", "product"]),
             default: "operator",
@@ -79,6 +91,8 @@ enum Sites {
 #[derive(Clone, Debug)]
 pub struct Opf {
     sites: Sites,
+    /// Row and column factors at both ends; nothing: the largest.
+    ends: Option<[[usize; 2]; 2]>,
     product: bool,
     selected: bool,
     core_rate: f64,
@@ -99,56 +113,81 @@ pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     };
     Ok(Arc::new(Opf {
         sites,
+        ends: ends(options)?,
         product: options.word("as") == Some("product"),
         selected: options.word("when") == Some("selected"),
         core_rate: options.number("core-rate").unwrap_or(1.0),
     }))
 }
 
+/// The factors at both ends that the options name.
+fn ends(options: &Options) -> Result<Option<[[usize; 2]; 2]>, Error> {
+    let (rows, cols) = (options.counts("rows"), options.counts("cols"));
+    let pair = |list: &Option<Vec<usize>>| list.clone().and_then(|list| <[usize; 2]>::try_from(list).ok());
+    match (pair(&rows), pair(&cols)) {
+        (None, None) if rows.is_none() && cols.is_none() => Ok(None),
+        (Some(rows), Some(cols)) => Ok(Some([rows, cols])),
+        _ => {
+            let expected = "rows and cols together, two factors each".to_owned();
+            let got = format!("{rows:?} and {cols:?}");
+            Err(Error::OptionValue { method: INFO.name, option: "rows", expected, got })
+        }
+    }
+}
+
 impl Opf {
-    fn sites(&self, rows: usize, cols: usize) -> usize {
-        match self.sites {
-            Sites::Count(count) => count,
-            Sites::Growth(growth) => {
-                let enough =
-                    |sites: &usize| self.parameters(rows, cols, *sites) as f64 >= growth * (rows * cols) as f64;
-                (2..MOST_SITES).find(enough).unwrap_or(MOST_SITES)
+    /// The factor lists for a weight.
+    fn shape(&self, path: &Path, rows: usize, cols: usize, sites: usize) -> Result<MpoShape, Error> {
+        let [row_ends, col_ends] = self.ends.unwrap_or_else(|| MpoShape::largest_ends(rows, cols));
+        let shape = MpoShape::ends(row_ends, col_ends, sites).at(path)?;
+        let (padded_rows, padded_cols) = (shape.padded_rows(), shape.padded_cols());
+        if padded_rows < rows || padded_cols < cols {
+            return Err(Error::Factors { path: path.clone(), rows, cols, padded_rows, padded_cols });
+        }
+        Ok(shape)
+    }
+
+    /// The number of sites of a weight.
+    fn sites(&self, path: &Path, rows: usize, cols: usize) -> Result<usize, Error> {
+        let growth = match self.sites {
+            Sites::Count(count) => return Ok(count),
+            Sites::Growth(growth) => growth,
+        };
+        for sites in 2..MOST_SITES {
+            if self.parameters(path, rows, cols, sites)? as f64 >= growth * (rows * cols) as f64 {
+                return Ok(sites);
             }
         }
+        Ok(MOST_SITES)
     }
 
-    fn parameters(&self, rows: usize, cols: usize, sites: usize) -> usize {
+    /// Stored parameters of the larger form.
+    fn parameters(&self, path: &Path, rows: usize, cols: usize, sites: usize) -> Result<usize, Error> {
         if self.product {
             let rank = rows.min(cols);
-            return rank * (rows + cols) + (sites - 2) * rank * rank;
+            return Ok(rank * (rows + cols) + (sites - 2) * rank * rank);
         }
-        let shape = MpoShape::ends(rows, cols, sites);
-        shape.parameters(&shape.full_bonds())
-    }
-
-    /// The parameters of the larger form by role.
-    fn roles(&self, rows: usize, cols: usize) -> Vec<(Role, usize)> {
-        let sites = self.sites(rows, cols);
-        if self.product {
-            let up = rows.min(cols) * rows;
-            return vec![(Role::Down, self.parameters(rows, cols, sites) - up), (Role::Up, up)];
-        }
-        let shape = MpoShape::ends(rows, cols, sites);
-        let bonds = shape.full_bonds();
-        let central = shape.core_shapes(&bonds)[shape.central()].iter().product();
-        vec![(Role::Central, central), (Role::Auxiliary, shape.parameters(&bonds) - central)]
+        let shape = self.shape(path, rows, cols, sites)?;
+        Ok(shape.parameters(&shape.full_bonds()))
     }
 
     fn planned(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
         let (rows, cols) = matrix_shape(path, form)?;
-        let sites = self.sites(rows, cols);
+        let sites = self.sites(path, rows, cols)?;
+        let all = self.parameters(path, rows, cols, sites)?;
         if self.product {
-            let words = format!("product of {sites} matrices, rank {}", rows.min(cols));
-            return Ok(Planned { form: words, ..Planned::certain(String::new(), self.roles(rows, cols)) });
+            let rank = rows.min(cols);
+            let up = rank * rows;
+            let pair = format!("low rank {rank}");
+            let words = (2..sites).fold(pair.clone(), |inner, _| format!("{pair} (up {inner})"));
+            return Ok(Planned::certain(words, vec![(Role::Down, all - up), (Role::Up, up)]));
         }
-        let bonds = MpoShape::ends(rows, cols, sites).full_bonds();
-        let inner: Vec<String> = bonds[1..bonds.len() - 1].iter().map(usize::to_string).collect();
-        Ok(Planned::certain(format!("mpo {sites} cores, bonds {}", inner.join("-")), self.roles(rows, cols)))
+        let shape = self.shape(path, rows, cols, sites)?;
+        let bonds = shape.full_bonds();
+        let inner: Vec<String> = bonds[1..sites].iter().map(usize::to_string).collect();
+        let central = shape.core_shapes(&bonds)[shape.central()].iter().product();
+        let roles = vec![(Role::Central, central), (Role::Auxiliary, all - central)];
+        Ok(Planned::certain(format!("mpo {sites} cores, bonds {}", inner.join("-")), roles))
     }
 
     /// The matrix as one low-rank pair of full rank with identities between.
@@ -161,7 +200,7 @@ impl Opf {
             Form::dense(Array::from_vec(values, &[m.rows(), m.cols()]))
         };
         let mut up = array(&pair.up);
-        for _ in 2..self.sites(rows, cols) {
+        for _ in 2..self.sites(path, rows, cols)? {
             let mut identity = vec![0.0; rank * rank];
             identity.iter_mut().step_by(rank + 1).for_each(|x| *x = 1.0);
             let factor = Form::dense(Array::from_vec(identity, &[rank, rank]));
@@ -187,7 +226,9 @@ impl Method for Opf {
 
     fn schedule(&self, _step: u64, _path: &Path, role: Role) -> Training {
         match role {
-            Role::Central | Role::Auxiliary | Role::Up | Role::Down => Training::Trains(self.core_rate as f32),
+            Role::Central | Role::Auxiliary | Role::Up | Role::Down => {
+                Training::Trains(self.core_rate as f32)
+            }
             _ => Training::Trains(1.0),
         }
     }
@@ -202,7 +243,7 @@ impl Method for Opf {
         if self.product {
             return self.product(path, &matrix);
         }
-        let shape = MpoShape::ends(rows, cols, self.sites(rows, cols));
+        let shape = self.shape(path, rows, cols, self.sites(path, rows, cols)?)?;
         let operator = decompose(&matrix, &shape, &Bonds::Full, Gauge::Symmetric).at(path)?;
         form_of(&operator)
     }

@@ -21,6 +21,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },
     Entry { info: &crate::mpop::INFO, build: crate::mpop::build },
+    Entry { info: &crate::opf::INFO, build: crate::opf::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
 ];
 

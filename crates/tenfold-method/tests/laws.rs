@@ -91,6 +91,16 @@ fn ways() -> Vec<Ways> {
         },
         Ways { name: "mpop", full: Options::default(), cut: vec![], inputs: false },
         Ways {
+            name: "opf",
+            full: Options::default(),
+            cut: vec![
+                Options::from([("sites", integer(3)), ("as", text("product"))]),
+                Options::from([("growth", Value::Float(2.0))]),
+                Options::from([("when", text("selected"))]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "svd",
             full: Options::default(),
             cut: vec![

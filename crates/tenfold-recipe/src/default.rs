@@ -28,6 +28,12 @@ pub const SQUEEZE_ROUND: f64 = 0.02;
 pub const SQUEEZE_GAP: f64 = 0.01;
 /// `phase.squeeze.held-out`.
 pub const HELD_OUT: f64 = 0.1;
+/// `phase.grow.each`.
+pub const GROW_EACH: u64 = 2;
+/// `phase.grow.until`: the last selection leaves half of the steps for the larger forms.
+pub const GROW_UNTIL: f64 = 0.5;
+/// `phase.grow.rows`.
+pub const GROW_ROWS: u64 = 128;
 /// `phase.hidden`: weight of the token-level term of distillation beside the embedding term.
 pub const HIDDEN: f64 = 1.0;
 /// `phase.train`: every leaf.

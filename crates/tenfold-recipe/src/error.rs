@@ -107,6 +107,16 @@ pub enum Error {
         /// The least possible.
         least: usize,
     },
+    /// A weight that a phase should rank is no plain matrix.
+    #[error(
+        "{path} is {form}; only plain matrices can be ranked and grow: take it out of the step with opf, or the step before it"
+    )]
+    Grow {
+        /// The weight's path.
+        path: tenfold_weight::Path,
+        /// Its form, in words.
+        form: String,
+    },
     /// A repetition found something else than the first run.
     #[error(
         "{what} is not what the receipt's run read (sha-256 {expected}, now {got}); to run it anyway, remove the \

@@ -99,6 +99,14 @@ pub enum Problem {
         /// Every known word.
         known: Vec<&'static str>,
     },
+    /// Two keys of one table that exclude each other.
+    #[error("{first} and {second} exclude each other; a phase makes weights smaller or larger")]
+    Exclusive {
+        /// The key that may stay.
+        first: &'static str,
+        /// The other one.
+        second: &'static str,
+    },
     /// A selector that cannot be read.
     #[error(transparent)]
     Selector(Box<tenfold_weight::Error>),

@@ -4,6 +4,7 @@
 //! are looked at, so a tree of zeros serves as well as a trained one.
 
 mod budget;
+mod grow;
 mod matching;
 mod squeeze;
 mod train;
@@ -134,7 +135,8 @@ impl Resolved {
         }
         let rows: Vec<Row> = weights.iter().map(|weight| weight.row(recipe, &sizes.methods)).collect();
         let totals = Totals::of(&rows);
-        let notes = squeeze::notes(recipe, &weights, &sizes.methods);
+        let mut notes = squeeze::notes(recipe, &weights, &sizes.methods);
+        notes.extend(grow::notes(recipe, &weights, &sizes.methods));
         let (name, shares) = (recipe.name.clone(), sizes.shares);
         let plan = Plan { name, rows, totals, budget: allowed, shares, notes };
         Ok(Self { methods: sizes.methods, paths: matches.paths, plan })

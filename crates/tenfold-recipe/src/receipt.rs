@@ -14,7 +14,7 @@ pub use machine::{Machine, peak_memory};
 use crate::error::Error;
 use crate::file;
 use crate::recipe::Recipe;
-use crate::result::{Scores, SqueezeResult, WeightResult};
+use crate::result::{ContractionResult, GrowResult, PhaseResult, Scores, SqueezeResult, WeightResult};
 use crate::run::Variant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -118,6 +118,12 @@ pub struct PhaseRecord {
     /// How the weights became smaller on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squeeze: Option<SqueezeResult>,
+    /// Which weights became larger on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grow: Option<GrowResult>,
+    /// What became of forms that served training alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contraction: Option<ContractionResult>,
 }
 
 /// What a receipt is made of besides the recipe.
@@ -154,14 +160,7 @@ impl Receipt {
             truncated: variant.truncated.clone(),
             healed: variant.healed.clone(),
             stages,
-            phases: variant
-                .phases
-                .iter()
-                .map(|phase| {
-                    let short = PhaseRecord::of(&phase.losses, phase.trained);
-                    PhaseRecord { squeeze: phase.squeeze.clone(), ..short }
-                })
-                .collect(),
+            phases: variant.phases.iter().map(PhaseRecord::of).collect(),
             weights: variant.weights.clone(),
         };
         Self { recipe: recipe.to_toml(), record }
@@ -212,14 +211,17 @@ impl Receipt {
 }
 
 impl PhaseRecord {
-    fn of(losses: &[f64], trained: usize) -> Self {
+    fn of(phase: &PhaseResult) -> Self {
+        let losses = &phase.losses;
         let last = &losses[losses.len() - losses.len().div_ceil(10).min(losses.len())..];
         Self {
             steps: losses.len(),
-            trained,
+            trained: phase.trained,
             first_loss: losses.first().copied().unwrap_or_default(),
             last_loss: last.iter().sum::<f64>() / last.len().max(1) as f64,
-            squeeze: None,
+            squeeze: phase.squeeze.clone(),
+            grow: phase.grow.clone(),
+            contraction: phase.contraction.clone(),
         }
     }
 }
@@ -238,8 +240,9 @@ mod tests {
     #[test]
     fn the_last_tenth_of_the_losses_counts() {
         let losses: Vec<f64> = (0..25).map(f64::from).collect();
-        let record = PhaseRecord::of(&losses, 7);
+        let of = |losses: &[f64]| PhaseRecord::of(&PhaseResult::of(losses.to_vec(), 7));
+        let record = of(&losses);
         assert_eq!((record.steps, record.trained, record.first_loss, record.last_loss), (25, 7, 0.0, 23.0));
-        assert_eq!(PhaseRecord::of(&[], 0).last_loss, 0.0);
+        assert_eq!(of(&[]).last_loss, 0.0);
     }
 }

@@ -114,6 +114,8 @@ pub struct Phase {
     pub gradient_checkpointing: bool,
     /// Makes weights smaller on the way; the steps are then those of one round.
     pub squeeze: Option<Squeeze>,
+    /// Puts larger forms in the place of weights whose method has some, the most important ones first.
+    pub grow: Option<Grow>,
     /// The largest norm of all gradients together; nothing: no limit.
     pub clip: Option<f64>,
     /// Steps between checkpoints.
@@ -133,6 +135,68 @@ pub struct Squeeze {
     pub gap: f64,
     /// Share of the training rows on which the score is taken, and which are not trained on.
     pub held_out: f64,
+}
+
+/// Which weights a phase replaces by larger forms, and when. Weights of one kind, whose paths differ in numbers only, are
+/// ranked among themselves.
+///
+/// Source: OPF (ACL 2023), section 3.3.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grow {
+    /// When they are selected.
+    pub select: Selection,
+    /// What is large for an important weight.
+    pub score: Importance,
+    /// How many of each kind one selection takes.
+    pub each: usize,
+    /// How many of each kind there are in the end.
+    pub most: usize,
+    /// Share of the steps after which the last selection is made, where they are made on the way.
+    pub until: f64,
+    /// Training rows on which `zero` takes its losses.
+    pub rows: usize,
+}
+
+/// When weights are selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Once, after a training of all steps as they are; training then begins anew.
+    Static,
+    /// In rounds while training goes on.
+    Dynamic,
+}
+
+impl Selection {
+    /// Both, with the words of recipes.
+    pub const ALL: [(&str, Self); 2] = [("static", Self::Static), ("dynamic", Self::Dynamic)];
+}
+
+/// What makes a weight W important; sums are over the steps since the last selection, g is the gradient of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Importance {
+    /// abs(L(W) - L(0)): the change of the loss when the matrix is zero, without dropout.
+    Zero,
+    /// sum abs(<g, W>): the first-order change of the loss when the matrix shrinks.
+    Taylor,
+    /// sum of the absolute gradients.
+    Gradient,
+    /// Mean of the squared gradients.
+    Fisher,
+}
+
+impl Importance {
+    /// All, with the words of recipes.
+    pub const ALL: [(&str, Self); 4] = [
+        ("zero", Self::Zero),
+        ("taylor", Self::Taylor),
+        ("gradient", Self::Gradient),
+        ("fisher", Self::Fisher),
+    ];
+}
+
+/// The word of a setting.
+pub(crate) fn word_of<T: PartialEq>(all: &[(&'static str, T)], one: &T) -> &'static str {
+    all.iter().find(|(_, known)| known == one).map_or("", |(word, _)| word)
 }
 
 /// Settings of AdamW.

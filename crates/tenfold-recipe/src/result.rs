@@ -55,6 +55,65 @@ pub struct PhaseResult {
     /// How the weights became smaller on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squeeze: Option<SqueezeResult>,
+    /// Which weights became larger on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grow: Option<GrowResult>,
+    /// What became of forms that served training alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contraction: Option<ContractionResult>,
+}
+
+impl PhaseResult {
+    /// Plain training: losses, and the stored parameters of the leaves that trained.
+    pub(crate) fn of(losses: Vec<f64>, trained: usize) -> Self {
+        Self { losses, trained, squeeze: None, grow: None, contraction: None }
+    }
+}
+
+/// Which weights became larger in the course of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GrowResult {
+    /// Steps of a training that served the selection alone.
+    pub scouting: u64,
+    /// Every selection, in order.
+    pub rounds: Vec<GrowRound>,
+}
+
+/// One selection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GrowRound {
+    /// Steps of training done before it.
+    pub step: u64,
+    /// Stored parameters of the whole tree afterwards.
+    pub parameters: usize,
+    /// The weights, the most important first within their kind.
+    pub chosen: Vec<Chosen>,
+}
+
+/// A weight that became larger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Chosen {
+    /// The weight.
+    pub path: String,
+    /// Its importance.
+    pub score: f64,
+}
+
+/// Forms that served training, multiplied out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ContractionResult {
+    /// How many weights.
+    pub weights: usize,
+    /// Stored parameters of the tree before.
+    pub before: usize,
+    /// Stored parameters of the tree afterwards.
+    pub after: usize,
+    /// The largest difference between outputs of the model before and after, on training rows.
+    pub difference: f64,
 }
 
 /// What squeezing did.

@@ -4,14 +4,17 @@
 //! [`Runner`] carries one recipe through to its receipt, in a folder that survives being stopped at any moment.
 
 mod batch;
+mod contract;
 mod distill;
 mod event;
 mod evidence;
 mod fetch;
 mod folder;
+mod grow;
 mod labeled;
 mod phase;
 mod rewrite;
+mod rounds;
 mod runner;
 mod score;
 mod session;

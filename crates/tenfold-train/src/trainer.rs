@@ -20,12 +20,16 @@ pub struct Trainer<'s> {
     tree: Tree,
     options: TrainOptions,
     schedule: Schedule<'s>,
+    watch: Option<Watch<'s>>,
     slots: BTreeMap<LeafId, Slot>,
     trains: BTreeSet<LeafId>,
     losses: Vec<f32>,
     /// Steps done at the last checkpoint.
     saved: u64,
 }
+
+/// What sees the gradients of a step before its update.
+type Watch<'s> = Box<dyn FnMut(&Tree, &BTreeMap<LeafId, Array>) + 's>;
 
 struct Stepped {
     loss: f32,
@@ -43,13 +47,28 @@ impl<'s> Trainer<'s> {
         options.check(&leaves)?;
         let slots = leaves.into_iter().map(|info| (info.id.clone(), Slot::new(info, &options))).collect();
         let schedule: Schedule<'s> = Box::new(|_, _| Some(1.0));
-        Ok(Self { tree, options, schedule, slots, trains: BTreeSet::new(), losses: Vec::new(), saved: 0 })
+        Ok(Self {
+            tree,
+            options,
+            schedule,
+            watch: None,
+            slots,
+            trains: BTreeSet::new(),
+            losses: Vec::new(),
+            saved: 0,
+        })
     }
 
     /// The same trainer with a say in what trains when: for a step (from 0) and a leaf, `None` keeps the leaf's
     /// bits, `Some` is a multiple of its rate. Must be pure: it is asked about later steps ahead of time.
     pub fn scheduled(self, schedule: impl Fn(u64, &LeafInfo) -> Option<f32> + 's) -> Self {
         Self { schedule: Box::new(schedule), ..self }
+    }
+
+    /// The same trainer, which shows every step's tree and gradients before the update. What is seen is not part of a
+    /// checkpoint.
+    pub fn watched(self, watch: impl FnMut(&Tree, &BTreeMap<LeafId, Array>) + 's) -> Self {
+        Self { watch: Some(Box::new(watch)), ..self }
     }
 
     /// Takes up the checkpoint of this run where there is one; the steps done then. What follows is what an
@@ -252,6 +271,9 @@ impl<'s> Trainer<'s> {
             if let Some((leaf, _)) = faulty {
                 return Err(Error::NonFiniteGradient { step, leaf: leaf.clone() });
             }
+        }
+        if let Some(watch) = &mut self.watch {
+            watch(&self.tree, &gradients);
         }
         let grad_scale = match self.options.clip {
             Some(clip) if norm > clip => (clip / norm) as f32,

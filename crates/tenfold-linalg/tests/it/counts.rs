@@ -137,3 +137,40 @@ fn vocabularies_are_padded_as_published_and_cut_back() {
         assert!(back.subtract(&table).max_abs() < 1e-12 * table.frobenius());
     }
 }
+
+/// OPF (ACL 2023): sizes with square inner cores, eleven sites and two.
+#[test]
+fn factors_at_both_ends_have_the_published_counts() {
+    for (rows, cols, bond, added, pair) in [
+        ([32, 24], [32, 24], 576, 3_317_760, 331_776),
+        ([32, 24], [64, 48], 1152, 13_271_040, 1_327_104),
+        ([16, 32], [32, 16], 512, 2_621_440, 262_144),
+        ([32, 16], [64, 32], 512, 2_621_440, 262_144),
+        ([32, 32], [32, 32], 1024, 10_485_760, 1_048_576),
+        ([32, 32], [64, 64], 2048, 41_943_040, 4_194_304),
+    ] {
+        let total = |sites| {
+            let shape = MpoShape::ends(rows, cols, sites).unwrap();
+            let bonds = shape.full_bonds();
+            assert!(bonds[1..sites].iter().all(|one| *one == bond), "{rows:?}, {cols:?}: {bonds:?}");
+            shape.parameters(&bonds) - shape.padded_rows() * shape.padded_cols()
+        };
+        assert_eq!((total(11), total(2)), (added, pair), "{rows:?}, {cols:?}");
+    }
+}
+
+#[test]
+fn the_largest_ends_have_the_largest_bond() {
+    for (rows, cols) in [(384, 384), (384, 1536), (1536, 384), (768, 3072), (7, 12), (1, 5), (30, 42)] {
+        let [a, b] = MpoShape::largest_ends(rows, cols);
+        assert_eq!((a[0] * a[1], b[0] * b[1]), (rows, cols));
+        let bond = (a[0] * b[0]).min(a[1] * b[1]);
+        let best = (1..=rows)
+            .filter(|i| rows % i == 0)
+            .flat_map(|i| {
+                (1..=cols).filter(|j| cols % j == 0).map(move |j| (i * j).min(rows / i * (cols / j)))
+            })
+            .max();
+        assert_eq!(Some(bond), best, "{rows} x {cols}");
+    }
+}

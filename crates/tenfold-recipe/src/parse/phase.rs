@@ -3,8 +3,9 @@
 use super::reader::Reader;
 use super::section::text_source;
 use crate::default;
+use crate::fault::Problem;
 use crate::place::Located;
-use crate::recipe::{Group, Objective, Optimizer, Phase, Schedule, Squeeze};
+use crate::recipe::{Group, Grow, Importance, Objective, Optimizer, Phase, Schedule, Selection, Squeeze};
 use tenfold_eval::task;
 use tenfold_tensor::Precision;
 use tenfold_train::Decay;
@@ -54,6 +55,10 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     let gradient_checkpointing = table.flag("gradient-checkpointing", default::GRADIENT_CHECKPOINTING);
     // Only a task has a score to watch.
     let squeeze = if matches!(kind, Some(Kind::Distill)) { None } else { squeeze(table) };
+    let grow = if matches!(kind, Some(Kind::Distill)) { None } else { grow(table) };
+    if let (Some(_), Some(_), Some(entry)) = (&squeeze, &grow, table.get("grow")) {
+        table.fault(entry.place, Problem::Exclusive { first: "squeeze", second: "grow" });
+    }
     let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
     let checkpoint_every =
         table.count("checkpoint-every", 1..=default::STEPS_LIMIT, default::CHECKPOINT_EVERY);
@@ -70,6 +75,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         precision: precision.unwrap_or(default::PRECISION),
         gradient_checkpointing,
         squeeze,
+        grow,
         train: train?,
         optimizer,
         schedule,
@@ -107,6 +113,24 @@ fn squeeze(table: &Reader<'_>) -> Option<Squeeze> {
     let held_out = table.number("held-out", held_out, |x| x > 0.0 && x < 1.0, default::HELD_OUT);
     table.finish();
     Some(Squeeze { to, round, gap, held_out })
+}
+
+fn grow(table: &Reader<'_>) -> Option<Grow> {
+    let table = table.table("grow", "grow")?;
+    let select = table
+        .need("select", "when weights are selected, \"static\" or \"dynamic\"")
+        .and_then(|entry| table.word("select", "selection", entry, &Selection::ALL));
+    let usual = if select == Some(Selection::Static) { Importance::Zero } else { Importance::Taylor };
+    let score = table.get("score").and_then(|entry| table.word("score", "score", entry, &Importance::ALL));
+    let each = table.count("each", 1..=1000, default::GROW_EACH) as usize;
+    let most = table
+        .need("most", "how many weights of each kind become larger")
+        .and_then(|entry| table.count_of("most", entry, 1..=1000));
+    let share = "a number above 0 and at most 1";
+    let until = table.number("until", share, |x| x > 0.0 && x <= 1.0, default::GROW_UNTIL);
+    let rows = table.count("rows", 1..=default::EXAMPLES_LIMIT, default::GROW_ROWS) as usize;
+    table.finish();
+    Some(Grow { select: select?, score: score.unwrap_or(usual), each, most: most? as usize, until, rows })
 }
 
 fn optimizer(table: &Reader<'_>) -> Optimizer {

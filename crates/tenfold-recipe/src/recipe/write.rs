@@ -1,6 +1,6 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Group, Objective, Phase, Recipe, Squeeze, Step};
+use super::{Group, Grow, Importance, Objective, Phase, Recipe, Selection, Squeeze, Step, word_of};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -94,6 +94,20 @@ fn phase(out: &mut Text, phase: &Phase) {
         let Squeeze { to, round, gap, held_out } = *squeeze;
         let pairs = [("to", to), ("round", round), ("gap", gap), ("held-out", held_out)];
         out.inline("squeeze", &pairs.map(|(key, value)| (key, value.into())));
+    }
+    if let Some(grow) = &phase.grow {
+        let Grow { select, score, each, most, until, rows } = *grow;
+        out.inline(
+            "grow",
+            &[
+                ("select", word_of(&Selection::ALL, &select).into()),
+                ("score", word_of(&Importance::ALL, &score).into()),
+                ("each", integer(each)),
+                ("most", integer(most)),
+                ("until", until.into()),
+                ("rows", integer(rows)),
+            ],
+        );
     }
     for one in &phase.groups {
         group(out, one);

@@ -6,30 +6,33 @@
 
 use super::event::{Event, Reporter, Stage};
 use super::labeled::Labeled;
-use super::phase::Place;
+use super::phase::{Outcome, Place, by_rounds, options, straight};
 use super::rounds;
 use super::session::Session;
 use crate::error::Error;
-use crate::recipe::{Grow, Importance};
+use crate::file;
+use crate::recipe::{Grow, Importance, Phase, Selection};
 use crate::result::{Chosen, GrowResult, GrowRound};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tenfold_eval::task::Example;
 use tenfold_method::Method;
+use tenfold_model::Model;
 use tenfold_tensor::Array;
 use tenfold_train::{Objective, Trainer};
-use tenfold_weight::{Form, LeafId, Path, Scope, Tree};
+use tenfold_weight::{Form, LeafId, LeafInfo, Path, Scope, Tree};
 
 /// The record of a selection after a training of its own.
-pub(super) const SELECTED: &str = "selected.toml";
+const SELECTED: &str = "selected.toml";
 
 /// The selections of an earlier attempt.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Record {
-    pub(super) run_id: String,
-    pub(super) rounds: Vec<GrowRound>,
+struct Record {
+    run_id: String,
+    rounds: Vec<GrowRound>,
 }
 
 impl rounds::Record for Record {
@@ -38,42 +41,184 @@ impl rounds::Record for Record {
     }
 }
 
-/// What may grow, and how it is ranked.
+/// Training rows on which losses are taken, in batches.
+pub(super) struct Sample<'s> {
+    rows: Labeled<'s>,
+    batches: u64,
+}
+
+impl<'s> Sample<'s> {
+    /// The first `count` of a task's training rows in the order of a seed.
+    ///
+    /// # Errors
+    /// Faults of the tokenizer.
+    pub(super) fn new(
+        model: &'s Model,
+        examples: &[&Example],
+        seed: u64,
+        batch: usize,
+        count: usize,
+    ) -> Result<Self, Error> {
+        let batches = count.min(examples.len()).div_ceil(batch.max(1)) as u64;
+        Ok(Self { rows: Labeled::new(model, examples, seed, batch, batches)?, batches })
+    }
+
+    /// The mean loss of a tree, without dropout.
+    fn loss(&self, tree: &Tree) -> Result<f64, Error> {
+        let mut sum = 0.0;
+        for batch in 0..self.batches {
+            sum += f64::from(self.rows.loss(&Scope::evaluate(tree), batch)?.value().item());
+        }
+        Ok(sum / self.batches.max(1) as f64)
+    }
+}
+
+/// What may grow in a phase, and how it is ranked.
 pub(super) struct Growing<'s> {
     pub(super) session: &'s Session,
+    pub(super) phase: &'s Phase,
     pub(super) grow: Grow,
+    pub(super) seed: u64,
     /// Weights with their methods, in order of their paths.
     pub(super) candidates: Vec<(Path, Arc<dyn Method>)>,
-    /// Training rows on which losses are taken, in batches.
-    pub(super) sample: Labeled<'s>,
-    pub(super) batches: u64,
+    pub(super) sample: Sample<'s>,
     pub(super) stage: Stage,
 }
 
 /// The sums of a score since the last selection, one per candidate, and the steps summed over.
 #[derive(Default)]
-pub(super) struct Sums {
+struct Sums {
     scores: Vec<f64>,
     steps: u64,
 }
 
 impl Growing<'_> {
-    /// Refuses candidates that are no plain matrices: their scores would be those of parts.
+    /// Trains a tree through the phase, with its selections.
     ///
     /// # Errors
-    /// [`Error::Grow`].
-    pub(super) fn check(&self, tree: &Tree) -> Result<(), Error> {
+    /// [`Error::Grow`] where there is nothing to rank or a candidate is no plain matrix, whose score would be that of a
+    /// part; faults of training and of files; [`Error::Interrupted`].
+    pub(super) fn train<O: Objective + ?Sized>(
+        &self,
+        tree: Tree,
+        objective: &O,
+        schedule: &dyn Fn(u64, &LeafInfo) -> Option<f32>,
+        place: Option<Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Outcome, GrowResult), Error> {
         for (path, _) in &self.candidates {
             let form = tree.get(path)?;
             if form.as_array().is_none() {
                 return Err(Error::Grow { path: path.clone(), form: form.describe() });
             }
         }
-        Ok(())
+        match self.grow.select {
+            Selection::Static => self.after_scouting(tree, objective, schedule, place, reporter),
+            Selection::Dynamic => self.on_the_way(tree, objective, schedule, place.as_ref(), reporter),
+        }
+    }
+
+    /// One selection after a training of its own.
+    fn after_scouting<O: Objective + ?Sized>(
+        &self,
+        mut tree: Tree,
+        objective: &O,
+        schedule: &dyn Fn(u64, &LeafInfo) -> Option<f32>,
+        place: Option<Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Outcome, GrowResult), Error> {
+        let steps = self.phase.steps;
+        let file = place.as_ref().map(|place| place.dir.join(SELECTED));
+        let known = match (&file, &place) {
+            (Some(file), Some(place)) => rounds::read::<Record>(file, place)?,
+            _ => None,
+        };
+        let rounds = match known {
+            Some(record) => record.rounds,
+            None => {
+                let sums = RefCell::default();
+                // Sums over steps are in no checkpoint; without them a killed training goes on where it was.
+                let scouting = place.as_ref().filter(|_| self.grow.score == Importance::Zero);
+                let scouting = scouting
+                    .map(|place| Place { dir: place.dir.join("scouting"), run_id: place.run_id.clone() });
+                let options = options(self.phase, steps, self.seed, &tree, scouting);
+                let trainer = Trainer::new(tree.clone(), options)?.scheduled(schedule);
+                let trainer = trainer.watched(|tree, gradients| self.see(&sums, tree, gradients));
+                let scouted = straight(trainer, objective, self.stage, reporter)?;
+                let chosen = self.next(&scouted.tree, &sums, &BTreeSet::new(), self.grow.most, reporter)?;
+                let grown = |form: &Form| form.parameters();
+                let larger: usize = self.larger(&tree, &chosen)?.iter().map(|(_, form)| grown(form)).sum();
+                let smaller = chosen.iter().filter_map(|one| tree.get(&Path::new(&one.path)).ok()).map(grown);
+                let parameters = tree.parameters() + larger - smaller.sum::<usize>();
+                let rounds = vec![GrowRound { step: 0, parameters, chosen }];
+                if let (Some(file), Some(place)) = (&file, &place) {
+                    file::create_folder(&place.dir)?;
+                    let record = Record { run_id: place.run_id.clone(), rounds: rounds.clone() };
+                    rounds::write(file, &record)?;
+                }
+                rounds
+            }
+        };
+        for round in &rounds {
+            for (path, form) in self.larger(&tree, &round.chosen)? {
+                tree.insert(path, form);
+            }
+        }
+        let options = options(self.phase, steps, self.seed, &tree, place);
+        let trainer = Trainer::new(tree, options)?.scheduled(schedule);
+        let outcome = straight(trainer, objective, self.stage, reporter)?;
+        Ok((outcome, GrowResult { scouting: steps, rounds }))
+    }
+
+    /// Selections in rounds, from the last one that was kept.
+    fn on_the_way<O: Objective + ?Sized>(
+        &self,
+        tree: Tree,
+        objective: &O,
+        schedule: &dyn Fn(u64, &LeafInfo) -> Option<f32>,
+        place: Option<&Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Outcome, GrowResult), Error> {
+        let (steps, stage, sums) = (self.phase.steps, self.stage, RefCell::default());
+        let tree = rounds::resumed::<Record>(place)?.unwrap_or(tree);
+        let options = by_rounds(self.phase, steps, self.seed, &tree, place);
+        let mut trainer = Trainer::new(tree, options)?
+            .scheduled(schedule)
+            .watched(|tree, gradients| self.see(&sums, tree, gradients));
+        let mut record = match place.map(rounds::kept::<Record>).transpose()?.flatten() {
+            Some((record, folder)) => {
+                trainer.resume_from(&folder)?;
+                record
+            }
+            None => Record {
+                run_id: place.map(|place| place.run_id.clone()).unwrap_or_default(),
+                rounds: Vec::new(),
+            },
+        };
+        let to = |trainer: &mut Trainer<'_>, until: u64, reporter: &mut Reporter<'_>| {
+            let outcome = trainer
+                .run_to(until, objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
+            if outcome.steps_done < until { Err(Error::Interrupted { stage }) } else { Ok(outcome) }
+        };
+        for step in self.rounds(steps).into_iter().skip(record.rounds.len()) {
+            to(&mut trainer, step, reporter)?;
+            let taken = record.rounds.iter().flat_map(|round| &round.chosen).map(|one| one.path.clone());
+            let chosen = self.next(trainer.tree(), &sums, &taken.collect(), self.grow.each, reporter)?;
+            for (path, form) in self.larger(trainer.tree(), &chosen)? {
+                trainer.replace(&path, form)?;
+            }
+            record.rounds.push(GrowRound { step, parameters: trainer.tree().parameters(), chosen });
+            if let Some(place) = place {
+                rounds::keep(self.session, place, &record, &trainer)?;
+            }
+        }
+        let outcome = to(&mut trainer, steps, reporter)?;
+        let trained = Outcome { losses: outcome.losses, tree: trainer.into_tree(), idle: outcome.idle };
+        Ok((trained, GrowResult { scouting: 0, rounds: record.rounds }))
     }
 
     /// Adds what a step's gradients say.
-    pub(super) fn see(&self, sums: &RefCell<Sums>, tree: &Tree, gradients: &BTreeMap<LeafId, Array>) {
+    fn see(&self, sums: &RefCell<Sums>, tree: &Tree, gradients: &BTreeMap<LeafId, Array>) {
         if self.grow.score == Importance::Zero {
             return;
         }
@@ -90,7 +235,7 @@ impl Growing<'_> {
 
     /// The candidates that come next, the most important first within each kind, and nothing more of a kind than `limit`
     /// in all.
-    pub(super) fn next(
+    fn next(
         &self,
         tree: &Tree,
         sums: &RefCell<Sums>,
@@ -112,8 +257,13 @@ impl Growing<'_> {
     }
 
     /// The change of the loss when each weight that is left is zero.
-    fn zeroed(&self, tree: &Tree, taken: &BTreeSet<String>, reporter: &mut Reporter<'_>) -> Result<Vec<f64>, Error> {
-        let whole = self.loss(tree)?;
+    fn zeroed(
+        &self,
+        tree: &Tree,
+        taken: &BTreeSet<String>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Vec<f64>, Error> {
+        let whole = self.sample.loss(tree)?;
         let mut scores = Vec::new();
         for (path, _) in &self.candidates {
             reporter.progress(self.stage, "importance", scores.len(), Some(self.candidates.len()))?;
@@ -123,22 +273,13 @@ impl Growing<'_> {
             }
             let mut without = tree.clone();
             without.insert(path.clone(), Form::dense(Array::zeros(&tree.get(path)?.shape())));
-            scores.push((whole - self.loss(&without)?).abs());
+            scores.push((whole - self.sample.loss(&without)?).abs());
         }
         Ok(scores)
     }
 
-    /// The mean loss over the sample, without dropout.
-    fn loss(&self, tree: &Tree) -> Result<f64, Error> {
-        let mut sum = 0.0;
-        for batch in 0..self.batches {
-            sum += f64::from(self.sample.loss(&Scope::evaluate(tree), batch)?.value().item());
-        }
-        Ok(sum / self.batches.max(1) as f64)
-    }
-
     /// The larger forms of weights.
-    pub(super) fn larger(&self, tree: &Tree, chosen: &[Chosen]) -> Result<Vec<(Path, Form)>, Error> {
+    fn larger(&self, tree: &Tree, chosen: &[Chosen]) -> Result<Vec<(Path, Form)>, Error> {
         let of = |one: &Chosen| {
             let candidate = self.candidates.iter().find(|(path, _)| path.as_str() == one.path);
             candidate.map(|(path, method)| Ok((path.clone(), method.grown(path, tree.get(path)?)?)))
@@ -147,53 +288,11 @@ impl Growing<'_> {
     }
 
     /// How many selections there are on the way, and the step before each.
-    pub(super) fn rounds(&self, steps: u64) -> Vec<u64> {
+    fn rounds(&self, steps: u64) -> Vec<u64> {
         let most = self.grow.most.min(largest_kind(&self.candidates));
         let rounds = most.div_ceil(self.grow.each) as u64;
         let last = (self.grow.until * steps as f64).round().clamp(1.0, steps as f64);
         (1..=rounds).map(|round| ((last * round as f64 / rounds as f64) as u64).max(1)).collect()
-    }
-
-    /// Trains for `steps` steps, and selects on the way.
-    ///
-    /// # Errors
-    /// Faults of training and of files; [`Error::Interrupted`].
-    pub(super) fn run<'t, O: Objective + ?Sized>(
-        &self,
-        steps: u64,
-        mut trainer: Trainer<'t>,
-        sums: &RefCell<Sums>,
-        objective: &O,
-        place: Option<&Place>,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<(Trainer<'t>, Vec<LeafId>, GrowResult), Error> {
-        let mut record = match place.map(rounds::kept::<Record>).transpose()?.flatten() {
-            Some((record, folder)) => {
-                trainer.resume_from(&folder)?;
-                record
-            }
-            None => Record { run_id: place.map(|place| place.run_id.clone()).unwrap_or_default(), rounds: Vec::new() },
-        };
-        let mut to = |trainer: &mut Trainer<'_>, until: u64, reporter: &mut Reporter<'_>| {
-            let stage = self.stage;
-            let outcome = trainer
-                .run_to(until, objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
-            if outcome.steps_done < until { Err(Error::Interrupted { stage }) } else { Ok(outcome) }
-        };
-        for step in self.rounds(steps).into_iter().skip(record.rounds.len()) {
-            to(&mut trainer, step, reporter)?;
-            let taken = record.rounds.iter().flat_map(|round| &round.chosen).map(|one| one.path.clone()).collect();
-            let chosen = self.next(trainer.tree(), sums, &taken, self.grow.each, reporter)?;
-            for (path, form) in self.larger(trainer.tree(), &chosen)? {
-                trainer.replace(&path, form)?;
-            }
-            record.rounds.push(GrowRound { step, parameters: trainer.tree().parameters(), chosen });
-            if let Some(place) = place {
-                rounds::keep(self.session, place, &record, &trainer)?;
-            }
-        }
-        let outcome = to(&mut trainer, steps, reporter)?;
-        Ok((trainer, outcome.idle, GrowResult { scouting: 0, rounds: record.rounds }))
     }
 }
 
@@ -249,7 +348,13 @@ mod tests {
 
     #[test]
     fn weights_are_ranked_within_their_kind_and_ties_go_to_the_first() {
-        let paths = ["layer.0.a.weight", "layer.0.b.weight", "layer.1.a.weight", "layer.1.b.weight", "layer.2.a.weight"];
+        let paths = [
+            "layer.0.a.weight",
+            "layer.0.b.weight",
+            "layer.1.a.weight",
+            "layer.1.b.weight",
+            "layer.2.a.weight",
+        ];
         let scores = [1.0, 5.0, 2.0, 5.0, 2.0];
         let none = BTreeSet::new();
         assert_eq!(choose(&paths, &scores, &none, 1, 9), [2, 1]);

@@ -1,18 +1,21 @@
 //! A training phase: the recipe's words turned into the training loop's.
 
 use super::batch::Batches;
+use super::contract::{self, Asked};
 use super::distill::Distill;
 use super::event::{Event, Reporter, Stage};
+use super::grow::{Growing, Sample};
 use super::labeled::{self, Labeled};
+use super::rounds;
 use super::session::Session;
 use super::squeeze::{self, Squeezing};
 use crate::error::Error;
 use crate::plan::{Resolved, Trained, selected, trained};
 use crate::recipe::{Objective, Phase, Recipe};
-use crate::result::{PhaseResult, SqueezeResult};
+use crate::result::PhaseResult;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tenfold_eval::task::Example;
+use tenfold_eval::task::{Example, MAX_TOKENS};
 use tenfold_method::Method;
 use tenfold_method::squeeze::SqueezeOptions;
 use tenfold_tensor::optim::AdamW;
@@ -44,58 +47,103 @@ pub(super) fn train(
         let method = methods.get(&leaf.id.path).map(|method| method.as_ref());
         trained(phase, step, &Trained { method, path: &leaf.id.path, role: leaf.role })
     };
-    let (losses, tree, idle, squeeze) = match &phase.objective {
+    let mut result = PhaseResult::of(Vec::new(), 0);
+    let (losses, tree, idle, asked) = match &phase.objective {
         Objective::Distill { text, hidden, tokens } => {
             let sequences = session.sequences(text, stage, reporter)?;
-            let batches = Batches::new(sequences, seed, *tokens, phase.steps);
+            let batches = Batches::new(Arc::clone(&sequences), seed, *tokens, phase.steps);
             let (model, teacher) = (session.model(), session.teacher());
             let objective = Distill { model, teacher, batches: &batches, hidden: *hidden };
             let options = options(phase, phase.steps, seed, &tree, place);
             let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-            straight(trainer, &objective, stage, reporter)?
+            let Outcome { losses, tree, idle } = straight(trainer, &objective, stage, reporter)?;
+            let most = session.model().network.max_tokens();
+            let short = |one: &Vec<u32>| one[..one.len().min(most)].to_vec();
+            (losses, tree, idle, Asked::Texts(sequences.iter().take(ASKED).map(short).collect()))
         }
         Objective::Task { task, batch, rows } => {
             let examples = session.examples(task)?;
             let held_out = phase.squeeze.map_or(0.0, |squeeze| squeeze.held_out);
             let (used, held) = labeled::split(examples.len(), *rows, held_out, recipe.seed);
             let used: Vec<&Example> = used.iter().map(|at| &examples[*at]).collect();
-            let Some(squeeze) = phase.squeeze else {
-                let objective = Labeled::new(session.model(), &used, seed, *batch, phase.steps)?;
-                let options = options(phase, phase.steps, seed, &tree, place);
-                let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-                let (losses, tree, idle, squeeze) = straight(trainer, &objective, stage, reporter)?;
-                return Ok(finished(phase, tree, losses, &idle, squeeze, schedule));
+            let trained = match (phase.squeeze, phase.grow) {
+                (Some(squeeze), _) => {
+                    let squeezing = Squeezing {
+                        session,
+                        task,
+                        watched: held.iter().map(|at| examples[*at].clone()).collect(),
+                        squeeze,
+                        steps: phase.steps,
+                        weights: squeezable(&methods),
+                        dense: dense_parameters(&tree, &methods)?,
+                        stage,
+                    };
+                    let bounds = squeezing.bounds(&tree)?;
+                    let steps = (phase.steps * bounds.rounds).max(1);
+                    let objective = Labeled::new(session.model(), &used, seed, *batch, steps)?;
+                    let tree = rounds::resumed::<squeeze::Record>(place.as_ref())?.unwrap_or(tree);
+                    let options = by_rounds(phase, steps, seed, &tree, place.as_ref());
+                    let trainer = Trainer::new(tree, options)?;
+                    let trainer = trainer.scheduled(schedule);
+                    let (tree, losses, squeezed) =
+                        squeezing.run(&bounds, trainer, &objective, place.as_ref(), reporter)?;
+                    result.squeeze = Some(squeezed);
+                    let losses = losses.into_iter().map(f64::from).collect();
+                    Outcome { losses, tree, idle: Vec::new() }
+                }
+                (None, Some(grow)) => {
+                    let objective = Labeled::new(session.model(), &used, seed, *batch, phase.steps)?;
+                    let growing = Growing {
+                        session,
+                        phase,
+                        grow,
+                        seed,
+                        candidates: growable(&methods),
+                        sample: Sample::new(session.model(), &used, seed, *batch, grow.rows)?,
+                        stage,
+                    };
+                    let (outcome, grown) = growing.train(tree, &objective, &schedule, place, reporter)?;
+                    result.grow = Some(grown);
+                    outcome
+                }
+                (None, None) => {
+                    let objective = Labeled::new(session.model(), &used, seed, *batch, phase.steps)?;
+                    let options = options(phase, phase.steps, seed, &tree, place);
+                    let trainer = Trainer::new(tree, options)?.scheduled(schedule);
+                    straight(trainer, &objective, stage, reporter)?
+                }
             };
-            let squeezing = Squeezing {
-                session,
-                task,
-                watched: held.iter().map(|at| examples[*at].clone()).collect(),
-                squeeze,
-                steps: phase.steps,
-                weights: squeezable(&methods),
-                dense: dense_parameters(&tree, &methods)?,
-                stage,
+            let row = |one: &&Example| {
+                Ok(session.model().tokenize_pair(&one.first, one.second.as_deref(), MAX_TOKENS)?)
             };
-            let bounds = squeezing.bounds(&tree)?;
-            let steps = (phase.steps * bounds.rounds).max(1);
-            let objective = Labeled::new(session.model(), &used, seed, *batch, steps)?;
-            let tree = squeeze::resumed(place.as_ref())?.unwrap_or(tree);
-            let mut options = options(phase, steps, seed, &tree, None);
-            options.run_id = place.as_ref().map(|place| place.run_id.clone()).unwrap_or_default();
-            let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-            let (tree, losses, result) =
-                squeezing.run(&bounds, trainer, &objective, place.as_ref(), reporter)?;
-            (losses.into_iter().map(f64::from).collect(), tree, Vec::new(), Some(result))
+            let asked = used.iter().take(ASKED).map(row).collect::<Result<_, Error>>()?;
+            (trained.losses, trained.tree, trained.idle, Asked::Rows(asked))
         }
     };
-    Ok(finished(phase, tree, losses, &idle, squeeze, schedule))
+    result.losses = losses;
+    result.trained = ever_trained(phase, &tree, &idle, schedule);
+    if index + 1 < recipe.phases.len() {
+        return Ok((tree, result));
+    }
+    let temporary: Vec<&Path> =
+        methods.iter().filter(|(_, method)| method.contracts()).map(|(path, _)| *path).collect();
+    let (tree, contraction) = contract::contracted(session, tree, &temporary, &asked)?;
+    result.contraction = contraction;
+    Ok((tree, result))
 }
 
-/// What training leaves: losses, the tree, leaves that never got a gradient, and what squeezing did.
-type Outcome = (Vec<f64>, Tree, Vec<LeafId>, Option<SqueezeResult>);
+/// Rows or texts on which a contraction is checked.
+const ASKED: usize = 32;
 
-/// Training without squeezing, from its checkpoint where there is one.
-fn straight<O: tenfold_train::Objective>(
+/// What training leaves: losses, the tree, and leaves that never got a gradient.
+pub(super) struct Outcome {
+    pub(super) losses: Vec<f64>,
+    pub(super) tree: Tree,
+    pub(super) idle: Vec<LeafId>,
+}
+
+/// Training without changes of forms, from its checkpoint where there is one.
+pub(super) fn straight<O: tenfold_train::Objective + ?Sized>(
     mut trainer: Trainer<'_>,
     objective: &O,
     stage: Stage,
@@ -106,31 +154,34 @@ fn straight<O: tenfold_train::Objective>(
     if outcome.stopped {
         return Err(Error::Interrupted { stage });
     }
-    Ok((outcome.losses, trainer.into_tree(), outcome.idle, None))
+    Ok(Outcome { losses: outcome.losses, tree: trainer.into_tree(), idle: outcome.idle })
 }
 
-/// A phase's result, with the parameters of the leaves that trained.
-fn finished(
+/// Stored parameters of the leaves that trained at some step.
+fn ever_trained(
     phase: &Phase,
-    tree: Tree,
-    losses: Vec<f64>,
+    tree: &Tree,
     idle: &[LeafId],
-    squeeze: Option<SqueezeResult>,
     schedule: impl Fn(u64, &LeafInfo) -> Option<f32>,
-) -> (Tree, PhaseResult) {
+) -> usize {
     let ever = |leaf: &LeafInfo| {
         selected(phase, &leaf.id.path, leaf.role)
             && (0..phase.steps).any(|step| schedule(step, leaf).is_some())
     };
     let leaves = tree.leaves();
     let trained = leaves.iter().filter(|leaf| !idle.contains(&leaf.id) && ever(leaf));
-    let trained = trained.map(|leaf| leaf.shape.iter().product::<usize>()).sum();
-    (tree, PhaseResult { losses, trained, squeeze })
+    trained.map(|leaf| leaf.shape.iter().product::<usize>()).sum()
 }
 
 /// The weights that may be squeezed, and how.
 fn squeezable(methods: &BTreeMap<&Path, &Arc<dyn Method>>) -> Vec<(Path, SqueezeOptions)> {
     methods.iter().filter_map(|(path, method)| Some(((*path).clone(), method.squeezes()?))).collect()
+}
+
+/// The weights that may grow.
+fn growable(methods: &BTreeMap<&Path, &Arc<dyn Method>>) -> Vec<(Path, Arc<dyn Method>)> {
+    let may = methods.iter().filter(|(_, method)| method.grows());
+    may.map(|(path, method)| ((*path).clone(), Arc::clone(method))).collect()
 }
 
 /// Parameters of those weights multiplied out.
@@ -145,7 +196,26 @@ fn last_methods(resolved: &Resolved) -> BTreeMap<&Path, &Arc<dyn Method>> {
     steps.flat_map(|(method, paths)| paths.iter().map(move |path| (path, method))).collect()
 }
 
-fn options(phase: &Phase, steps: u64, seed: u64, tree: &Tree, place: Option<Place>) -> TrainOptions {
+/// Options of a training that keeps whole rounds in place of checkpoints.
+pub(super) fn by_rounds(
+    phase: &Phase,
+    steps: u64,
+    seed: u64,
+    tree: &Tree,
+    place: Option<&Place>,
+) -> TrainOptions {
+    let mut options = options(phase, steps, seed, tree, None);
+    options.run_id = place.map(|place| place.run_id.clone()).unwrap_or_default();
+    options
+}
+
+pub(super) fn options(
+    phase: &Phase,
+    steps: u64,
+    seed: u64,
+    tree: &Tree,
+    place: Option<Place>,
+) -> TrainOptions {
     let (optimizer, schedule) = (&phase.optimizer, &phase.schedule);
     let peak = Schedule {
         peak: optimizer.rate,

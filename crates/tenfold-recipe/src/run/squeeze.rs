@@ -1,36 +1,17 @@
-//! Squeezing: rounds of cuts and training, watched by a score on rows that are not trained on.
-//!
-//! ```text
-//! PLACE/round/     the tree after the last accepted round, the optimizer's state, and the record of all rounds
-//! PLACE/next/      the next one while it is written
-//! ```
-//!
-//! A killed run goes on from the last accepted round; what it repeats comes out the same, since cuts and batches are
-//! functions of tree, seed and step.
+//! Squeezing: rounds of cuts and training, watched by a score on rows that are not trained on. Accepted rounds are kept.
 
 use super::event::{Event, Reporter, Stage};
 use super::phase::Place;
+use super::rounds;
 use super::session::Session;
 use crate::error::Error;
-use crate::file;
 use crate::recipe::Squeeze;
 use crate::result::{CutResult, RoundResult, SqueezeResult, Stopped};
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::path::{Path as FilePath, PathBuf};
 use tenfold_eval::task::{Example, Task};
-use tenfold_format::atomic;
 use tenfold_method::squeeze::{SqueezeOptions, Squeezer};
-use tenfold_model::Model;
 use tenfold_train::{Objective, Trainer};
 use tenfold_weight::{Path, Tree};
-
-/// The record's name in the folder of a round.
-const RECORD: &str = "rounds.toml";
-/// The tree's name in the folder of a round.
-const TREE: &str = "tree";
-/// The longest record that is read, in bytes.
-const RECORD_LIMIT: u64 = 64 << 20;
 
 /// What is squeezed, and by what it is judged.
 pub(super) struct Squeezing<'s> {
@@ -57,10 +38,16 @@ pub(super) struct Bounds {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Record {
+pub(super) struct Record {
     run_id: String,
     baseline: f64,
     rounds: Vec<RoundResult>,
+}
+
+impl rounds::Record for Record {
+    fn run_id(&self) -> &str {
+        &self.run_id
+    }
 }
 
 impl Squeezing<'_> {
@@ -88,7 +75,7 @@ impl Squeezing<'_> {
         place: Option<&Place>,
         reporter: &mut Reporter<'_>,
     ) -> Result<(Tree, Vec<f32>, SqueezeResult), Error> {
-        let mut record = match place.map(read).transpose()?.flatten() {
+        let mut record = match place.map(rounds::kept::<Record>).transpose()?.flatten() {
             Some((record, folder)) => {
                 trainer.resume_from(&folder)?;
                 record
@@ -129,7 +116,7 @@ impl Squeezing<'_> {
             }
             accepted = trainer.tree().clone();
             if let Some(place) = place {
-                self.keep(place, &record, &trainer)?;
+                rounds::keep(self.session, place, &record, &trainer)?;
             }
         };
         let losses = trainer.losses().to_vec();
@@ -171,46 +158,4 @@ impl Squeezing<'_> {
     fn score(&self, tree: &Tree, reporter: &mut Reporter<'_>) -> Result<f64, Error> {
         Ok(self.session.task_score(self.stage, self.task, &self.watched, tree, reporter)?.main)
     }
-
-    /// Keeps an accepted round; the one before is replaced as a whole.
-    fn keep(&self, place: &Place, record: &Record, trainer: &Trainer<'_>) -> Result<(), Error> {
-        let (next, round) = (place.dir.join("next"), place.dir.join("round"));
-        file::remove_folder(&next)?;
-        file::create_folder(&next)?;
-        self.session.model().with_tree(trainer.tree().clone()).save(&next.join(TREE), None)?;
-        trainer.checkpoint_into(&next)?;
-        let path = next.join(RECORD);
-        let text = toml::to_string(record)
-            .map_err(|source| Error::Unwritable { path: path.clone(), source: Box::new(source) })?;
-        atomic::write(&path, text.as_bytes())?;
-        file::remove_folder(&round)?;
-        fs::rename(&next, &round).map_err(file::unwritable(&round))
-    }
-}
-
-/// The last accepted round of an earlier attempt. Between removing the old and renaming the new one, the new is whole.
-fn read(place: &Place) -> Result<Option<(Record, PathBuf)>, Error> {
-    for folder in [place.dir.join("round"), place.dir.join("next")] {
-        let path = folder.join(RECORD);
-        if !path.is_file() {
-            continue;
-        }
-        let text = file::read_text(&path, RECORD_LIMIT)?;
-        let bad = |source| Error::BadState { path: path.clone(), source: Box::new(source) };
-        let record: Record = toml::from_str(&text).map_err(bad)?;
-        if record.run_id == place.run_id {
-            return Ok(Some((record, folder)));
-        }
-    }
-    Ok(None)
-}
-
-/// The tree of the last accepted round of an earlier attempt.
-pub(super) fn resumed(place: Option<&Place>) -> Result<Option<Tree>, Error> {
-    let Some((_, folder)) = place.map(read).transpose()?.flatten() else { return Ok(None) };
-    Ok(Some(load(&folder.join(TREE))?))
-}
-
-fn load(dir: &FilePath) -> Result<Tree, Error> {
-    Ok(Model::load(dir)?.tree)
 }

@@ -137,11 +137,7 @@ mod tests {
     fn a_state_survives_its_file_to_the_bit() {
         let dir = tempfile::tempdir().unwrap();
         let mut state = State::fresh("abc".to_owned());
-        state.phases.push(PhaseResult {
-            losses: vec![0.1f32.into(), 1.0 / 3.0, 1e-300],
-            trained: 5,
-            squeeze: None,
-        });
+        state.phases.push(PhaseResult::of(vec![0.1f32.into(), 1.0 / 3.0, 1e-300], 5));
         state.add_seconds(vec![(Stage::Phase(1), 1.5), (Stage::Rewrite, 2.0), (Stage::Phase(1), 0.25)]);
         state.write(dir.path()).unwrap();
         let read = State::read(dir.path(), "abc").unwrap().unwrap();

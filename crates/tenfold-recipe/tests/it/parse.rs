@@ -281,3 +281,22 @@ fn a_phase_has_a_precision() {
         &["7:13: unknown precision \"bf61\"; did you mean \"bf16\"?"],
     );
 }
+
+#[test]
+fn growing() {
+    let phase = "[[phase]]\nobjective = \"task\"\ntask = \"mrpc@1\"\nsteps = 3\n";
+    check_after_sound(
+        &format!("{phase}squeeze = {{ to = 0.5 }}\ngrow = {{ select = \"dynamic\", most = 2 }}\n"),
+        &["9:8: squeeze and grow exclude each other"],
+    );
+    check_after_sound(
+        &format!("{phase}grow = {{ select = \"later\", score = \"luck\", until = 2.0, each = 0 }}\n"),
+        &[
+            "8:8: grow needs the key \"most\"",
+            "8:19: unknown selection \"later\"",
+            "8:36: unknown score \"luck\"",
+            "8:52: until is 2",
+            "8:64: each is 0",
+        ],
+    );
+}
