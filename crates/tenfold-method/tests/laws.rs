@@ -275,7 +275,7 @@ fn rewritten_weights_keep_the_laws_of_forms() {
             let matrix = widen(dense_values(&rewritten, path).unwrap().data());
             let bias = Form::dense(random::array("bias", &[rows]));
             let tree = [(Path::new(PATH), form), (Path::new("head.bias"), bias)].into_iter().collect();
-            let case = Case { name: ways.name, tree, rows, cols, matrix };
+            let case = Case { name: ways.name, tree, rows, cols, matrix, held: None };
             for holds in [law::apply::holds, law::record::holds, law::cost::holds, law::sharing::holds] {
                 holds(&case);
             }
