@@ -46,6 +46,12 @@ fn ways() -> Vec<Ways> {
         },
         Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
         Ways {
+            name: "ia3",
+            full: Options::default(),
+            cut: vec![Options::from([("stretch", text("inputs"))])],
+            inputs: false,
+        },
+        Ways {
             name: "lora",
             full: Options::from([("rank", integer(1))]),
             cut: vec![
@@ -58,6 +64,17 @@ fn ways() -> Vec<Ways> {
                     ("rank", integer(1)),
                     ("rank-by", text("stable-rank")),
                     ("scaling", text("root-rank")),
+                ]),
+                Options::from([("rank", integer(1)), ("magnitude", Value::Flag(true))]),
+                Options::from([
+                    ("rank", integer(1)),
+                    ("magnitude", Value::Flag(true)),
+                    ("init", text("principal")),
+                ]),
+                Options::from([
+                    ("rank", integer(1)),
+                    ("magnitude", Value::Flag(true)),
+                    ("rank-by", text("stable-rank")),
                 ]),
             ],
             inputs: false,

@@ -205,7 +205,10 @@ impl Operations for Scaled {
             Side::Rows => "row-scaled",
             Side::Norms => "row-normed",
         };
-        format!("{word} {}", self.inner.describe())
+        match self.inner.part("left") {
+            Some(_) => format!("{word} ({})", self.inner.describe()),
+            None => format!("{word} {}", self.inner.describe()),
+        }
     }
 }
 
