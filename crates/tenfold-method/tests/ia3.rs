@@ -14,7 +14,10 @@ fn build(stretch: &str) -> Arc<dyn Method> {
 
 fn layer() -> Tree {
     let weights = [("key.weight", vec![5, 7]), ("key.bias", vec![5]), ("key.gain", vec![5])];
-    weights.map(|(path, shape)| (Path::new(path), Form::dense(random::array(path, &shape)))).into_iter().collect()
+    weights
+        .map(|(path, shape)| (Path::new(path), Form::dense(random::array(path, &shape))))
+        .into_iter()
+        .collect()
 }
 
 fn run(method: &Arc<dyn Method>, tree: &Tree, paths: &[&str]) -> Result<Tree, Error> {
@@ -113,7 +116,8 @@ fn only_the_vectors_train() {
 #[test]
 fn what_cannot_be_stretched_is_refused_by_name() {
     let tree = layer();
-    let message = |tree: &Tree, stretch, paths: &[&str]| run(&build(stretch), tree, paths).unwrap_err().to_string();
+    let message =
+        |tree: &Tree, stretch, paths: &[&str]| run(&build(stretch), tree, paths).unwrap_err().to_string();
     let alone = message(&tree, "outputs", &["key.bias"]);
     assert!(alone.contains("key.bias") && alone.contains("key.weight, which is not selected"), "{alone}");
     let both = ["key.bias", "key.weight"];

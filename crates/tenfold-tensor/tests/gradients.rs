@@ -65,9 +65,7 @@ const TABLE: [(&str, Cases); 30] = [
     ("scale_columns", |n| {
         case("", vec![array(1, &[n, 3]), array(2, &[3])], |v| op::scale_columns(&v[0], &v[1]))
     }),
-    ("scale_rows", |n| {
-        case("", vec![array(1, &[n, 3]), array(2, &[n])], |v| op::scale_rows(&v[0], &v[1]))
-    }),
+    ("scale_rows", |n| case("", vec![array(1, &[n, 3]), array(2, &[n])], |v| op::scale_rows(&v[0], &v[1]))),
     ("divide", |n| {
         case("", vec![array(1, &[n, 3])], move |v| op::divide(&v[0], &away_from_zero(2, &[n, 3])))
     }),

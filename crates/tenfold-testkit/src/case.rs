@@ -103,11 +103,7 @@ pub fn forms() -> Vec<Case> {
         vec![],
     );
     case("row-normed", row_normed("nd", dense("ne", 6, 4)), vec![]);
-    case(
-        "row-normed sum",
-        row_normed("ns", sum(dense("nt", 10, 8), lowrank("nu", 10, 8, 2))),
-        vec![],
-    );
+    case("row-normed sum", row_normed("ns", sum(dense("nt", 10, 8), lowrank("nu", 10, 8, 2))), vec![]);
     case("row-normed mpo with padding", row_normed("np", mpo("nm", &[3, 4], &[2, 5], (11, 9), 4)), vec![]);
     let owner = dense("no", 6, 4);
     case("row-normed, of another", row_normed("nw", owner.shared(OTHER)), vec![(OTHER, owner.form)]);

@@ -24,15 +24,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] = [
-        Self::Value,
-        Self::Central,
-        Self::Auxiliary,
-        Self::Down,
-        Self::Up,
-        Self::Scale,
-        Self::Magnitude,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Value, Self::Central, Self::Auxiliary, Self::Down, Self::Up, Self::Scale, Self::Magnitude];
 
     /// The word used in selectors, recipes and tables.
     pub fn word(self) -> &'static str {

@@ -47,13 +47,7 @@ pub fn holds(case: &Case) {
 
 /// Compares the gradient of a random projection of `output` with differences, for every leaf that takes part.
 #[track_caller]
-fn check(
-    case: &Case,
-    what: &str,
-    tree: &Tree,
-    output: &dyn Fn(&Scope<'_>) -> Var,
-    contraction: Contraction,
-) {
+fn check(case: &Case, what: &str, tree: &Tree, output: &dyn Fn(&Scope<'_>) -> Var, contraction: Contraction) {
     let every = tree.leaves().into_iter().map(|leaf| leaf.id).collect();
     let scope = Scope::train(tree, &every).contracting(contraction);
     let y = output(&scope);

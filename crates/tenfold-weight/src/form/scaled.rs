@@ -84,7 +84,11 @@ impl Scaled {
     fn new(inner: Form, scales: Form, side: Side) -> Result<Self, Error> {
         let count = side.count(&inner.shape());
         if count.is_some() && count == scales.shape().first().copied() && scales.shape().len() == 1 {
-            return Ok(Self { inner: Box::new(inner), scales: Box::new(scales.with_role(side.role())), side });
+            return Ok(Self {
+                inner: Box::new(inner),
+                scales: Box::new(scales.with_role(side.role())),
+                side,
+            });
         }
         let (part, inner) = (side.part(), inner.shape());
         Err(Error::Parts {
