@@ -1,7 +1,8 @@
 """Adapters in both directions, LoRA, DoRA and IA3: makes each with PEFT for this program to load, and trains each here for PEFT to load,
 and compares what a model with it says. PEFT computes in double precision.
 
-usage: adapter_peft.py BASE-FOLDER DATA RESULT.json [STEPS]      after `cargo build --release -p tenfold -p tenfold-model --example logits --bin tenfold`
+usage: adapter_peft.py BASE-FOLDER DATA RESULT.json [STEPS]      after `cargo build --release -p tenfold --bin tenfold` and
+       `cargo build --release -p tenfold-model --example logits`.
        DATA holds MRPC, on which the recipes of this repository train STEPS (20) steps each.
 Needs torch, transformers and peft. Prints and writes the largest difference and the largest value of each.
 """
@@ -93,5 +94,5 @@ with tempfile.TemporaryDirectory() as scratch:
         table[kind] = {"made_by_peft": theirs, "made_here": {"recipe": recipe, "steps": int(steps), **ours}}
         print(kind, json.dumps(table[kind]))
 versions = f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}"
-record = {"bench": "bench/peers/adapter_peft.py", "model": pathlib.Path(base).name, "versions": versions, **table}
+record = {"bench": "bench/peers/adapter_peft.py", "model": " ".join(pathlib.Path(base).parts[-2:]), "versions": versions, **table}
 pathlib.Path(result).write_text(json.dumps(record, indent=1) + "\n")

@@ -9,6 +9,9 @@ use tenfold_model::{Error, Model};
 use tenfold_testkit::random;
 use tenfold_weight::{Address, Form, form::Scaled};
 
+/// Name and shape.
+type Tensor<'a> = (&'a str, &'a [usize]);
+
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
@@ -18,7 +21,7 @@ fn load(name: &str) -> Model {
 }
 
 /// A folder with an adapter of these tensors; `prefix` stands before their names.
-fn adapter(prefix: &str, tensors: &[(&str, &[usize])], config: &Value) -> tempfile::TempDir {
+fn adapter(prefix: &str, tensors: &[Tensor], config: &Value) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let values: Vec<(String, Vec<usize>, Vec<f32>)> = tensors
         .iter()
@@ -54,8 +57,8 @@ fn products_that_do_not_fit_are_refused() {
     let norms = "layers.0.mlp.down_proj.lora_magnitude_vector";
     let dora = lora(&[("use_dora", json!(true))]);
     let whole = lora(&[("target_modules", json!(["down_proj"]))]);
-    let pair: [(&str, &[usize]); 2] = [(down, &[2, 40]), (up, &[24, 2])];
-    let cases: [(Vec<(&str, &[usize])>, Value, &[&str]); 10] = [
+    let pair: [Tensor; 2] = [(down, &[2, 40]), (up, &[24, 2])];
+    let cases: [(Vec<Tensor>, Value, &[&str]); 10] = [
         (vec![pair[0]], lora(&[]), &["down_proj has no .lora_B.weight"]),
         (vec![pair[1]], lora(&[]), &["down_proj has no .lora_A.weight"]),
         (vec![(down, &[2, 24]), pair[1]], lora(&[]), &["is [24, 40] in the model"]),
@@ -112,15 +115,14 @@ fn vectors_that_do_not_fit_are_refused() {
     }
     refused(&load("tiny_llama"), &golden("peft_vectors/ia3_bert"), &["encoder.layer.0", "another model"]);
     let product = [(at("attention.self.key").replace("ia3_l", "lora_A.weight"), vec![2, 24])];
-    let product: Vec<(&str, &[usize])> =
-        product.iter().map(|(name, shape)| (&name[..], &shape[..])).collect();
+    let product: Vec<Tensor> = product.iter().map(|(name, shape)| (&name[..], &shape[..])).collect();
     refused(&bert, adapter("", &product, &ia3(&[])).path(), &["lora_A", "none of what the config says"]);
 }
 
 #[test]
 fn adapters_for_another_base_or_task_are_refused() {
     let (bert, llama) = (load("tiny_bert"), load("tiny_llama"));
-    let vector: [(&str, &[usize]); 1] = [("encoder.layer.0.attention.self.key.ia3_l", &[24, 1])];
+    let vector: [Tensor; 1] = [("encoder.layer.0.attention.self.key.ia3_l", &[24, 1])];
     let config = |key: &str, value: &str| {
         let mut config = json!({"peft_type": "IA3", "target_modules": ["layer.0.attention.self.key"]});
         config[key] = json!(value);
@@ -133,7 +135,7 @@ fn adapters_for_another_base_or_task_are_refused() {
     ] {
         refused(&bert, adapter("", &vector, &config("task_type", task)).path(), &[task, words]);
     }
-    let down: [(&str, &[usize]); 1] = [("layers.0.mlp.down_proj.ia3_l", &[1, 40])];
+    let down: [Tensor; 1] = [("layers.0.mlp.down_proj.ia3_l", &[1, 40])];
     let decoder = json!({"peft_type": "IA3", "task_type": "SEQ_CLS"});
     refused(&llama, adapter("model.", &down, &decoder).path(), &["SEQ_CLS", "neither"]);
 
