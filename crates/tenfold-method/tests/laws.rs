@@ -31,6 +31,9 @@ struct Ways {
 fn ways() -> Vec<Ways> {
     let text = |word: &str| Value::Text(word.to_owned());
     let integer = Value::Integer;
+    let magnitude = |key: &str, word: &str| {
+        Options::from([("rank", integer(1)), ("magnitude", Value::Flag(true)), (key, text(word))])
+    };
     vec![
         Ways {
             name: "auto",
@@ -65,17 +68,9 @@ fn ways() -> Vec<Ways> {
                     ("rank-by", text("stable-rank")),
                     ("scaling", text("root-rank")),
                 ]),
-                Options::from([("rank", integer(1)), ("magnitude", Value::Flag(true))]),
-                Options::from([
-                    ("rank", integer(1)),
-                    ("magnitude", Value::Flag(true)),
-                    ("init", text("principal")),
-                ]),
-                Options::from([
-                    ("rank", integer(1)),
-                    ("magnitude", Value::Flag(true)),
-                    ("rank-by", text("stable-rank")),
-                ]),
+                magnitude("init", "principal"),
+                magnitude("rank-by", "stable-rank"),
+                magnitude("scaling", "root-rank"),
             ],
             inputs: false,
         },

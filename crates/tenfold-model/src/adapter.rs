@@ -90,7 +90,9 @@ pub enum AdapterFault {
         vector: Path,
     },
     /// There is nothing to store.
-    #[error("no weight has a low-rank product or a vector on it; train one with method \"lora\" or \"ia3\"")]
+    #[error(
+        "no weight has a low-rank product or a vector on it that the base has not; train one with method \"lora\" or \"ia3\""
+    )]
     Nothing,
 }
 
