@@ -108,10 +108,26 @@ pub enum FormRecord {
         /// One number per column.
         columns: Box<FormRecord>,
     },
+    /// diag(rows) x inner.
+    #[serde(rename = "row-scaled")]
+    RowScaled {
+        /// As the weight, a matrix or a vector.
+        inner: Box<FormRecord>,
+        /// One number per row.
+        rows: Box<FormRecord>,
+    },
+    /// inner with rows of given norms.
+    #[serde(rename = "row-normed")]
+    RowNormed {
+        /// As the weight.
+        inner: Box<FormRecord>,
+        /// The norms, one number per row.
+        norms: Box<FormRecord>,
+    },
     /// What another weight, or a part of it, holds.
     Shared {
         /// The address of the owner: `path`, or `path#part` with the part `value`, `core.N` (from 1), `down`, `up`,
-        /// `left.PART`, `right.PART`, `inner.PART` or `columns`.
+        /// `left.PART`, `right.PART`, `inner.PART`, `columns`, `rows` or `norms`.
         owner: String,
     },
 }

@@ -57,6 +57,14 @@ pub enum Error {
         /// Its shape.
         got: Vec<usize>,
     },
+    /// A bias that goes with a matrix was selected without it.
+    #[error("{path} is stretched with the outputs of {weight}, which is not selected; select both")]
+    BiasAlone {
+        /// The bias.
+        path: Path,
+        /// Its matrix.
+        weight: Path,
+    },
     /// A product of a rank that the matrix does not have.
     #[error(
         "{path} has rank {most} at most; a product of rank {rank} beside it cannot be of use, lower the rank"

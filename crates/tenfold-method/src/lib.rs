@@ -25,6 +25,7 @@ pub mod basis;
 pub mod bitfit;
 mod error;
 mod evidence;
+pub mod ia3;
 mod keep;
 pub mod lora;
 mod method;

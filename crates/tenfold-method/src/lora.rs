@@ -1,10 +1,10 @@
-//! Method `lora`: a weight stays as it is, and a low-rank product beside it trains.
+//! Method `lora`: a weight stays as it is, and a low-rank product beside it trains; on demand, the norms of the rows, too.
 
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, Training, matrix_shape};
 use crate::option::{Kind, OptionInfo, Options};
-use crate::size::dense_matrix;
+use crate::size::{dense_matrix, multiplied};
 use std::sync::Arc;
 use tenfold_linalg::{Matrix, Metric, stable_rank, svd_in_metric};
 use tenfold_tensor::Array;
@@ -16,15 +16,18 @@ pub static INFO: Info = Info {
     name: "lora",
     summary: "adds a trainable low-rank product to a weight that keeps its bits",
     equation: "W' = W + s B A, s = alpha / r (or alpha / sqrt r); stored as W + up down with up = s B, whose rate is s \
-               times the phase's, so that steps of Adam move W' as they would with s outside",
+               times the phase's, so that steps of Adam move W' as they would with s outside. With magnitude: \
+               W' = diag(m / |W + s B A|) (W + s B A), |.| the norms of rows, taken for constant in the backward pass; \
+               m starts as |W|, so that W' = W",
     when: "fine-tuning with a hundredth of the parameters, several tasks over one base, a base in another form",
     when_not: "a task far from what the model was trained on, with many rows: full fine-tuning goes further",
-    trains: "both factors; the weight keeps its bits",
+    trains: "both factors, and m where it is there; the weight keeps its bits",
     sources: &[
         "Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models, equation 3",
         "Kalajdzievski 2023, A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA (scaling root-rank)",
         "Meng et al. 2024, PiSSA: Principal Singular Values and Singular Vectors Adaptation (init principal)",
         "Zhang et al. 2025, SR-LoRA (rank-by stable-rank)",
+        "Liu et al. 2024, DoRA: Weight-Decomposed Low-Rank Adaptation, equation 5 and section 4.3 (magnitude)",
     ],
     options: &[
         OptionInfo {
@@ -59,6 +62,12 @@ pub static INFO: Info = Info {
             doc: "weight: every weight gets r; stable-rank: ranks grow with the stable rank of each weight, within the \
                   parameters that r would take",
         },
+        OptionInfo {
+            name: "magnitude",
+            kind: Kind::Flag,
+            default: "false",
+            doc: "the norm of every row trains beside the product, which then turns rows only (DoRA)",
+        },
         OptionInfo { name: "seed", kind: Kind::Integer(0, i64::MAX), default: "0", doc: "seed of A" },
     ],
 };
@@ -72,6 +81,7 @@ pub struct Lora {
     root: bool,
     principal: bool,
     by_stable_rank: bool,
+    magnitude: bool,
     seed: u64,
 }
 
@@ -87,6 +97,7 @@ pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
         root: options.word("scaling") == Some("root-rank"),
         principal: options.word("init") == Some("principal"),
         by_stable_rank: options.word("rank-by") == Some("stable-rank"),
+        magnitude: options.flag("magnitude"),
         seed: options.count("seed").unwrap_or(0) as u64,
     }))
 }
@@ -136,22 +147,25 @@ impl Method for Lora {
 
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
         let (rows, cols) = self.check(path, form)?;
-        let added = self.rank * (rows + cols);
+        let norms = if self.magnitude { rows } else { 0 };
+        let added = self.rank * (rows + cols) + norms;
+        let named = |sum: String| if self.magnitude { format!("row-normed ({sum})") } else { sum };
         if self.by_stable_rank {
             return Ok(Planned::at_most(
-                format!("{} + low rank", form.describe()),
+                named(format!("{} + low rank", form.describe())),
                 form.parameters() + added,
             ));
         }
         let base = if self.principal { Planned::dense(rows * cols) } else { Planned::kept(path, form) };
         let mut roles = base.roles;
-        for (role, count) in [(Role::Down, self.rank * cols), (Role::Up, self.rank * rows)] {
+        let added = [(Role::Down, self.rank * cols), (Role::Up, self.rank * rows), (Role::Magnitude, norms)];
+        for (role, count) in added.into_iter().filter(|(_, count)| *count > 0) {
             match roles.iter_mut().find(|(known, _)| *known == role) {
                 Some((_, sum)) => *sum += count,
                 None => roles.push((role, count)),
             }
         }
-        Ok(Planned::certain(format!("{} + low rank {}", base.form, self.rank), roles))
+        Ok(Planned::certain(named(format!("{} + low rank {}", base.form, self.rank)), roles))
     }
 
     fn settle(
@@ -183,18 +197,26 @@ impl Method for Lora {
 
     fn rewrite(&self, path: &Path, form: &Form, _evidence: &Evidence) -> Result<Form, Error> {
         let (rows, cols) = self.check(path, form)?;
-        if self.principal {
+        let sum = if self.principal {
             let (rest, down, up) = self.split(path, form)?;
-            return Ok(Form::sum(rest, Form::lowrank(down, up)?)?);
+            Form::sum(rest, Form::lowrank(down, up)?)?
+        } else {
+            let up = Array::zeros(&[rows, self.rank]);
+            Form::sum(form.clone(), Form::lowrank(self.drawn(path, cols), up)?)?
+        };
+        if !self.magnitude {
+            return Ok(sum);
         }
-        let up = Array::zeros(&[rows, self.rank]);
-        Ok(Form::sum(form.clone(), Form::lowrank(self.drawn(path, cols), up)?)?)
+        // Of the sum as it is multiplied out, so that the quotient with its norms is 1 to the bit.
+        let norms = multiplied(path, &sum)?.row_norms();
+        Ok(Form::row_normed(sum, norms)?)
     }
 
     fn schedule(&self, _step: u64, _path: &Path, role: Role) -> Training {
         match role {
             Role::Down => Training::Trains(1.0),
             Role::Up => Training::Trains(self.scale() as f32),
+            Role::Magnitude if self.magnitude => Training::Trains(1.0),
             _ => Training::Frozen,
         }
     }

@@ -45,6 +45,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A list of whole numbers, each at least 1.
     Factors,
+    /// True or false.
+    Flag,
 }
 
 impl fmt::Display for Kind {
@@ -56,6 +58,7 @@ impl fmt::Display for Kind {
             Self::Number(low, high) => write!(out, "a number from {low} to {high}"),
             Self::Choice(words) => write!(out, "one of {}", words.join(", ")),
             Self::Factors => write!(out, "a list of whole numbers, each at least 1"),
+            Self::Flag => write!(out, "true or false"),
         }
     }
 }
@@ -133,6 +136,11 @@ impl Options {
         }
     }
 
+    /// Whether a flag is set; not, where it is left out.
+    pub fn flag(&self, key: &str) -> bool {
+        self.0.get(key) == Some(&Value::Flag(true))
+    }
+
     /// A list of whole numbers of at least 0.
     pub fn counts(&self, key: &str) -> Option<Vec<usize>> {
         match self.0.get(key) {
@@ -161,6 +169,7 @@ fn accepts(kind: Kind, value: &Value) -> bool {
         (Kind::Factors, Value::Integers(values)) => {
             !values.is_empty() && values.iter().all(|value| *value >= 1)
         }
+        (Kind::Flag, Value::Flag(_)) => true,
         _ => false,
     }
 }

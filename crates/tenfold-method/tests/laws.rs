@@ -31,6 +31,9 @@ struct Ways {
 fn ways() -> Vec<Ways> {
     let text = |word: &str| Value::Text(word.to_owned());
     let integer = Value::Integer;
+    let magnitude = |key: &str, word: &str| {
+        Options::from([("rank", integer(1)), ("magnitude", Value::Flag(true)), (key, text(word))])
+    };
     vec![
         Ways {
             name: "auto",
@@ -46,6 +49,12 @@ fn ways() -> Vec<Ways> {
         },
         Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
         Ways {
+            name: "ia3",
+            full: Options::default(),
+            cut: vec![Options::from([("stretch", text("inputs"))])],
+            inputs: false,
+        },
+        Ways {
             name: "lora",
             full: Options::from([("rank", integer(1))]),
             cut: vec![
@@ -59,6 +68,9 @@ fn ways() -> Vec<Ways> {
                     ("rank-by", text("stable-rank")),
                     ("scaling", text("root-rank")),
                 ]),
+                magnitude("init", "principal"),
+                magnitude("rank-by", "stable-rank"),
+                magnitude("scaling", "root-rank"),
             ],
             inputs: false,
         },
@@ -285,7 +297,7 @@ fn rewritten_weights_keep_the_laws_of_forms() {
             let matrix = widen(dense_values(&rewritten, path).unwrap().data());
             let bias = Form::dense(random::array("bias", &[rows]));
             let tree = [(Path::new(PATH), form), (Path::new("head.bias"), bias)].into_iter().collect();
-            let case = Case { name: ways.name, tree, rows, cols, matrix };
+            let case = Case { name: ways.name, tree, rows, cols, matrix, held: None };
             for holds in [law::apply::holds, law::record::holds, law::cost::holds, law::sharing::holds] {
                 holds(&case);
             }

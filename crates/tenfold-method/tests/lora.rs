@@ -49,6 +49,46 @@ fn a_fresh_product_changes_no_bit() {
     }
 }
 
+/// DoRA's start: the norms are those of the rows, so their quotient is 1 to the bit.
+#[test]
+fn fresh_magnitudes_change_no_bit() {
+    let form = Form::dense(random::array("w", &[12, 9]));
+    let flag = ("magnitude", Value::Flag(true));
+    let tree = rewritten(&build([("rank", Value::Integer(3)), flag]), &form);
+    assert_eq!(values(&tree).data(), form.as_array().unwrap().data());
+    let norms = tree.get(&Path::new("layer.weight")).unwrap().part("norms").unwrap().as_array().unwrap();
+    for (norm, row) in norms.data().iter().zip(form.as_array().unwrap().data().chunks(9)) {
+        let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        assert!((f64::from(*norm) - length).abs() < 1e-6 * length);
+    }
+}
+
+/// Whatever the product becomes, the rows have the norms that are stored.
+#[test]
+fn the_product_turns_rows_and_the_magnitudes_stretch_them() {
+    let form = Form::dense(random::array("w", &[6, 5]));
+    let mut tree = rewritten(&build([("rank", Value::Integer(2)), ("magnitude", Value::Flag(true))]), &form);
+    tree.visit_mut(|id, leaf| match leaf.role {
+        Role::Up => leaf.value = random::array(&id.to_string(), leaf.value.shape()),
+        Role::Magnitude => leaf.value.data_mut()[2] = 7.5,
+        _ => {}
+    });
+    let (before, after) = (form.as_array().unwrap().row_norms(), values(&tree).row_norms());
+    for (at, (before, after)) in before.data().iter().zip(after.data()).enumerate() {
+        let want = if at == 2 { 7.5 } else { *before };
+        assert!((after - want).abs() < 1e-5 * want, "row {at}: {after}, {want}");
+    }
+}
+
+#[test]
+fn magnitudes_train_where_they_are_asked_for() {
+    let path = Path::new("layer.weight");
+    let of = |flag| build([("magnitude", Value::Flag(flag))]).schedule(0, &path, Role::Magnitude);
+    assert_eq!((of(true), of(false)), (Training::Trains(1.0), Training::Frozen));
+    let plan = build([("magnitude", Value::Flag(true))]).plan(&path, &Form::dense(Array::zeros(&[20, 30])));
+    assert!(plan.unwrap().roles.contains(&(Role::Magnitude, 20)));
+}
+
 #[test]
 fn the_upper_factor_carries_the_scale_and_its_rate() {
     let path = Path::new("layer.weight");

@@ -30,7 +30,10 @@ fn options_out_of_range_are_refused_by_name() {
 }
 
 fn wrong_values(kind: Kind) -> Vec<Value> {
-    let mut wrong = vec![Value::Flag(true), Value::Text("many".to_owned())];
+    let mut wrong = vec![Value::Text("many".to_owned())];
+    if kind != Kind::Flag {
+        wrong.push(Value::Flag(true));
+    }
     match kind {
         Kind::Integer(low, high) => {
             wrong.push(Value::Integer(low - 1));
@@ -41,6 +44,7 @@ fn wrong_values(kind: Kind) -> Vec<Value> {
         Kind::Number(low, high) => wrong.extend([low - 0.5, high + 0.5, f64::NAN].map(Value::Float)),
         Kind::Choice(_) => wrong.push(Value::Integer(0)),
         Kind::Factors => wrong.extend([Value::Integers(vec![]), Value::Integers(vec![4, 0])]),
+        Kind::Flag => wrong.extend([Value::Integer(1), Value::Text("true".to_owned())]),
     }
     wrong
 }
@@ -53,6 +57,7 @@ fn right_values(kind: Kind) -> Vec<Value> {
         Kind::Number(low, high) => [low, high].map(Value::Float).to_vec(),
         Kind::Choice(words) => words.iter().map(|word| Value::Text((*word).to_owned())).collect(),
         Kind::Factors => vec![],
+        Kind::Flag => [true, false].map(Value::Flag).to_vec(),
     }
 }
 

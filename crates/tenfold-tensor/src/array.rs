@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::kernel::elementwise;
+use crate::kernel::{elementwise, reduce};
 use crate::par;
 use crate::pool::Buffer;
 use crate::product::Panels;
@@ -186,6 +186,19 @@ impl Array {
     pub fn item(&self) -> f32 {
         assert_eq!(self.len(), 1, "item of an array of shape {:?}", self.shape);
         self.data()[0]
+    }
+
+    /// The Euclidean norm of every row of the array seen as a matrix, summed in double precision.
+    pub fn row_norms(&self) -> Array {
+        let width = self.width();
+        let mut norms = Array::stale(&[self.height()]);
+        par::chunks_mut(norms.data_mut(), par::block_rows(width), |start, norms| {
+            for (at, norm) in norms.iter_mut().enumerate() {
+                let row = (start + at) * width..(start + at + 1) * width;
+                *norm = reduce::sum_squares(&self.data()[row]).sqrt() as f32;
+            }
+        });
+        norms
     }
 
     /// Whether no element is infinite or NaN.

@@ -53,7 +53,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 28] = [
+const TABLE: [(&str, Cases); 30] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
@@ -64,6 +64,10 @@ const TABLE: [(&str, Cases); 28] = [
     ("scale", |n| case("", vec![array(1, &[n, 3])], |v| op::scale(&v[0], -1.7))),
     ("scale_columns", |n| {
         case("", vec![array(1, &[n, 3]), array(2, &[3])], |v| op::scale_columns(&v[0], &v[1]))
+    }),
+    ("scale_rows", |n| case("", vec![array(1, &[n, 3]), array(2, &[n])], |v| op::scale_rows(&v[0], &v[1]))),
+    ("divide", |n| {
+        case("", vec![array(1, &[n, 3])], move |v| op::divide(&v[0], &away_from_zero(2, &[n, 3])))
     }),
     ("attention", attention),
     ("attention_with_past", attention_with_past),

@@ -292,6 +292,16 @@ fn moves(n: usize) {
     assert_close("sub", &op::sub(&x, &y), &zip(|x, y| x - y));
     assert_close("mul", &op::mul(&x, &y), &zip(|x, y| x * y));
     assert_close("scale", &op::scale(&x, -3.0), &zip(|x, _| -3.0 * x));
+    let by: Vec<f64> = wide(&constant(5, &[n * 3]));
+    let rows: Vec<f64> = xs.iter().enumerate().map(|(i, x)| x * by[i / 5]).collect();
+    assert_close("scale_rows", &op::scale_rows(&x, &constant(5, &[n * 3])), &rows);
+    let mut divisor = array(2, &[n, 3, 5]);
+    divisor.data_mut()[1] = 0.0;
+    let quotient = |(i, (x, y)): (usize, (&f64, &f64))| if i == 1 { 0.0 } else { x / y };
+    let quotients: Vec<f64> = xs.iter().zip(&ys).enumerate().map(quotient).collect();
+    assert_close("divide", &op::divide(&x, &divisor), &quotients);
+    let norms: Vec<f64> = xs.chunks_exact(5).map(|row| dot(row, row).sqrt()).collect();
+    assert_close("row_norms", &Var::constant(x.value().row_norms()), &norms);
     let turned = op::permute(&x, &[2, 0, 1]);
     assert_eq!(turned.shape(), [5, n, 3]);
     let want: Vec<f64> = (0..5).flat_map(|k| (0..n * 3).map(move |ij| ij * 5 + k)).map(|i| xs[i]).collect();

@@ -45,6 +45,8 @@ fn step() -> Vec<Vec<u32>> {
     let split = op::linear_in(Precision::Bf16x3, &x, &rebuilt, None, Activation::Tanh);
     let z = op::linear(&x, &rebuilt, Some(&leaves[11]), Activation::Silu);
     let z = op::add(&z, &op::add(&low, &split));
+    let first = op::reshape(&op::crop(&z, n, 1), &[n]);
+    let z = op::scale_rows(&z, &op::divide(&first, &z.value().row_norms()));
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);
     let loss = op::add(
         &op::add(

@@ -26,6 +26,9 @@ pub struct Case {
     pub cols: usize,
     /// What `head.weight` equals, row-major.
     pub matrix: Vec<f64>,
+    /// Where the form gives norms to the rows of the form inside, the norms that those have: the backward pass takes them for
+    /// constant.
+    pub held: Option<Vec<f64>>,
 }
 
 /// A form and the matrix it equals.
@@ -34,6 +37,7 @@ struct Part {
     matrix: Vec<f64>,
     rows: usize,
     cols: usize,
+    held: Option<Vec<f64>>,
 }
 
 /// One case for every form and for every nesting that has a path of its own through the code.
@@ -89,6 +93,21 @@ pub fn forms() -> Vec<Case> {
     case("scaled mpo with padding", scaled("zp", mpo("zm", &[3, 4], &[2, 5], (11, 9), 4)), vec![]);
     case("scaled, low rank", scaled("zl", lowrank("zr", 10, 8, 2)), vec![]);
     case("sum with a scaled side", sum(dense("zs", 10, 8), scaled("zt", lowrank("zu", 10, 8, 2))), vec![]);
+    case("row-scaled", row_scaled("rd", dense("re", 6, 4)), vec![]);
+    case("row-scaled mpo with padding", row_scaled("rp", mpo("rm", &[3, 4], &[2, 5], (11, 9), 4)), vec![]);
+    case("row-scaled, low rank", row_scaled("rl", lowrank("rr", 10, 8, 2)), vec![]);
+    case("scaled on both sides", row_scaled("rb", scaled("rc", dense("rf", 6, 4))), vec![]);
+    case(
+        "sum with a row-scaled side",
+        sum(dense("rs", 10, 8), row_scaled("rt", lowrank("ru", 10, 8, 2))),
+        vec![],
+    );
+    case("row-normed", row_normed("nd", dense("ne", 6, 4)), vec![]);
+    case("row-normed sum", row_normed("ns", sum(dense("nt", 10, 8), lowrank("nu", 10, 8, 2))), vec![]);
+    case("row-normed mpo with padding", row_normed("np", mpo("nm", &[3, 4], &[2, 5], (11, 9), 4)), vec![]);
+    let owner = dense("no", 6, 4);
+    case("row-normed, of another", row_normed("nw", owner.shared(OTHER)), vec![(OTHER, owner.form)]);
+
     let owner = dense("zo", 8, 8);
     let up = scaled("zx", mpo("zy", &[3, 4], &[4, 2], (11, 8), 5));
     case(
@@ -104,12 +123,27 @@ impl Case {
         let bias = Form::dense(random::array("bias", &[part.rows]));
         let weights = [(PATH, part.form), ("head.bias", bias)].into_iter().chain(others);
         let tree = weights.map(|(path, form)| (Path::new(path), form)).collect();
-        Self { name, tree, rows: part.rows, cols: part.cols, matrix: part.matrix }
+        Self { name, tree, rows: part.rows, cols: part.cols, matrix: part.matrix, held: part.held }
     }
 
     /// `head.weight` as a path.
     pub fn path(&self) -> Path {
         Path::new(PATH)
+    }
+
+    /// The tree whose differences are the gradients of `moved`, a tree of this case with other values: what the backward pass
+    /// takes for constant stands as it does in the case.
+    pub fn holding(&self, moved: &Tree) -> Tree {
+        let Some(held) = &self.held else { return moved.clone() };
+        let part = |name| moved.get(&self.path()).ok().and_then(|form| form.part(name)).cloned();
+        let (Some(inner), Some(norms)) = (part("inner"), part("norms")) else {
+            panic!("{}: no form that gives norms", self.name)
+        };
+        let fixed = held.iter().map(|norm| (1.0 / norm) as f32).collect();
+        let fixed = Form::dense(Array::from_vec(fixed, &[self.rows]));
+        let mut tree = moved.clone();
+        tree.insert(self.path(), made(Form::row_scaled(made(Form::row_scaled(inner, fixed)), norms)));
+        tree
     }
 
     /// The bias.
@@ -119,16 +153,20 @@ impl Case {
 }
 
 impl Part {
+    fn new(matrix: Vec<f64>, form: Form, (rows, cols): (usize, usize)) -> Self {
+        Self { form, matrix, rows, cols, held: None }
+    }
+
     /// The same matrix, stored at an address.
     fn shared(&self, owner: &str) -> Self {
         let form = Form::shared(Address::parse(owner), vec![self.rows, self.cols]);
-        Self { form, matrix: self.matrix.clone(), ..*self }
+        Self { form, matrix: self.matrix.clone(), held: None, ..*self }
     }
 }
 
 fn dense(name: &str, rows: usize, cols: usize) -> Part {
     let value = random::array(name, &[rows, cols]);
-    Part { matrix: crate::tolerance::widen(value.data()), form: Form::dense(value), rows, cols }
+    Part::new(crate::tolerance::widen(value.data()), Form::dense(value), (rows, cols))
 }
 
 fn lowrank(name: &str, rows: usize, cols: usize, rank: usize) -> Part {
@@ -146,7 +184,7 @@ fn product(down: Part, up: Part) -> Part {
         (0..rank).map(|k| up.matrix[row * rank + k] * down.matrix[k * cols + col]).sum()
     };
     let matrix = (0..rows * cols).map(entry).collect();
-    Part { form: Form::Lowrank(made(form::Lowrank::new(down.form, up.form))), matrix, rows, cols }
+    Part::new(matrix, Form::Lowrank(made(form::Lowrank::new(down.form, up.form))), (rows, cols))
 }
 
 /// `inner * diag(columns)` with random columns.
@@ -154,20 +192,42 @@ fn scaled(name: &str, inner: Part) -> Part {
     let columns = random::array(&format!("{name} columns"), &[inner.cols]);
     let entry = |(at, value): (usize, &f64)| value * f64::from(columns.data()[at % inner.cols]);
     let matrix = inner.matrix.iter().enumerate().map(entry).collect();
-    Part { form: made(Form::scaled(inner.form, columns)), matrix, rows: inner.rows, cols: inner.cols }
+    Part::new(matrix, made(Form::scaled(inner.form, columns)), (inner.rows, inner.cols))
+}
+
+/// `diag(rows) * inner` with random rows.
+fn row_scaled(name: &str, inner: Part) -> Part {
+    let rows = random::array(&format!("{name} rows"), &[inner.rows]);
+    let matrix = stretched(&inner, &crate::tolerance::widen(rows.data()));
+    Part::new(matrix, made(Form::row_scaled(inner.form, Form::dense(rows))), (inner.rows, inner.cols))
+}
+
+/// `inner` with rows of random norms, some of them of the other sign.
+fn row_normed(name: &str, inner: Part) -> Part {
+    let norms = random::array(&format!("{name} norms"), &[inner.rows]);
+    let length = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let held: Vec<f64> = inner.matrix.chunks(inner.cols).map(length).collect();
+    let by: Vec<f64> = norms.data().iter().zip(&held).map(|(norm, held)| f64::from(*norm) / held).collect();
+    let matrix = stretched(&inner, &by);
+    let form = made(Form::row_normed(inner.form, norms));
+    Part { held: Some(held), ..Part::new(matrix, form, (inner.rows, inner.cols)) }
+}
+
+fn stretched(inner: &Part, by: &[f64]) -> Vec<f64> {
+    inner.matrix.iter().enumerate().map(|(at, value)| value * by[at / inner.cols]).collect()
 }
 
 fn sum(left: Part, right: Part) -> Part {
     let (rows, cols) = (left.rows, left.cols);
     let matrix = left.matrix.iter().zip(&right.matrix).map(|(a, b)| a + b).collect();
-    Part { form: made(Form::sum(left.form, right.form)), matrix, rows, cols }
+    Part::new(matrix, made(Form::sum(left.form, right.form)), (rows, cols))
 }
 
 fn mpo(name: &str, rows: &[usize], cols: &[usize], size: (usize, usize), cap: usize) -> Part {
     let shape = made(MpoShape::new(rows.to_vec(), cols.to_vec()));
     let cores = cores(name, &shape, cap);
     let matrix = contracted(&shape, &cores, size);
-    Part { form: made(Form::mpo(shape, size.0, size.1, cores)), matrix, rows: size.0, cols: size.1 }
+    Part::new(matrix, made(Form::mpo(shape, size.0, size.1, cores)), size)
 }
 
 /// Two chains that have their central core in common: ours, and the other's form, which owns the core.
@@ -181,7 +241,7 @@ fn central_core_shared() -> (Part, Form) {
         _ => Form::dense(core.clone()),
     });
     let form = Form::Mpo(made(form::Mpo::from_forms(shape.clone(), 12, 12, parts.collect())));
-    (Part { form, matrix, rows: 12, cols: 12 }, made(Form::mpo(shape, 12, 12, theirs)))
+    (Part::new(matrix, form, (12, 12)), made(Form::mpo(shape, 12, 12, theirs)))
 }
 
 /// A chain whose second core is stored as two summands.
@@ -196,7 +256,7 @@ fn summed_core() -> Part {
     // Summed in single precision, as it is when the core is used.
     whole[1].data_mut().iter_mut().zip(delta.data()).for_each(|(a, b)| *a += b);
     let matrix = contracted(&shape, &whole, (12, 8));
-    Part { form: Form::Mpo(made(form::Mpo::from_forms(shape, 12, 8, parts))), matrix, rows: 12, cols: 8 }
+    Part::new(matrix, Form::Mpo(made(form::Mpo::from_forms(shape, 12, 8, parts))), (12, 8))
 }
 
 fn cores(name: &str, shape: &MpoShape, cap: usize) -> Vec<Array> {

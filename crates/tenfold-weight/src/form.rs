@@ -49,7 +49,7 @@ pub enum Form {
     Sum(Sum),
     /// Another form, stored elsewhere in the tree.
     Shared(Shared),
-    /// A form with one factor per column.
+    /// A form with one factor per column or row, or with stored norms of its rows.
     Scaled(Scaled),
 }
 
@@ -137,7 +137,24 @@ impl Form {
     /// # Errors
     /// [`Error::Parts`] when there is not one number per column.
     pub fn scaled(inner: Self, columns: Array) -> Result<Self, Error> {
-        Scaled::new(inner, Self::dense(columns)).map(Self::Scaled)
+        Scaled::columns(inner, Self::dense(columns)).map(Self::Scaled)
+    }
+
+    /// A form (O x I, or a vector of O) whose rows are stretched by O numbers.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] when there is not one number per row.
+    pub fn row_scaled(inner: Self, rows: Self) -> Result<Self, Error> {
+        Scaled::rows(inner, rows).map(Self::Scaled)
+    }
+
+    /// A form (O x I) whose rows get O stored norms: `W = diag(m / |inner|) inner` with |inner| the norms of the inner form's
+    /// rows, which the backward pass takes for constant (Liu et al. 2024, DoRA, equation 5 and section 4.3).
+    ///
+    /// # Errors
+    /// [`Error::Parts`] when there is not one number per row.
+    pub fn row_normed(inner: Self, norms: Array) -> Result<Self, Error> {
+        Scaled::norms(inner, Self::dense(norms)).map(Self::Scaled)
     }
 
     /// A form stored at `owner`, of the shape given.

@@ -1,7 +1,7 @@
 //! Weights of language models: the heart of tenfold.
 //!
 //! A model is a [`Tree`] of named weights. A [`Form`] says how a weight is represented: dense, as a matrix
-//! product operator, as a low-rank product, as a sum, with scaled columns, or shared with another. Nothing outside [`mod@form`] asks
+//! product operator, as a low-rank product, as a sum, with scaled columns or rows, or shared with another. Nothing outside [`mod@form`] asks
 //! which form a weight has: a [`Scope`] applies any of them, and gives gradients of the stored leaves.
 //!
 //! ```

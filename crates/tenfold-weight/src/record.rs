@@ -75,7 +75,17 @@ impl Reader<'_> {
             FormRecord::Scaled { inner, columns } => {
                 let inner = self.form(inner, shape)?;
                 let width: Vec<usize> = inner.shape().last().copied().into_iter().collect();
-                Form::Scaled(Scaled::new(inner, self.form(columns, &width)?)?)
+                Form::Scaled(Scaled::columns(inner, self.form(columns, &width)?)?)
+            }
+            FormRecord::RowScaled { inner, rows } => {
+                let inner = self.form(inner, shape)?;
+                let rows = self.form(rows, &height(&inner))?;
+                Form::Scaled(Scaled::rows(inner, rows)?)
+            }
+            FormRecord::RowNormed { inner, norms } => {
+                let inner = self.form(inner, shape)?;
+                let norms = self.form(norms, &height(&inner))?;
+                Form::Scaled(Scaled::norms(inner, norms)?)
             }
             FormRecord::Sum { left, right } => {
                 let left = self.form(left, shape)?;
@@ -100,6 +110,11 @@ impl Reader<'_> {
     }
 }
 
+/// The shape of one number per row of a form.
+fn height(form: &Form) -> Vec<usize> {
+    form.shape().first().copied().into_iter().collect()
+}
+
 /// The part of a record that a dotted way leads to.
 fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
     let (name, rest) = inner.split_once('.').unwrap_or((inner, ""));
@@ -111,7 +126,15 @@ fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
         }
         FormRecord::Lowrank { down, .. } if name == "down" => part(down, rest),
         FormRecord::Lowrank { up, .. } if name == "up" => part(up, rest),
-        FormRecord::Scaled { inner, .. } if name == "inner" => part(inner, rest),
+        FormRecord::Scaled { inner, .. }
+        | FormRecord::RowScaled { inner, .. }
+        | FormRecord::RowNormed { inner, .. }
+            if name == "inner" =>
+        {
+            part(inner, rest)
+        }
+        FormRecord::RowScaled { rows, .. } if name == "rows" => part(rows, rest),
+        FormRecord::RowNormed { norms, .. } if name == "norms" => part(norms, rest),
         FormRecord::Scaled { columns, .. } if name == "columns" => part(columns, rest),
         FormRecord::Sum { left, .. } if name == "left" => part(left, rest),
         FormRecord::Sum { right, .. } if name == "right" => part(right, rest),

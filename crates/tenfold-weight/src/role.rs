@@ -16,14 +16,16 @@ pub enum Role {
     Down,
     /// The factor of a low-rank product that is applied last, O x r.
     Up,
-    /// The factors of the columns of a scaled form, I numbers.
+    /// The factors of a scaled form: one number per column or row.
     Scale,
+    /// The norms that a form gives its rows, O numbers.
+    Magnitude,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] =
-        [Self::Value, Self::Central, Self::Auxiliary, Self::Down, Self::Up, Self::Scale];
+    pub const ALL: [Self; 7] =
+        [Self::Value, Self::Central, Self::Auxiliary, Self::Down, Self::Up, Self::Scale, Self::Magnitude];
 
     /// The word used in selectors, recipes and tables.
     pub fn word(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Role {
             Self::Down => "down",
             Self::Up => "up",
             Self::Scale => "scale",
+            Self::Magnitude => "magnitude",
         }
     }
 

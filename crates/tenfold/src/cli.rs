@@ -217,7 +217,7 @@ pub(crate) struct Convert {
     /// What to write
     #[arg(long, value_enum, default_value_t = Target::Dense)]
     pub(crate) to: Target,
-    /// Put the LoRA adapter of this folder, in PEFT's layout, beside the weights first; may be given several times
+    /// Put the adapter of this folder, in PEFT's layout (LoRA, DoRA, IA3), on the weights first; may be given several times
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Vec<PathBuf>,
     /// The model that an adapter is to belong to
@@ -235,7 +235,7 @@ pub(crate) enum Target {
     Dense,
     /// Forms kept, with a manifest
     Tenfold,
-    /// Only the low-rank products beside the weights of --base, and the task head: a LoRA adapter in PEFT's layout
+    /// Only what is on the weights of --base, low-rank products or vectors, and the task head: an adapter in PEFT's layout
     Peft,
 }
 

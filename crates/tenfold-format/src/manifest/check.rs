@@ -128,7 +128,9 @@ impl<'a> Claims<'a> {
             }
             FormRecord::Lowrank { down: a, up: b }
             | FormRecord::Sum { left: a, right: b }
-            | FormRecord::Scaled { inner: a, columns: b } => {
+            | FormRecord::Scaled { inner: a, columns: b }
+            | FormRecord::RowScaled { inner: a, rows: b }
+            | FormRecord::RowNormed { inner: a, norms: b } => {
                 self.claim(path, a, depth + 1)?;
                 self.claim(path, b, depth + 1)
             }
@@ -223,6 +225,24 @@ impl Shapes<'_> {
                 }
                 Ok(inner)
             }
+            FormRecord::RowScaled { inner, rows } => {
+                let inner = self.shape(at, inner, wanted, depth + 1)?;
+                let rows = self.shape(at, rows, None, depth + 1)?;
+                match &inner[..] {
+                    &[height] | &[height, _] => self.same(&format!("{at}#rows"), &[height], &rows)?,
+                    _ => return self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: inner }),
+                }
+                Ok(inner)
+            }
+            FormRecord::RowNormed { inner, norms } => {
+                let inner = self.shape(at, inner, wanted, depth + 1)?;
+                let norms = self.shape(at, norms, None, depth + 1)?;
+                match &inner[..] {
+                    &[height, _] => self.same(&format!("{at}#norms"), &[height], &norms)?,
+                    _ => return self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: inner }),
+                }
+                Ok(inner)
+            }
             FormRecord::Mpo { rows, cols, cores } => self.mpo(at, (rows, cols, cores), wanted, depth),
         }
     }
@@ -271,7 +291,7 @@ impl Shapes<'_> {
 }
 
 /// The part of `form` that `inner` names: `value`, `core.N`, `down`, `up`, `left.PART`, `right.PART`,
-/// `inner.PART`, `columns`.
+/// `inner.PART`, `columns`, `rows`, `norms`.
 fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
     let (head, rest) = inner.split_once('.').map_or((inner, None), |(head, rest)| (head, Some(rest)));
     let deeper = |form: &'a FormRecord, rest: Option<&str>| match rest {
@@ -282,7 +302,14 @@ fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
         (FormRecord::Dense { .. }, "value") if rest.is_none() => Some(form),
         (FormRecord::Lowrank { down, .. }, "down") => deeper(down, rest),
         (FormRecord::Lowrank { up, .. }, "up") => deeper(up, rest),
-        (FormRecord::Scaled { inner, .. }, "inner") => deeper(inner, rest),
+        (
+            FormRecord::Scaled { inner, .. }
+            | FormRecord::RowScaled { inner, .. }
+            | FormRecord::RowNormed { inner, .. },
+            "inner",
+        ) => deeper(inner, rest),
+        (FormRecord::RowScaled { rows, .. }, "rows") => deeper(rows, rest),
+        (FormRecord::RowNormed { norms, .. }, "norms") => deeper(norms, rest),
         (FormRecord::Scaled { columns, .. }, "columns") => deeper(columns, rest),
         (FormRecord::Sum { left, .. }, "left") => deeper(left, rest),
         (FormRecord::Sum { right, .. }, "right") => deeper(right, rest),

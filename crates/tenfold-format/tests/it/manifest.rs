@@ -68,6 +68,26 @@ fn everything() -> (Manifest, Checkpoint) {
             &[2, 3],
             FormRecord::Lowrank { down: shared("d.weight#right.down").into(), up: dense("g.up").into() },
         ),
+        (
+            "h.weight",
+            &[2, 3],
+            FormRecord::Scaled { inner: dense("h").into(), columns: dense("h.columns").into() },
+        ),
+        (
+            "i.weight",
+            &[2, 3],
+            FormRecord::RowScaled { inner: dense("i").into(), rows: dense("i.rows").into() },
+        ),
+        (
+            "i.bias",
+            &[2],
+            FormRecord::RowScaled { inner: dense("i.b").into(), rows: shared("i.weight#rows").into() },
+        ),
+        (
+            "j.weight",
+            &[2, 3],
+            FormRecord::RowNormed { inner: dense("j").into(), norms: dense("j.norms").into() },
+        ),
     ]);
     let checkpoint = checkpoint(&[
         ("a.bias", &[3]),
@@ -78,6 +98,13 @@ fn everything() -> (Manifest, Checkpoint) {
         ("both.down", &[1, 3]),
         ("both.up", &[2, 1]),
         ("g.up", &[2, 1]),
+        ("h", &[2, 3]),
+        ("h.columns", &[3]),
+        ("i", &[2, 3]),
+        ("i.b", &[2]),
+        ("i.rows", &[2]),
+        ("j", &[2, 3]),
+        ("j.norms", &[2]),
     ]);
     (manifest, checkpoint)
 }
@@ -109,6 +136,29 @@ fn the_text_is_as_documented() {
     let text = serde_json::to_string(&manifest).unwrap();
     let expected = r#"{"version":1,"model":{"architecture":"bert","origin":"path:model"},"weights":{"w":{"shape":[2,2],"form":{"form":"mpo","rows":[2],"cols":[2],"cores":[{"form":"dense","leaf":"w#core.1"}]}}}}"#;
     assert_eq!(text, expected);
+}
+
+/// A vector for the other side of a matrix is found, and where it is.
+#[test]
+fn factors_and_norms_have_one_number_per_row() {
+    let shapes: [(&str, &[usize]); 2] = [("w", &[2, 3]), ("s", &[3])];
+    let (inner, scales) = (|| dense("w").into(), || dense("s").into());
+    let columns = FormRecord::Scaled { inner: inner(), columns: scales() };
+    manifest(vec![("a.weight", &[2, 3], columns)]).check(&checkpoint(&shapes)).unwrap();
+    for (form, part) in [
+        (FormRecord::RowScaled { inner: inner(), rows: scales() }, "a.weight#rows"),
+        (FormRecord::RowNormed { inner: inner(), norms: scales() }, "a.weight#norms"),
+    ] {
+        let found = fault(&manifest(vec![("a.weight", &[2, 3], form)]), &checkpoint(&shapes));
+        assert_eq!(found, (part.to_owned(), SavedFault::Shape { expected: vec![2], got: vec![3] }));
+    }
+    // A vector has rows to stretch, and none to give norms to.
+    let vector: [(&str, &[usize]); 2] = [("w", &[3]), ("s", &[3])];
+    let stretched = FormRecord::RowScaled { inner: inner(), rows: scales() };
+    manifest(vec![("a.bias", &[3], stretched)]).check(&checkpoint(&vector)).unwrap();
+    let normed = FormRecord::RowNormed { inner: inner(), norms: scales() };
+    let found = fault(&manifest(vec![("a.bias", &[3], normed)]), &checkpoint(&vector));
+    assert!(matches!(found.1, SavedFault::Shape { .. }), "{found:?}");
 }
 
 fn parse(text: &str) -> Result<Manifest, Error> {

@@ -48,6 +48,15 @@ multiversion! {
 }
 
 multiversion! {
+    /// out = a / b, and 0 where b is 0.
+    pub(crate) fn divide<F>(out: &mut [f32], a: &[f32], b: &[f32]) {
+        for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *o = if b == 0.0 { 0.0 } else { a / b };
+        }
+    }
+}
+
+multiversion! {
     /// a *= b.
     pub(crate) fn multiply_assign<F>(a: &mut [f32], b: &[f32]) {
         for (a, &b) in a.iter_mut().zip(b) {

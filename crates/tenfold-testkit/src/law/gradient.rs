@@ -1,7 +1,8 @@
 //! The gradient of every stored leaf, and of the input, equals differences of the loss.
 //!
 //! The loss is linear or quadratic in every single number of a leaf (a product of several leaves, each used once or
-//! twice), so central differences are exact at any step: a large one leaves no rounding error to speak of.
+//! twice), so central differences are exact at any step: a large one leaves no rounding error to speak of. What a form's
+//! backward pass takes for constant is held in the differences, too.
 
 use super::{CONTRACTIONS, given};
 use crate::case::Case;
@@ -25,6 +26,7 @@ pub fn holds(case: &Case) {
     tree.insert(Path::new("below.weight"), Form::dense(random::array("below", &[case.cols, BELOW])));
     for contraction in CONTRACTIONS {
         check(
+            case,
             &format!("{}, {contraction:?}", case.name),
             &tree,
             &|scope| {
@@ -39,13 +41,13 @@ pub fn holds(case: &Case) {
     let ids = [0, last, 1, 1];
     let look_up = |scope: &Scope<'_>| given(case.name, scope.rows("head", &ids));
     for contraction in CONTRACTIONS {
-        check(&format!("{}, rows, {contraction:?}", case.name), &case.tree, &look_up, contraction);
+        check(case, &format!("{}, rows, {contraction:?}", case.name), &case.tree, &look_up, contraction);
     }
 }
 
 /// Compares the gradient of a random projection of `output` with differences, for every leaf that takes part.
 #[track_caller]
-fn check(what: &str, tree: &Tree, output: &dyn Fn(&Scope<'_>) -> Var, contraction: Contraction) {
+fn check(case: &Case, what: &str, tree: &Tree, output: &dyn Fn(&Scope<'_>) -> Var, contraction: Contraction) {
     let every = tree.leaves().into_iter().map(|leaf| leaf.id).collect();
     let scope = Scope::train(tree, &every).contracting(contraction);
     let y = output(&scope);
@@ -55,7 +57,8 @@ fn check(what: &str, tree: &Tree, output: &dyn Fn(&Scope<'_>) -> Var, contractio
     let gradients = given(what, scope.backward(&loss));
     assert!(!gradients.is_empty(), "{what}: no leaf got a gradient");
     let project = |tree: &Tree| {
-        let y = output(&Scope::evaluate(tree).contracting(contraction));
+        let tree = case.holding(tree);
+        let y = output(&Scope::evaluate(&tree).contracting(contraction));
         widen(y.value().data()).iter().zip(widen(direction.data())).map(|(y, d)| y * d).sum::<f64>()
     };
     for (id, gradient) in &gradients {

@@ -26,8 +26,9 @@ const TOPICS: &[(&str, &str)] = &[
     ),
     (
         "scaled",
-        "form: W = inner diag(columns), a matrix whose columns are stretched by I stored numbers.\nleaves: scale, and \
-         those of the inner form",
+        "form: W = inner diag(columns), a matrix whose columns are stretched by I stored numbers; or diag(rows) inner, whose \
+         rows are by O; or diag(norms / |inner|) inner, whose rows have O stored norms (the backward pass takes |inner|, the \
+         norms of the inner rows, for constant).\nleaves: scale, or magnitude for norms, and those of the inner form",
     ),
     ("sum", "form: W = left + right, both O x I.\nleaves: those of both sides"),
     (
@@ -38,7 +39,7 @@ const TOPICS: &[(&str, &str)] = &[
         "selector",
         "A pattern over dotted paths:\n  *            one segment, or a run of characters inside one\n  **           any number \
          of segments\n  {a,b}        either\n  [0-5,8]      a number in a range\n  ...#role     only leaves of that role: \
-         value, central, auxiliary, down, up, scale",
+         value, central, auxiliary, down, up, scale, magnitude",
     ),
     ("recipe", RECIPE),
 ];

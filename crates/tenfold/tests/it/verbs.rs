@@ -155,7 +155,33 @@ fn adapters_are_written_and_read() {
     assert_eq!(view("path:again"), view("path:lora/model"));
     let other =
         bench.tenfold(&["convert", "path:lora/model", "none", "--to", "peft", "--base", "path:lora/model"]);
-    assert!(stderr(&other).contains("differs from the base"), "{}", stderr(&other));
+    assert!(stderr(&other).contains("that the base has not"), "{}", stderr(&other));
+}
+
+/// Vectors as a recipe orders them, with biases that follow their matrices, into PEFT's files and back.
+#[test]
+fn vectors_are_planned_trained_written_and_read() {
+    let bench = Bench::new();
+    let head = "[model]\nfrom = \"path:tiny\"\n[[step]]\nmethod = \"ia3\"\n";
+    let outputs = "select = \"encoder.**.{key,value}.{weight,bias}\"\n";
+    let inputs = "[[step]]\nmethod = \"ia3\"\nstretch = \"inputs\"\nselect = \"encoder.layer.*.output.dense.weight\"\n";
+    let phase =
+        "[[phase]]\nobjective = \"distill\"\nsteps = 2\ntrain = \"#scale\"\noptimizer = { lr = 0.1 }\n";
+    bench.write("ia3.toml", &format!("name = \"ia3\"\n{head}{outputs}{inputs}{phase}"));
+    let plan = json(&bench.must(&["plan", "ia3.toml", "--json"]));
+    bench.must(&["run", "ia3.toml", "--out", "ia3"]);
+    let view = |source: &str| json(&bench.must(&["inspect", source, "--json"]));
+    let parameters = |source: &str| view(source)["parameters"].as_u64().unwrap();
+    let added = parameters("path:ia3/model") - parameters("path:tiny");
+    assert_eq!(plan["totals"]["trainable"], added, "every vector once, whoever follows it");
+    bench.must(&["convert", "path:ia3/model", "adapter", "--to", "peft", "--base", "path:tiny"]);
+    bench.must(&["convert", "path:tiny", "again", "--to", "tenfold", "--adapter", "adapter"]);
+    assert_eq!(view("path:again")["weights"], view("path:ia3/model")["weights"]);
+    let alone = "select = \"encoder.**.key.bias\"\n";
+    bench.write("alone.toml", &format!("name = \"alone\"\n{head}{alone}{phase}"));
+    let refused = bench.tenfold(&["plan", "alone.toml"]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("key.weight, which is not selected"), "{}", stderr(&refused));
 }
 
 #[test]
