@@ -1,0 +1,84 @@
+"""The evidence on adaptation: one encoder fine-tuned on GLUE rows by every light method and by over-parameterization, from the same rows,
+seeds and steps, and the table of the receipts.
+
+usage: adapt.py OUT --tenfold PROGRAM --data DIR [--tasks mrpc,cola,...] [--seeds 1,2,3] [--methods lora,dora,...] [--workers N] [--lr X]
+       adapt.py OUT --table
+Runs and table are those of glue.py. Learning rates are those of RATES; NAME carries another one. Full fine-tuning and light tuning of
+operators are rows `dense` and `light` of glue.py.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import sys
+
+import runs
+from runs import ENCODER, EPOCHS, MODEL, phase, step, tabulate
+
+HEAD = '"pooler.**", "classifier.**"'
+BIASES = '"{encoder,embeddings}.**.bias"'
+GROW = "select = \"dynamic\", each = 1, most = 3"
+
+
+def opf(more):
+    return step("opf", ENCODER, f"sites = 3\n{more}")
+
+
+# Steps before training, what trains, and further keys of the phase.
+METHODS = {
+    "dense": ("", '["**"]', ""),
+    "lora": (step("lora", ENCODER, "rank = 8\n"), f'["#down", "#up", {HEAD}]', ""),
+    "dora": (step("lora", ENCODER, "rank = 8\nmagnitude = true\n"), f'["#down", "#up", "#magnitude", {HEAD}]', ""),
+    "bitfit": (step("bitfit", BIASES), f"[{BIASES}, {HEAD}]", ""),
+    "ia3": (
+        step("ia3", '"encoder.**.{key,value}.{weight,bias}"', 'stretch = "outputs"\n')
+        + step("ia3", '"encoder.layer.*.output.dense.weight"', 'stretch = "inputs"\n'),
+        f'["#scale", {HEAD}]',
+        '\n[[phase.group]]\nselect = "#scale"\nweight-decay = 0.0\n',
+    ),
+    "opf-svd": (step("opf", ENCODER, "sites = 2\n"), '["**"]', ""),
+    "opf-dynamic": (opf('when = "selected"\n'), '["**"]', f"grow = {{ {GROW} }}\n"),
+    "opf-product": (opf('when = "selected"\nas = "product"\n'), '["**"]', f"grow = {{ {GROW} }}\n"),
+    "opf-static": (opf('when = "selected"\n'), '["**"]', 'grow = { select = "static", most = 3 }\n'),
+}
+RATES = {"lora": 1e-3, "dora": 1e-3, "bitfit": 1e-3, "ia3": 1e-2}
+# Of what was not searched.
+DEFAULT_RATE = 1e-4
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("out", type=pathlib.Path)
+arguments.add_argument("--tenfold", type=pathlib.Path)
+arguments.add_argument("--data", type=pathlib.Path)
+arguments.add_argument("--tasks", default="mrpc,cola,stsb")
+arguments.add_argument("--seeds", default="1")
+arguments.add_argument("--methods", default=",".join(METHODS))
+arguments.add_argument("--workers", type=int, default=1)
+arguments.add_argument("--lr", type=float)
+arguments.add_argument("--table", action="store_true")
+args = arguments.parse_args()
+
+
+def run(job):
+    task, method, seed = job
+    name = f"{task}-{method}-{seed}" + (f"-lr{args.lr:g}" if args.lr else "")
+    steps, train, extra = METHODS[method]
+    text = f'name = "{name}"\nseed = {seed}\n[model]\nfrom = {MODEL}\n{steps}'
+    text += phase(task, EPOCHS[task], args.lr or RATES.get(method, DEFAULT_RATE), train, extra)
+    return runs.carry_out(args, name, text + f'\n[eval]\ntasks = ["{task}@1"]\n')
+
+
+def main():
+    args.out.mkdir(parents=True, exist_ok=True)
+    seeds, tasks, methods = args.seeds.split(","), args.tasks.split(","), args.methods.split(",")
+    jobs = [(task, method, seed) for seed in map(int, seeds) for task in tasks for method in methods]
+    with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
+        for found in pool.map(run, jobs):
+            failed = isinstance(found, str)
+            print(found if failed else json.dumps(found), file=sys.stderr if failed else sys.stdout, flush=True)
+
+
+if args.table:
+    tabulate(args.out)
+else:
+    main()
