@@ -46,6 +46,6 @@ pub use array::Array;
 pub use error::Error;
 pub use offsets::Offsets;
 pub use op::attention::attention_numbers;
-pub use par::placed;
+pub use par::{placed, threads};
 pub use precision::Precision;
 pub use tape::{Gradients, Tape, Var};

@@ -18,7 +18,7 @@ pub fn placed<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// How many threads an op may use: those of rayon's current pool, so that one setting holds for all work.
-pub(crate) fn threads() -> usize {
+pub fn threads() -> usize {
     rayon::current_num_threads()
 }
 

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
-use std::thread;
 
 /// A machine in a few words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +25,7 @@ impl Machine {
         let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| bytes(&text, "MemTotal"));
         Self {
             processor: processor.unwrap_or_else(|| "unknown".to_owned()),
-            threads: thread::available_parallelism().map_or(1, usize::from),
+            threads: tenfold_tensor::threads(),
             memory,
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         }

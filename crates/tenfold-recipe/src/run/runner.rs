@@ -23,10 +23,8 @@ use crate::receipt::{Draft, Inputs, Receipt, hash_of, peak_memory, program};
 use crate::recipe::Recipe;
 use crate::result::WeightResult;
 use std::path::PathBuf;
-use std::sync::Arc;
 use tenfold_format::atomic;
 use tenfold_format::source::FetchOptions;
-use tenfold_method::Evidence;
 use tenfold_model::Model;
 use tenfold_weight::{Path, Tree};
 
@@ -217,16 +215,8 @@ impl Work<'_> {
             reporter.before(Stage::Rewrite, self.state.seconds(Stage::Rewrite));
             return Ok(Model::load(&self.folder.tree(self.state.phases.len()))?.tree);
         }
-        let needs_inputs = self.resolved.methods.iter().any(|method| method.needs_inputs());
-        let evidence;
-        let none = Evidence::none().with_wiring(Arc::clone(self.session.model().tree.wiring()));
-        let seen: &Evidence = if needs_inputs {
-            evidence = self.session.evidence_with(reporter)?;
-            &evidence
-        } else {
-            &none
-        };
-        let Rewritten { tree, weights } = self.session.rewrite(&self.resolved, seen, reporter)?;
+        let evidence = self.session.evidence_for(&self.resolved, reporter)?;
+        let Rewritten { tree, weights } = self.session.rewrite(&self.resolved, &evidence, reporter)?;
         self.keep(&tree, 0)?;
         self.state.weights = weights;
         self.state.rewritten = true;

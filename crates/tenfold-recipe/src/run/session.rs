@@ -147,7 +147,7 @@ impl Session {
     pub fn variant(&self, recipe: &Recipe, events: &mut dyn FnMut(Event) -> Flow) -> Result<Variant, Error> {
         let reporter = &mut Reporter::new(events);
         let resolved = Resolved::of(recipe, &self.model.tree)?;
-        let evidence = self.evidence_with(reporter)?;
+        let evidence = self.evidence_for(&resolved, reporter)?;
         self.original_with(reporter)?;
         reporter.take_seconds();
         let Rewritten { mut tree, weights } = self.rewrite(&resolved, &evidence, reporter)?;
@@ -181,6 +181,18 @@ impl Session {
         }
         let found = reporter.stage(Stage::Evidence, |on| self.collect(&self.model.tree, on))?;
         Ok(Arc::clone(self.evidence.get_or_init(|| Arc::new(found))))
+    }
+
+    /// The evidence that the methods of a recipe ask for.
+    pub(super) fn evidence_for(
+        &self,
+        resolved: &Resolved,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Arc<Evidence>, Error> {
+        match resolved.methods.iter().any(|method| method.needs_inputs()) {
+            true => self.evidence_with(reporter),
+            false => Ok(Arc::new(Evidence::none().with_wiring(Arc::clone(self.model.tree.wiring())))),
+        }
     }
 
     pub(super) fn original_with(&self, reporter: &mut Reporter<'_>) -> Result<Scores, Error> {

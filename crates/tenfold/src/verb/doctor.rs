@@ -53,7 +53,7 @@ fn processor() -> Check {
 }
 
 fn cores() -> Check {
-    let found = std::thread::available_parallelism().map_or(1, usize::from);
+    let found = tenfold_tensor::threads();
     Check { name: "threads", found: found.to_string(), ok: true, advice: "" }
 }
 
