@@ -1,7 +1,9 @@
 //! What a method is: a rewrite of weights, the evidence it needs, and a schedule of what trains.
 
+use crate::calibrate::CalibrateOptions;
 use crate::error::Error;
 use crate::evidence::Evidence;
+use crate::fisher::Learning;
 use crate::option::OptionInfo;
 use crate::squeeze::SqueezeOptions;
 use std::sync::Arc;
@@ -137,6 +139,17 @@ pub trait Method: Send + Sync {
 
     /// How a phase may make weights of this method smaller in the course of training; `None` where it may not.
     fn squeezes(&self) -> Option<SqueezeOptions> {
+        None
+    }
+
+    /// Whether a phase may train these weights in full at first, and by the light method of an earlier step later; `None`
+    /// for a method that says itself what trains.
+    fn calibrates(&self) -> Option<CalibrateOptions> {
+        None
+    }
+
+    /// Which entries of the leaves that train learn; `None`: all of them.
+    fn learning(&self) -> Option<Learning> {
         None
     }
 

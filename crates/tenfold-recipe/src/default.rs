@@ -32,6 +32,8 @@ pub const HELD_OUT: f64 = 0.1;
 pub const HIDDEN: f64 = 1.0;
 /// `phase.train`: every leaf.
 pub const TRAIN: &str = "**";
+/// `phase.calibrate.light`: everything that the phase trains, as far as light methods let it.
+pub const LIGHT: &str = "**";
 /// `phase.optimizer.lr`: peak rate.
 pub const RATE: f64 = 3e-4;
 /// `phase.optimizer.weight-decay`.

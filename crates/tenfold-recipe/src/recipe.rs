@@ -114,6 +114,8 @@ pub struct Phase {
     pub gradient_checkpointing: bool,
     /// Makes weights smaller on the way; the steps are then those of one round.
     pub squeeze: Option<Squeeze>,
+    /// Trains weights of a method that calibrates in full at first; nothing: their light method trains from the start.
+    pub calibrate: Option<Calibrate>,
     /// The largest norm of all gradients together; nothing: no limit.
     pub clip: Option<f64>,
     /// Steps between checkpoints.
@@ -133,6 +135,26 @@ pub struct Squeeze {
     pub gap: f64,
     /// Share of the training rows on which the score is taken, and which are not trained on.
     pub held_out: f64,
+}
+
+/// How a phase goes from full to light training.
+#[derive(Clone, Debug)]
+pub struct Calibrate {
+    /// Which of the leaves that the phase trains go on after the switch, as far as their light method lets them.
+    pub light: Vec<Located<Selector>>,
+    /// What switches by itself, in the order of names; nothing: everything switches together.
+    pub components: Vec<Component>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What switches together. Beside weights that are calibrated, selectors may name what goes light with them.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its name.
+    pub name: String,
+    /// Its weights; the first component that matches counts.
+    pub select: Vec<Located<Selector>>,
 }
 
 /// Settings of AdamW.

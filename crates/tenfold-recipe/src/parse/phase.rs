@@ -3,8 +3,9 @@
 use super::reader::Reader;
 use super::section::text_source;
 use crate::default;
+use crate::fault::Problem;
 use crate::place::Located;
-use crate::recipe::{Group, Objective, Optimizer, Phase, Schedule, Squeeze};
+use crate::recipe::{Calibrate, Component, Group, Objective, Optimizer, Phase, Schedule, Squeeze};
 use tenfold_eval::task;
 use tenfold_tensor::Precision;
 use tenfold_train::Decay;
@@ -54,6 +55,10 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     let gradient_checkpointing = table.flag("gradient-checkpointing", default::GRADIENT_CHECKPOINTING);
     // Only a task has a score to watch.
     let squeeze = if matches!(kind, Some(Kind::Distill)) { None } else { squeeze(table) };
+    let calibrate = calibrate(table);
+    if let (Some(both), Some(_)) = (&calibrate, &squeeze) {
+        table.fault(both.place, Problem::SqueezeAndCalibrate);
+    }
     let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
     let checkpoint_every =
         table.count("checkpoint-every", 1..=default::STEPS_LIMIT, default::CHECKPOINT_EVERY);
@@ -70,6 +75,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         precision: precision.unwrap_or(default::PRECISION),
         gradient_checkpointing,
         squeeze,
+        calibrate,
         train: train?,
         optimizer,
         schedule,
@@ -107,6 +113,25 @@ fn squeeze(table: &Reader<'_>) -> Option<Squeeze> {
     let held_out = table.number("held-out", held_out, |x| x > 0.0 && x < 1.0, default::HELD_OUT);
     table.finish();
     Some(Squeeze { to, round, gap, held_out })
+}
+
+fn calibrate(table: &Reader<'_>) -> Option<Calibrate> {
+    let table = table.table("calibrate", "calibrate")?;
+    let light = match table.get("light") {
+        Some(entry) => table.selectors("light", entry),
+        None => Selector::parse(default::LIGHT).ok().map(|all| vec![Located::from(all)]),
+    };
+    let mut found = Vec::new();
+    if let Some(components) = table.table("components", "calibrate.components") {
+        // Every key is a name.
+        for (name, _, entry) in components.rest() {
+            let select = components.selectors("components", entry)?;
+            found.push(Component { name: name.to_owned(), select });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    table.finish();
+    Some(Calibrate { light: light?, components: found, place: table.place() })
 }
 
 fn optimizer(table: &Reader<'_>) -> Optimizer {

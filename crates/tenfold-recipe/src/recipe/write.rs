@@ -1,6 +1,6 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Group, Objective, Phase, Recipe, Squeeze, Step};
+use super::{Calibrate, Group, Objective, Phase, Recipe, Squeeze, Step};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -94,6 +94,12 @@ fn phase(out: &mut Text, phase: &Phase) {
         let Squeeze { to, round, gap, held_out } = *squeeze;
         let pairs = [("to", to), ("round", round), ("gap", gap), ("held-out", held_out)];
         out.inline("squeeze", &pairs.map(|(key, value)| (key, value.into())));
+    }
+    if let Some(Calibrate { light, components, .. }) = &phase.calibrate {
+        let mut table = toml::Table::new();
+        let select = |one: &super::Component| (one.name.clone(), selectors(&one.select));
+        table.extend(components.iter().map(select));
+        out.inline("calibrate", &[("light", selectors(light)), ("components", Toml::Table(table))]);
     }
     for one in &phase.groups {
         group(out, one);
