@@ -143,6 +143,14 @@ pub enum Problem {
     /// Squeezing and calibrating in one phase.
     #[error("a phase squeezes or calibrates, not both; give each a phase of its own")]
     SqueezeAndCalibrate,
+    /// Squeezing in a recipe whose weights learn in some of their entries.
+    #[error(
+        "{path} learns in some of its entries, which a phase that squeezes cannot keep to; train it in another phase"
+    )]
+    SqueezeAndMask {
+        /// The weight.
+        path: String,
+    },
     /// A phase whose selectors and methods leave no leaf that trains.
     #[error("nothing trains in phase {phase}{}: {} select leaves that their method keeps as they are", if *.light { " after its switch" } else { "" }, .selectors.join(", "))]
     NothingTrains {
@@ -154,13 +162,17 @@ pub enum Problem {
         selectors: Vec<String>,
     },
     /// A phase that calibrates, and no step that says how.
-    #[error("phase {phase} calibrates, but no step has a method that does; add a step of method calisr after the light one")]
+    #[error(
+        "phase {phase} calibrates, but no step has a method that does; add a step of method calisr after the light one"
+    )]
     NothingCalibrated {
         /// The phase, from 1.
         phase: usize,
     },
     /// A calibrated weight that no earlier step has given a light method.
-    #[error("{path}: method {method} goes on by the method of an earlier step, and there is none for this weight")]
+    #[error(
+        "{path}: method {method} goes on by the method of an earlier step, and there is none for this weight"
+    )]
     NoLightMethod {
         /// The method that calibrates.
         method: &'static str,
@@ -168,7 +180,9 @@ pub enum Problem {
         path: String,
     },
     /// A calibrated weight of which the light method trains what full fine-tuning trains.
-    #[error("{path}: {light} trains this weight in full, so going light changes nothing; take it out of the step")]
+    #[error(
+        "{path}: {light} trains this weight in full, so going light changes nothing; take it out of the step"
+    )]
     NeverLight {
         /// The light method.
         light: &'static str,
@@ -195,7 +209,7 @@ pub enum Problem {
         path: String,
     },
     /// A component that holds no calibrated weight.
-    #[error("component {name:?} holds no weight that is calibrated{}", if .taken { "; those it selects belong to an earlier one" } else { "" })]
+    #[error("component {name:?} holds no weight that is calibrated{}", if *.taken { "; those it selects belong to an earlier one" } else { "" })]
     EmptyComponent {
         /// The component.
         name: String,

@@ -10,9 +10,9 @@ mod matching;
 mod squeeze;
 mod train;
 
-pub use matching::Near;
 pub(crate) use calibrate::{component_of, components};
 pub(crate) use govern::Governing;
+pub use matching::Near;
 pub(crate) use train::{Trained, goes_on, selected, trained};
 
 use crate::error::Error;

@@ -14,7 +14,7 @@ pub use machine::{Machine, peak_memory};
 use crate::error::Error;
 use crate::file;
 use crate::recipe::Recipe;
-use crate::result::{Scores, SqueezeResult, WeightResult};
+use crate::result::{CalibrateResult, Scores, SqueezeResult, WeightResult};
 use crate::run::Variant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -118,6 +118,9 @@ pub struct PhaseRecord {
     /// How the weights became smaller on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squeeze: Option<SqueezeResult>,
+    /// How it went from full to light training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrate: Option<CalibrateResult>,
 }
 
 /// What a receipt is made of besides the recipe.
@@ -159,7 +162,8 @@ impl Receipt {
                 .iter()
                 .map(|phase| {
                     let short = PhaseRecord::of(&phase.losses, phase.trained);
-                    PhaseRecord { squeeze: phase.squeeze.clone(), ..short }
+                    let (squeeze, calibrate) = (phase.squeeze.clone(), phase.calibrate.clone());
+                    PhaseRecord { squeeze, calibrate, ..short }
                 })
                 .collect(),
             weights: variant.weights.clone(),
@@ -220,6 +224,7 @@ impl PhaseRecord {
             first_loss: losses.first().copied().unwrap_or_default(),
             last_loss: last.iter().sum::<f64>() / last.len().max(1) as f64,
             squeeze: None,
+            calibrate: None,
         }
     }
 }

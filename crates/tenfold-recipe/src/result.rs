@@ -55,6 +55,54 @@ pub struct PhaseResult {
     /// How the weights became smaller on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squeeze: Option<SqueezeResult>,
+    /// How it went from full to light training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrate: Option<CalibrateResult>,
+}
+
+/// What calibration saw and did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CalibrateResult {
+    /// Parameters that trained at the last step.
+    pub trained_at_end: usize,
+    /// Every component, in the order of names.
+    pub components: Vec<ComponentResult>,
+}
+
+/// What was seen of the weights that switch together; lists have one number for each probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ComponentResult {
+    /// The component's name.
+    pub name: String,
+    /// Its matrices.
+    pub weights: usize,
+    /// The step, from 0, after which the light part alone trained; nothing where that never came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<u64>,
+    /// The steps of the probes, from 0.
+    pub steps: Vec<u64>,
+    /// Sums of stable ranks with the light part of the update made; after the switch that is the whole update.
+    pub light: Vec<f64>,
+    /// Sums of stable ranks with the whole update made.
+    pub full: Vec<f64>,
+    /// Mean of the matrices' largest singular values.
+    pub mean_top: Vec<f64>,
+    /// The largest of them.
+    pub largest_top: Vec<f64>,
+    /// Every vote.
+    pub votes: Vec<VoteResult>,
+}
+
+/// One vote.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VoteResult {
+    /// The step of the probe that completed the window.
+    pub step: u64,
+    /// The share of the window's probes whose light sum was the smaller one.
+    pub share: f64,
 }
 
 /// What squeezing did.

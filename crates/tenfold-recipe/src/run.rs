@@ -4,12 +4,14 @@
 //! [`Runner`] carries one recipe through to its receipt, in a folder that survives being stopped at any moment.
 
 mod batch;
+mod calibrated;
 mod distill;
 mod event;
 mod evidence;
 mod fetch;
 mod folder;
 mod labeled;
+mod light;
 mod phase;
 mod rewrite;
 mod runner;

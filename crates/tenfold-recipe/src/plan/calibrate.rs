@@ -30,7 +30,9 @@ pub(crate) fn components<'p>(
     calibrate: &Calibrate,
     weights: impl Iterator<Item = &'p Path> + Clone,
 ) -> Vec<Component> {
-    let of = |at: usize| weights.clone().filter(|path| component_of(calibrate, path) == Some(at)).cloned().collect();
+    let of = |at: usize| {
+        weights.clone().filter(|path| component_of(calibrate, path) == Some(at)).cloned().collect()
+    };
     match calibrate.components.as_slice() {
         [] => vec![Component { name: EVERYTHING.to_owned(), weights: of(0) }],
         named => {
@@ -66,12 +68,22 @@ pub(super) fn faults(recipe: &Recipe, weights: &[Weight<'_>], methods: &[Arc<dyn
         Some(Fault::at(recipe.steps[step].place, problem))
     };
     faults.extend(calibrated.iter().find_map(fault_of));
-    let steps = || methods.iter().zip(&recipe.steps).filter_map(|(method, step)| Some((method.calibrates()?, step)));
+    let steps =
+        || methods.iter().zip(&recipe.steps).filter_map(|(method, step)| Some((method.calibrates()?, step)));
     if let Some((first, _)) = steps().next() {
         let other = steps().find(|(options, _)| *options != first);
         faults.extend(other.map(|(_, step)| Fault::at(step.place, Problem::Disagreement)));
     }
     for (at, phase) in recipe.phases.iter().enumerate() {
+        if phase.squeeze.is_some() {
+            let masked = |weight: &&Weight<'_>| {
+                let learning = weight.governing(methods).and_then(|one| one.method.learning());
+                learning.is_some() && !train::training(phase, None, weight).is_empty()
+            };
+            let problem = |weight: &Weight<'_>| Problem::SqueezeAndMask { path: weight.path.to_string() };
+            let place = phase.train.first().map_or(crate::place::Place::default(), |one| one.place);
+            faults.extend(weights.iter().find(masked).map(|weight| Fault::at(place, problem(weight))));
+        }
         if let Some(calibrate) = &phase.calibrate {
             faults.extend(phase_faults(at + 1, calibrate, &calibrated, weights));
         }
@@ -160,7 +172,9 @@ pub(super) fn notes(recipe: &Recipe, weights: &[Weight<'_>], methods: &[Arc<dyn 
                 "phase {number}: no share of votes exceeds a delta of {delta}, so the switch never comes; lower delta"
             ));
         } else if delta < 0.0 {
-            notes.push(format!("phase {number}: a delta of {delta} switches at the first vote, whatever it says"));
+            notes.push(format!(
+                "phase {number}: a delta of {delta} switches at the first vote, whatever it says"
+            ));
         }
         let first = every.saturating_mul(window as u64);
         if first >= phase.steps {

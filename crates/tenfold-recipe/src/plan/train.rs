@@ -92,7 +92,8 @@ pub(super) fn words(phases: &[Phase], governing: Option<&Governing>, weight: &We
 pub(super) fn unmatched(phases: &[Phase], weights: &[Weight<'_>]) -> Vec<Fault> {
     let groups =
         |phase: &'_ Phase| phase.groups.iter().flat_map(|group| group.select.clone()).collect::<Vec<_>>();
-    let light = |phase: &'_ Phase| phase.calibrate.iter().flat_map(|one| one.light.clone()).collect::<Vec<_>>();
+    let light =
+        |phase: &'_ Phase| phase.calibrate.iter().flat_map(|one| one.light.clone()).collect::<Vec<_>>();
     let selectors =
         phases.iter().flat_map(|phase| phase.train.iter().cloned().chain(groups(phase)).chain(light(phase)));
     selectors.filter_map(|selector| fault(&selector, weights)).collect()
@@ -157,16 +158,16 @@ pub(super) fn idle(phases: &[Phase], weights: &[Weight<'_>], methods: &[Arc<dyn 
 }
 
 /// The roles of a weight's leaves that train in a phase, with their parameters.
-fn training(phase: &Phase, governing: Option<&Governing>, weight: &Weight<'_>) -> Vec<(Role, usize)> {
-    roles_that(phase, governing, weight, |step, leaf| trained(phase, step, leaf).is_some())
-}
-
-/// The roles that go on after the phase's switch.
-pub(super) fn light(
+pub(super) fn training(
     phase: &Phase,
     governing: Option<&Governing>,
     weight: &Weight<'_>,
 ) -> Vec<(Role, usize)> {
+    roles_that(phase, governing, weight, |step, leaf| trained(phase, step, leaf).is_some())
+}
+
+/// The roles that go on after the phase's switch.
+pub(super) fn light(phase: &Phase, governing: Option<&Governing>, weight: &Weight<'_>) -> Vec<(Role, usize)> {
     roles_that(phase, governing, weight, |step, leaf| goes_on(phase, step, leaf))
 }
 

@@ -4,19 +4,17 @@ use super::batch::Batches;
 use super::distill::Distill;
 use super::event::{Event, Reporter, Stage};
 use super::labeled::{self, Labeled};
+use super::light::Governed;
 use super::session::Session;
 use super::squeeze::{self, Squeezing};
 use crate::error::Error;
-use crate::plan::{Resolved, Trained, selected, trained};
+use crate::plan::Resolved;
 use crate::recipe::{Objective, Phase, Recipe};
-use crate::result::{PhaseResult, SqueezeResult};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::result::PhaseResult;
 use tenfold_eval::task::Example;
-use tenfold_method::Method;
 use tenfold_method::squeeze::SqueezeOptions;
 use tenfold_tensor::optim::AdamW;
-use tenfold_train::{CheckpointOptions, Group, Schedule, TrainOptions, Trainer};
+use tenfold_train::{CheckpointOptions, Group, Part, Schedule, TrainOptions, Trainer};
 use tenfold_weight::{LeafId, LeafInfo, Path, Tree};
 
 /// Where a phase keeps its checkpoints, and what a checkpoint must belong to.
@@ -39,20 +37,16 @@ pub(super) fn train(
     let stage = Stage::Phase(index + 1);
     // Phases over the same text or rows see different batches.
     let seed = recipe.seed.wrapping_add(index as u64);
-    let methods = last_methods(resolved);
-    let schedule = |step: u64, leaf: &LeafInfo| {
-        let method = methods.get(&leaf.id.path).map(|method| method.as_ref());
-        trained(phase, step, &Trained { method, path: &leaf.id.path, role: leaf.role })
-    };
-    let (losses, tree, idle, squeeze) = match &phase.objective {
+    let governed = Governed::of(phase, resolved);
+    let straight = Straight { phase, governed: &governed, seed, stage };
+    match &phase.objective {
         Objective::Distill { text, hidden, tokens } => {
             let sequences = session.sequences(text, stage, reporter)?;
-            let batches = Batches::new(sequences, seed, *tokens, phase.steps);
+            let pass = Batches::pass(&sequences, seed, *tokens);
+            let batches = Batches::new(sequences, seed, *tokens, phase.steps.max(governed.batches(pass)));
             let (model, teacher) = (session.model(), session.teacher());
             let objective = Distill { model, teacher, batches: &batches, hidden: *hidden };
-            let options = options(phase, phase.steps, seed, &tree, place);
-            let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-            straight(trainer, &objective, stage, reporter)?
+            straight.run(tree, &objective, pass, place, reporter)
         }
         Objective::Task { task, batch, rows } => {
             let examples = session.examples(task)?;
@@ -60,11 +54,10 @@ pub(super) fn train(
             let (used, held) = labeled::split(examples.len(), *rows, held_out, recipe.seed);
             let used: Vec<&Example> = used.iter().map(|at| &examples[*at]).collect();
             let Some(squeeze) = phase.squeeze else {
-                let objective = Labeled::new(session.model(), &used, seed, *batch, phase.steps)?;
-                let options = options(phase, phase.steps, seed, &tree, place);
-                let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-                let (losses, tree, idle, squeeze) = straight(trainer, &objective, stage, reporter)?;
-                return Ok(finished(phase, tree, losses, &idle, squeeze, schedule));
+                let pass = used.len().div_ceil((*batch).max(1)) as u64;
+                let steps = phase.steps.max(governed.batches(pass));
+                let objective = Labeled::new(session.model(), &used, seed, *batch, steps)?;
+                return straight.run(tree, &objective, pass, place, reporter);
             };
             let squeezing = Squeezing {
                 session,
@@ -72,8 +65,8 @@ pub(super) fn train(
                 watched: held.iter().map(|at| examples[*at].clone()).collect(),
                 squeeze,
                 steps: phase.steps,
-                weights: squeezable(&methods),
-                dense: dense_parameters(&tree, &methods)?,
+                weights: squeezable(&governed),
+                dense: dense_parameters(&tree, &governed)?,
                 stage,
             };
             let bounds = squeezing.bounds(&tree)?;
@@ -82,67 +75,83 @@ pub(super) fn train(
             let tree = squeeze::resumed(place.as_ref())?.unwrap_or(tree);
             let mut options = options(phase, steps, seed, &tree, None);
             options.run_id = place.as_ref().map(|place| place.run_id.clone()).unwrap_or_default();
-            let trainer = Trainer::new(tree, options)?.scheduled(schedule);
+            let trainer = Trainer::new(tree, options)?.scheduled(|step, leaf| governed.rate(step, leaf));
             let (tree, losses, result) =
                 squeezing.run(&bounds, trainer, &objective, place.as_ref(), reporter)?;
-            (losses.into_iter().map(f64::from).collect(), tree, Vec::new(), Some(result))
+            let losses = losses.into_iter().map(f64::from).collect();
+            let trained = parameters(&governed, &tree, &[], |leaf| leaf.shape.iter().product());
+            Ok((tree, PhaseResult { losses, trained, squeeze: Some(result), calibrate: None }))
         }
-    };
-    Ok(finished(phase, tree, losses, &idle, squeeze, schedule))
-}
-
-/// What training leaves: losses, the tree, leaves that never got a gradient, and what squeezing did.
-type Outcome = (Vec<f64>, Tree, Vec<LeafId>, Option<SqueezeResult>);
-
-/// Training without squeezing, from its checkpoint where there is one.
-fn straight<O: tenfold_train::Objective>(
-    mut trainer: Trainer<'_>,
-    objective: &O,
-    stage: Stage,
-    reporter: &mut Reporter<'_>,
-) -> Result<Outcome, Error> {
-    trainer.resume_if_present()?;
-    let outcome = trainer.run(objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
-    if outcome.stopped {
-        return Err(Error::Interrupted { stage });
     }
-    Ok((outcome.losses, trainer.into_tree(), outcome.idle, None))
 }
 
-/// A phase's result, with the parameters of the leaves that trained.
-fn finished(
-    phase: &Phase,
-    tree: Tree,
-    losses: Vec<f64>,
+/// Training without squeezing.
+struct Straight<'s> {
+    phase: &'s Phase,
+    governed: &'s Governed<'s>,
+    seed: u64,
+    stage: Stage,
+}
+
+impl Straight<'_> {
+    /// Trains, from the phase's checkpoint where there is one.
+    fn run<O: tenfold_train::Objective>(
+        &self,
+        tree: Tree,
+        objective: &O,
+        pass: u64,
+        place: Option<Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Tree, PhaseResult), Error> {
+        let Self { phase, governed, seed, stage } = *self;
+        let options = options(phase, phase.steps, seed, &tree, place);
+        let mut watch = governed.watch(&tree);
+        let mut trainer =
+            Trainer::new(tree, options.clone())?.scheduled(|step, leaf| governed.rate(step, leaf));
+        if let Some(watch) = &mut watch {
+            trainer = trainer.monitored(watch);
+        }
+        governed.prepare(&mut trainer)?;
+        // What a checkpoint holds was chosen before the first step; later weights would choose otherwise.
+        if trainer.resume_if_present()?.is_none() {
+            governed.choose(&mut trainer, &options, objective, pass, (stage, reporter))?;
+        }
+        let outcome = trainer.run(objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
+        if outcome.stopped {
+            return Err(Error::Interrupted { stage });
+        }
+        let at_end = trainer.training(phase.steps.saturating_sub(1));
+        let size = |leaf: &LeafInfo| match trainer.part(&leaf.id) {
+            Some((Part::Entries(entries), _)) if phase.calibrate.is_none() => entries.len(),
+            _ => leaf.shape.iter().product(),
+        };
+        let trained = parameters(governed, trainer.tree(), &outcome.idle, size);
+        let tree = trainer.into_tree();
+        let calibrate = watch.map(|watch| watch.result(at_end));
+        Ok((tree, PhaseResult { losses: outcome.losses, trained, squeeze: None, calibrate }))
+    }
+}
+
+/// Stored parameters of the leaves that trained; `size` says how many of each.
+fn parameters(
+    governed: &Governed<'_>,
+    tree: &Tree,
     idle: &[LeafId],
-    squeeze: Option<SqueezeResult>,
-    schedule: impl Fn(u64, &LeafInfo) -> Option<f32>,
-) -> (Tree, PhaseResult) {
-    let ever = |leaf: &LeafInfo| {
-        selected(phase, &leaf.id.path, leaf.role)
-            && (0..phase.steps).any(|step| schedule(step, leaf).is_some())
-    };
+    size: impl Fn(&LeafInfo) -> usize,
+) -> usize {
     let leaves = tree.leaves();
-    let trained = leaves.iter().filter(|leaf| !idle.contains(&leaf.id) && ever(leaf));
-    let trained = trained.map(|leaf| leaf.shape.iter().product::<usize>()).sum();
-    (tree, PhaseResult { losses, trained, squeeze })
+    leaves.iter().filter(|leaf| !idle.contains(&leaf.id) && governed.ever(leaf)).map(size).sum()
 }
 
 /// The weights that may be squeezed, and how.
-fn squeezable(methods: &BTreeMap<&Path, &Arc<dyn Method>>) -> Vec<(Path, SqueezeOptions)> {
-    methods.iter().filter_map(|(path, method)| Some(((*path).clone(), method.squeezes()?))).collect()
+fn squeezable(governed: &Governed<'_>) -> Vec<(Path, SqueezeOptions)> {
+    governed.iter().filter_map(|(path, one)| Some((path.clone(), one.method.squeezes()?))).collect()
 }
 
 /// Parameters of those weights multiplied out.
-fn dense_parameters(tree: &Tree, methods: &BTreeMap<&Path, &Arc<dyn Method>>) -> Result<usize, Error> {
+fn dense_parameters(tree: &Tree, governed: &Governed<'_>) -> Result<usize, Error> {
     let size = |(path, _): (Path, SqueezeOptions)| Ok(tree.get(&path)?.shape().iter().product::<usize>());
-    squeezable(methods).into_iter().map(size).sum()
-}
-
-/// The method that rewrote each weight last.
-fn last_methods(resolved: &Resolved) -> BTreeMap<&Path, &Arc<dyn Method>> {
-    let steps = resolved.methods.iter().zip(&resolved.paths);
-    steps.flat_map(|(method, paths)| paths.iter().map(move |path| (path, method))).collect()
+    squeezable(governed).into_iter().map(size).sum()
 }
 
 fn options(phase: &Phase, steps: u64, seed: u64, tree: &Tree, place: Option<Place>) -> TrainOptions {

@@ -141,6 +141,7 @@ mod tests {
             losses: vec![0.1f32.into(), 1.0 / 3.0, 1e-300],
             trained: 5,
             squeeze: None,
+            calibrate: None,
         });
         state.add_seconds(vec![(Stage::Phase(1), 1.5), (Stage::Rewrite, 2.0), (Stage::Phase(1), 0.25)]);
         state.write(dir.path()).unwrap();
