@@ -23,8 +23,12 @@
 pub mod auto;
 pub mod basis;
 pub mod bitfit;
+pub mod calibrate;
+pub mod calisr;
+pub mod childtuning;
 mod error;
 mod evidence;
+pub mod fisher;
 pub mod ia3;
 mod keep;
 pub mod lora;

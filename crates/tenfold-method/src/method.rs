@@ -1,7 +1,9 @@
 //! What a method is: a rewrite of weights, the evidence it needs, and a schedule of what trains.
 
+use crate::calibrate::CalibrateOptions;
 use crate::error::Error;
 use crate::evidence::Evidence;
+use crate::fisher::Learning;
 use crate::option::OptionInfo;
 use crate::squeeze::SqueezeOptions;
 use std::sync::Arc;
@@ -156,6 +158,17 @@ pub trait Method: Send + Sync {
     /// Whether the forms of this method serve training alone: after the last phase each is multiplied out again.
     fn contracts(&self) -> bool {
         false
+    }
+
+    /// Whether a phase may train these weights in full at first, and by the light method of an earlier step later; `None`
+    /// for a method that says itself what trains.
+    fn calibrates(&self) -> Option<CalibrateOptions> {
+        None
+    }
+
+    /// Which entries of the leaves that train learn; `None`: all of them.
+    fn learning(&self) -> Option<Learning> {
+        None
     }
 
     /// What trains at a step, for a leaf of a weight that this method rewrote.

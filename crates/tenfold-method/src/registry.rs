@@ -18,6 +18,8 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::auto::INFO, build: crate::auto::build },
     Entry { info: &crate::basis::INFO, build: crate::basis::build },
     Entry { info: &crate::bitfit::INFO, build: crate::bitfit::build },
+    Entry { info: &crate::calisr::INFO, build: crate::calisr::build },
+    Entry { info: &crate::childtuning::INFO, build: crate::childtuning::build },
     Entry { info: &crate::ia3::INFO, build: crate::ia3::build },
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },

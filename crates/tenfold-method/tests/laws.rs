@@ -48,6 +48,13 @@ fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "calisr", full: Options::default(), cut: vec![], inputs: false },
+        Ways {
+            name: "childtuning",
+            full: Options::default(),
+            cut: vec![Options::from([("mask", text("random"))])],
+            inputs: false,
+        },
         Ways {
             name: "ia3",
             full: Options::default(),

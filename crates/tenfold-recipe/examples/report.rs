@@ -49,6 +49,7 @@ fn sample() -> Report {
         tasks: Vec::new(),
         language: Vec::new(),
         squeezes: Vec::new(),
+        calibrations: Vec::new(),
         measured_on: "500 sentences that no training saw".to_owned(),
         plan,
         spectra: spectra(),

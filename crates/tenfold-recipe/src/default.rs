@@ -38,6 +38,8 @@ pub const GROW_ROWS: u64 = 128;
 pub const HIDDEN: f64 = 1.0;
 /// `phase.train`: every leaf.
 pub const TRAIN: &str = "**";
+/// `phase.calibrate.light`: everything that the phase trains, as far as light methods let it.
+pub const LIGHT: &str = "**";
 /// `phase.optimizer.lr`: peak rate.
 pub const RATE: f64 = 3e-4;
 /// `phase.optimizer.weight-decay`.

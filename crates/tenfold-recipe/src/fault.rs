@@ -100,7 +100,7 @@ pub enum Problem {
         known: Vec<&'static str>,
     },
     /// Two keys of one table that exclude each other.
-    #[error("{first} and {second} exclude each other; a phase makes weights smaller or larger")]
+    #[error("{first} and {second} exclude each other; give each a phase of its own")]
     Exclusive {
         /// The key that may stay.
         first: &'static str,
@@ -147,6 +147,79 @@ pub enum Problem {
     NothingLeft {
         /// Weights matched by `select`.
         selected: usize,
+    },
+    /// Squeezing in a recipe whose weights learn in some of their entries.
+    #[error(
+        "{path} learns in some of its entries, which a phase that squeezes cannot keep to; train it in another phase"
+    )]
+    SqueezeAndMask {
+        /// The weight.
+        path: String,
+    },
+    /// A phase whose selectors and methods leave no leaf that trains.
+    #[error("nothing trains in phase {phase}{}: {} select leaves that their method keeps as they are", if *.light { " after its switch" } else { "" }, .selectors.join(", "))]
+    NothingTrains {
+        /// The phase, from 1.
+        phase: usize,
+        /// Whether that is so after the switch alone.
+        light: bool,
+        /// The selectors.
+        selectors: Vec<String>,
+    },
+    /// A phase that calibrates, and no step that says how.
+    #[error(
+        "phase {phase} calibrates, but no step has a method that does; add a step of method calisr after the light one"
+    )]
+    NothingCalibrated {
+        /// The phase, from 1.
+        phase: usize,
+    },
+    /// A calibrated weight that no earlier step has given a light method.
+    #[error(
+        "{path}: method {method} goes on by the method of an earlier step, and there is none for this weight"
+    )]
+    NoLightMethod {
+        /// The method that calibrates.
+        method: &'static str,
+        /// The weight.
+        path: String,
+    },
+    /// A calibrated weight of which the light method trains what full fine-tuning trains.
+    #[error(
+        "{path}: {light} trains this weight in full, so going light changes nothing; take it out of the step"
+    )]
+    NeverLight {
+        /// The light method.
+        light: &'static str,
+        /// The weight.
+        path: String,
+    },
+    /// Light entries that are others at every step.
+    #[error("{path}: a mask drawn anew at every step cannot be probed; give {light} a fixed one")]
+    NoFixedPart {
+        /// The light method.
+        light: &'static str,
+        /// The weight.
+        path: String,
+    },
+    /// Steps of one recipe that calibrate differently.
+    #[error("steps that calibrate must agree in their options; the first one says otherwise")]
+    Disagreement,
+    /// A calibrated weight of no component.
+    #[error("{path} belongs to no component of phase {phase}; name one for it, or take it out of the step")]
+    NoComponent {
+        /// The phase, from 1.
+        phase: usize,
+        /// The weight.
+        path: String,
+    },
+    /// A component that holds no calibrated weight.
+    #[error("component {name:?} holds no weight that is calibrated{}", if *.taken { "; those it selects belong to an earlier one" } else { "" })]
+    EmptyComponent {
+        /// The component.
+        name: String,
+        /// Whether earlier components took its weights.
+        taken: bool,
     },
     /// The budget cannot be met by the steps that have no size of their own.
     #[error(

@@ -4,13 +4,17 @@
 //! are looked at, so a tree of zeros serves as well as a trained one.
 
 mod budget;
+mod calibrate;
+mod govern;
 mod grow;
 mod matching;
 mod squeeze;
 mod train;
 
+pub(crate) use calibrate::{component_of, components};
+pub(crate) use govern::Governing;
 pub use matching::Near;
-pub(crate) use train::{Trained, selected, trained};
+pub(crate) use train::{Trained, goes_on, selected, trained};
 
 use crate::error::Error;
 use crate::fault::{Fault, Problem};
@@ -129,7 +133,11 @@ impl Resolved {
         let sizes =
             budget::sizes(&recipe.steps, &matches, tree, allowed).map_err(|fault| fail(vec![fault]))?;
         let weights = plan_weights(recipe, &matches, &sizes.methods, tree).map_err(fail)?;
-        let faults = train::unmatched(&recipe.phases, &weights);
+        let mut faults = train::unmatched(&recipe.phases, &weights);
+        faults.extend(calibrate::faults(recipe, &weights, &sizes.methods));
+        if faults.is_empty() {
+            faults = train::idle(&recipe.phases, &weights, &sizes.methods);
+        }
         if !faults.is_empty() {
             return Err(fail(faults));
         }
@@ -137,6 +145,7 @@ impl Resolved {
         let totals = Totals::of(&rows);
         let mut notes = squeeze::notes(recipe, &weights, &sizes.methods);
         notes.extend(grow::notes(recipe, &weights, &sizes.methods));
+        notes.extend(calibrate::notes(recipe, &weights, &sizes.methods));
         let (name, shares) = (recipe.name.clone(), sizes.shares);
         let plan = Plan { name, rows, totals, budget: allowed, shares, notes };
         Ok(Self { methods: sizes.methods, paths: matches.paths, plan })
@@ -154,9 +163,14 @@ pub(crate) struct Weight<'t> {
 }
 
 impl Weight<'_> {
+    /// Who says what trains in it.
+    pub(crate) fn governing(&self, methods: &[Arc<dyn Method>]) -> Option<Governing> {
+        Governing::of(self.steps.iter().map(|step| &methods[*step]))
+    }
+
     fn row(&self, recipe: &Recipe, methods: &[Arc<dyn Method>]) -> Row {
         let cost = self.form.cost();
-        let method = self.steps.last().map(|step| &*methods[*step]);
+        let governing = self.governing(methods);
         let bytes_after = if self.steps.is_empty() { cost.bytes } else { BYTES * self.planned.parameters };
         Row {
             path: self.path.to_string(),
@@ -169,8 +183,8 @@ impl Weight<'_> {
             bytes_before: cost.bytes,
             bytes_after,
             exact: self.planned.exact,
-            trains: train::words(&recipe.phases, method, self),
-            trainable: train::count(&recipe.phases, method, self),
+            trains: train::words(&recipe.phases, governing.as_ref(), self),
+            trainable: train::count(&recipe.phases, governing.as_ref(), self),
         }
     }
 }
@@ -185,6 +199,8 @@ fn plan_weights<'t>(
     let mut last: BTreeMap<Path, Planned> = BTreeMap::new();
     for (step, method) in methods.iter().enumerate() {
         match step_plan(method, &matches.paths[step], tree) {
+            // What calibrates rewrites nothing: the plan of the earlier step stands.
+            Ok(_) if method.calibrates().is_some() => {}
             Ok(planned) => last.extend(matches.paths[step].iter().cloned().zip(planned)),
             // One weight per step is enough to show what is wrong with its selector.
             Err(error) => {

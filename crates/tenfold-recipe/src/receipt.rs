@@ -14,7 +14,9 @@ pub use machine::{Machine, peak_memory};
 use crate::error::Error;
 use crate::file;
 use crate::recipe::Recipe;
-use crate::result::{ContractionResult, GrowResult, PhaseResult, Scores, SqueezeResult, WeightResult};
+use crate::result::{
+    CalibrateResult, ContractionResult, GrowResult, PhaseResult, Scores, SqueezeResult, WeightResult,
+};
 use crate::run::Variant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -124,6 +126,9 @@ pub struct PhaseRecord {
     /// What became of forms that served training alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contraction: Option<ContractionResult>,
+    /// How it went from full to light training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrate: Option<CalibrateResult>,
 }
 
 /// What a receipt is made of besides the recipe.
@@ -222,6 +227,7 @@ impl PhaseRecord {
             squeeze: phase.squeeze.clone(),
             grow: phase.grow.clone(),
             contraction: phase.contraction.clone(),
+            calibrate: phase.calibrate.clone(),
         }
     }
 }

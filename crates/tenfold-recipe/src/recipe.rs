@@ -116,6 +116,8 @@ pub struct Phase {
     pub squeeze: Option<Squeeze>,
     /// Puts larger forms in the place of weights whose method has some, the most important ones first.
     pub grow: Option<Grow>,
+    /// Trains weights of a method that calibrates in full at first; nothing: their light method trains from the start.
+    pub calibrate: Option<Calibrate>,
     /// The largest norm of all gradients together; nothing: no limit.
     pub clip: Option<f64>,
     /// Steps between checkpoints.
@@ -197,6 +199,26 @@ impl Importance {
 /// The word of a setting.
 pub(crate) fn word_of<T: PartialEq>(all: &[(&'static str, T)], one: &T) -> &'static str {
     all.iter().find(|(_, known)| known == one).map_or("", |(word, _)| word)
+}
+
+/// How a phase goes from full to light training.
+#[derive(Clone, Debug)]
+pub struct Calibrate {
+    /// Which of the leaves that the phase trains go on after the switch, as far as their light method lets them.
+    pub light: Vec<Located<Selector>>,
+    /// What switches by itself, in the order of names; nothing: everything switches together.
+    pub components: Vec<Component>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What switches together. Beside weights that are calibrated, selectors may name what goes light with them.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its name.
+    pub name: String,
+    /// Its weights; the first component that matches counts.
+    pub select: Vec<Located<Selector>>,
 }
 
 /// Settings of AdamW.

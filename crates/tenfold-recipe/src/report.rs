@@ -41,6 +41,9 @@ pub struct Report {
     /// How the score moved in every phase that made weights smaller.
     #[serde(default)]
     pub squeezes: Vec<Squeeze>,
+    /// Stable ranks over every phase that calibrated.
+    #[serde(default)]
+    pub calibrations: Vec<Calibration>,
     /// What fidelity was measured on, such as `500 sentences that no training saw`.
     pub measured_on: String,
     /// What the chosen rewrite did to each weight.
@@ -160,6 +163,36 @@ pub struct SqueezeRound {
     pub parameters: u64,
     /// The watched score, times 100.
     pub score: f64,
+}
+
+/// One phase that went from full to light training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// How it went, in a sentence or two.
+    pub words: String,
+    /// What switched by itself.
+    pub components: Vec<Calibrated>,
+}
+
+/// What was seen of one component; lists have a number for each probe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibrated {
+    /// Its name.
+    pub name: String,
+    /// The step after which it went on light; nothing where it did not.
+    pub switched: Option<u64>,
+    /// The steps of the probes.
+    pub steps: Vec<u64>,
+    /// Total stable rank with the light part of the update made.
+    pub light: Vec<f64>,
+    /// Total stable rank with all of it made.
+    pub full: Vec<f64>,
+    /// Mean largest singular value.
+    pub mean_top: Vec<f64>,
+    /// Votes: the step, and the share for going light.
+    pub votes: Vec<(u64, f64)>,
 }
 
 /// Median time of a forward pass, in milliseconds.

@@ -61,12 +61,15 @@ pub struct PhaseResult {
     /// What became of forms that served training alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contraction: Option<ContractionResult>,
+    /// How it went from full to light training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrate: Option<CalibrateResult>,
 }
 
 impl PhaseResult {
     /// Plain training: losses, and the stored parameters of the leaves that trained.
     pub(crate) fn of(losses: Vec<f64>, trained: usize) -> Self {
-        Self { losses, trained, squeeze: None, grow: None, contraction: None }
+        Self { losses, trained, squeeze: None, grow: None, contraction: None, calibrate: None }
     }
 }
 
@@ -114,6 +117,51 @@ pub struct ContractionResult {
     pub after: usize,
     /// The largest difference between outputs of the model before and after, on training rows.
     pub difference: f64,
+}
+
+/// What calibration saw and did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CalibrateResult {
+    /// Parameters that trained at the last step.
+    pub trained_at_end: usize,
+    /// Every component, in the order of names.
+    pub components: Vec<ComponentResult>,
+}
+
+/// What was seen of the weights that switch together; lists have one number for each probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ComponentResult {
+    /// The component's name.
+    pub name: String,
+    /// Its matrices.
+    pub weights: usize,
+    /// The step, from 0, after which the light part alone trained; nothing where that never came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<u64>,
+    /// The steps of the probes, from 0.
+    pub steps: Vec<u64>,
+    /// Sums of stable ranks with the light part of the update made; after the switch that is the whole update.
+    pub light: Vec<f64>,
+    /// Sums of stable ranks with the whole update made.
+    pub full: Vec<f64>,
+    /// Mean of the matrices' largest singular values.
+    pub mean_top: Vec<f64>,
+    /// The largest of them.
+    pub largest_top: Vec<f64>,
+    /// Every vote.
+    pub votes: Vec<VoteResult>,
+}
+
+/// One vote.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VoteResult {
+    /// The step of the probe that completed the window.
+    pub step: u64,
+    /// The share of the window's probes whose light sum was the smaller one.
+    pub share: f64,
 }
 
 /// What squeezing did.

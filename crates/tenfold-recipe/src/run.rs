@@ -4,6 +4,7 @@
 //! [`Runner`] carries one recipe through to its receipt, in a folder that survives being stopped at any moment.
 
 mod batch;
+mod calibrated;
 mod contract;
 mod distill;
 mod event;
@@ -12,6 +13,7 @@ mod fetch;
 mod folder;
 mod grow;
 mod labeled;
+mod light;
 mod phase;
 mod rewrite;
 mod rounds;

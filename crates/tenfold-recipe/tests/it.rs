@@ -4,6 +4,7 @@
 mod it {
     mod basis;
     mod bench;
+    mod calibrate;
     mod decoder;
     mod decoder_basis;
     mod gradual;

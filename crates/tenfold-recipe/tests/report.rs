@@ -2,8 +2,8 @@
 
 use tenfold_eval::Language;
 use tenfold_recipe::report::{
-    Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
-    SqueezeRound, TaskScore, Variant,
+    Calibrated, Calibration, Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality,
+    Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
 };
 
 /// Text that would break a page that did not escape it.
@@ -148,6 +148,18 @@ fn full(text: &str, value: f64) -> Report {
             metric: own(),
             words: own(),
             rounds: (1..6).map(|at| SqueezeRound { parameters: 10 * at, score: value }).collect(),
+        }],
+        calibrations: vec![Calibration {
+            words: own(),
+            components: vec![Calibrated {
+                name: own(),
+                switched: Some(3),
+                steps: vec![1, 3],
+                light: vec![value; 2],
+                full: vec![value; 2],
+                mean_top: vec![value; 2],
+                votes: vec![(3, value)],
+            }],
         }],
         measured_on: own(),
         plan: Plan { rows: (0..50).map(row).collect(), kept_weights: 3, kept_parameters: 7, kept_bytes: 28 },

@@ -69,6 +69,24 @@ pub enum Error {
         /// What failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The monitor failed.
+    #[error("step {step}: {source}")]
+    Monitor {
+        /// The step, from 0.
+        step: u64,
+        /// What failed.
+        source: crate::monitor::MonitorFault,
+    },
+    /// Entries that a leaf does not have.
+    #[error("{leaf} has {len} entries, so there is no entry {entry}")]
+    NoSuchEntry {
+        /// The leaf.
+        leaf: LeafId,
+        /// How many it has.
+        len: usize,
+        /// The entry asked for.
+        entry: u32,
+    },
     /// A checkpoint that does not fit.
     #[error("{}: {fault}", path.display())]
     Checkpoint {
@@ -149,6 +167,15 @@ pub enum CheckpointFault {
         /// Which of its arrays: value, first or second moment.
         array: &'static str,
     },
+    /// An array whose numbers are none that training writes there.
+    #[error("holds {array} with numbers that mean nothing; delete it to start again")]
+    Numbers {
+        /// The array's name.
+        array: String,
+    },
+    /// What the monitor knew is not what this run's monitor knows.
+    #[error("was written under another monitor; delete it to start again")]
+    Monitor,
     /// An array of another shape than the leaf.
     #[error(
         "holds {array} of {leaf} with shape {got:?}, expected {expected:?}; delete the checkpoint to start again"

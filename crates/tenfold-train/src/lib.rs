@@ -27,22 +27,29 @@
 //! ```
 //!
 //! It knows no method, architecture, task or data set: a closure says which leaves train when, an [`Objective`]
-//! gives the loss. It prints nothing; a callback sees every [`Event`] and can stop the run.
+//! gives the loss. A leaf may learn in [some of its entries](Part) alone, and a [`Monitor`] may say on the way that
+//! leaves go on with those. It prints nothing; a callback sees every [`Event`] and can stop the run.
 //!
 //! Start reading at [`Trainer`], then `slot.rs` (one leaf's side of it), then [`mod@checkpoint`].
 
 pub mod checkpoint;
 mod error;
 mod event;
+mod gradient;
+mod monitor;
 mod objective;
 mod option;
+mod part;
 mod schedule;
 mod slot;
 mod trainer;
 
 pub use error::{CheckpointFault, Error};
 pub use event::{Event, Flow, Outcome};
+pub use gradient::gradients;
+pub use monitor::{Monitor, MonitorFault};
 pub use objective::Objective;
 pub use option::{CheckpointOptions, Group, TrainOptions, WEIGHT_DECAY_DEFAULT};
+pub use part::{Drawn, Entries, Part};
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;

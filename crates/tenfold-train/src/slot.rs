@@ -1,6 +1,7 @@
 //! One leaf's side of training: its group, whether it trains now, its moments.
 
 use crate::option::TrainOptions;
+use crate::part::{Drawn, Entries, Part, gathered};
 use tenfold_tensor::Array;
 use tenfold_tensor::optim::AdamWState;
 use tenfold_weight::{Leaf, LeafInfo};
@@ -32,21 +33,99 @@ pub(crate) struct Slot {
     pub(crate) moments: Option<AdamWState>,
     /// While frozen with moments: the next step at which it trains.
     returns: Option<u64>,
+    /// What of it goes on training once it is light.
+    pub(crate) part: Part,
+    /// Whether that alone trains.
+    pub(crate) light: bool,
+    /// How entries are drawn at every step.
+    pub(crate) drawn: Option<Drawn>,
 }
 
 impl Slot {
     pub(crate) fn new(info: LeafInfo, options: &TrainOptions) -> Self {
         let (rate, decay) = options.group(&info);
-        Self { info, rate, decay, scale: None, wanted: false, updates: 0, moments: None, returns: None }
+        Self {
+            info,
+            rate,
+            decay,
+            scale: None,
+            wanted: false,
+            updates: 0,
+            moments: None,
+            returns: None,
+            part: Part::Whole,
+            light: false,
+            drawn: None,
+        }
+    }
+
+    /// The multiple of the rate at a step; `None` while frozen.
+    pub(crate) fn scale(&self, step: u64, schedule: &Schedule<'_>) -> Option<f32> {
+        let over = self.light && self.part == Part::Nothing;
+        if over { None } else { schedule(step, &self.info) }
+    }
+
+    /// Numbers of the leaf.
+    pub(crate) fn len(&self) -> usize {
+        self.info.shape.iter().product()
+    }
+
+    /// The entries that alone train, where that is so.
+    pub(crate) fn entries(&self) -> Option<&Entries> {
+        match &self.part {
+            Part::Entries(entries) if self.light => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// Numbers that an update moves.
+    pub(crate) fn moved(&self) -> usize {
+        self.entries().map_or(self.len(), Entries::len)
+    }
+
+    /// The shape of its gradient and moments.
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        self.entries().map_or_else(|| self.info.shape.clone(), |entries| vec![entries.len()])
+    }
+
+    /// Lets the light part alone train from now on. Moments of the rest are given up.
+    pub(crate) fn lighten(&mut self) {
+        if std::mem::replace(&mut self.light, true) {
+            return;
+        }
+        match &self.part {
+            Part::Whole => {}
+            Part::Entries(entries) => {
+                self.moments = self.moments.take().map(|moments| gathered(&moments, entries));
+            }
+            Part::Nothing => self.moments = None,
+        }
+    }
+
+    /// Whether only a part of the gradient counts.
+    pub(crate) fn restricts(&self) -> bool {
+        self.drawn.is_some() || self.entries().is_some()
+    }
+
+    /// The gradient of what trains: of the light entries alone, or thinned out.
+    pub(crate) fn gradient(&self, gradient: Array, step: u64) -> Array {
+        let gradient = match self.entries() {
+            Some(entries) => entries.gather(&gradient),
+            None => gradient,
+        };
+        match self.drawn {
+            Some(drawn) => drawn.thin(gradient, step, &self.info.id),
+            None => gradient,
+        }
     }
 
     /// Moves to a step of `steps`; whether the leaf trains there.
     pub(crate) fn enter(&mut self, step: u64, steps: u64, schedule: &Schedule<'_>) -> bool {
-        self.scale = schedule(step, &self.info);
+        self.scale = self.scale(step, schedule);
         self.wanted |= self.scale.is_some();
         if self.scale.is_none() && self.moments.is_some() && self.returns.is_none_or(|at| at <= step) {
             // The schedule is pure, so looking ahead is exact; each step of a leaf is looked at once.
-            self.returns = (step + 1..steps).find(|later| schedule(*later, &self.info).is_some());
+            self.returns = (step + 1..steps).find(|later| self.scale(*later, schedule).is_some());
             if self.returns.is_none() {
                 self.moments = None;
             }
@@ -54,7 +133,7 @@ impl Slot {
         self.scale.is_some()
     }
 
-    /// One step of the optimizer, in place.
+    /// One step of the optimizer, in place; the gradient is that of [`Slot::gradient`].
     pub(crate) fn update(
         &mut self,
         leaf: &mut Leaf,
@@ -64,10 +143,21 @@ impl Slot {
     ) {
         let scale = f64::from(self.scale.unwrap_or(0.0));
         let rate = (update.rate * self.rate * scale) as f32;
-        let moments = self.moments.get_or_insert_with(|| AdamWState::new(leaf.value.shape()));
         self.updates += 1;
-        let (decay, grad_scale) = (self.decay as f32, update.grad_scale);
-        options.adamw.step(&mut leaf.value, gradient, moments, self.updates, rate, decay, grad_scale);
+        let (decay, grad_scale, updates) = (self.decay as f32, update.grad_scale, self.updates);
+        let step = |value: &mut Array, moments: &mut AdamWState| {
+            options.adamw.step(value, gradient, moments, updates, rate, decay, grad_scale);
+        };
+        let shape = self.shape();
+        let moments = self.moments.get_or_insert_with(|| AdamWState::new(&shape));
+        match &self.part {
+            Part::Entries(entries) if self.light => {
+                let mut values = entries.gather(&leaf.value);
+                step(&mut values, moments);
+                entries.scatter(&values, &mut leaf.value);
+            }
+            _ => step(&mut leaf.value, moments),
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! The loop.
 
-use crate::checkpoint;
+mod update;
+
+use crate::checkpoint::{self, Draft};
 use crate::error::Error;
 use crate::event::{Event, Flow, Outcome};
+use crate::monitor::Monitor;
 use crate::objective::Objective;
 use crate::option::TrainOptions;
+use crate::part::{Drawn, Part};
 use crate::slot::{Schedule, Slot, Update};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -20,7 +24,7 @@ pub struct Trainer<'s> {
     tree: Tree,
     options: TrainOptions,
     schedule: Schedule<'s>,
-    watch: Option<Watch<'s>>,
+    monitor: Option<&'s mut dyn Monitor>,
     slots: BTreeMap<LeafId, Slot>,
     trains: BTreeSet<LeafId>,
     losses: Vec<f32>,
@@ -28,13 +32,12 @@ pub struct Trainer<'s> {
     saved: u64,
 }
 
-/// What sees the gradients of a step before its update.
-type Watch<'s> = Box<dyn FnMut(&Tree, &BTreeMap<LeafId, Array>) + 's>;
-
 struct Stepped {
     loss: f32,
     rate: f64,
     norm: f64,
+    /// What came of looking between the parts of the update.
+    seen: Result<(), Error>,
 }
 
 impl<'s> Trainer<'s> {
@@ -47,16 +50,8 @@ impl<'s> Trainer<'s> {
         options.check(&leaves)?;
         let slots = leaves.into_iter().map(|info| (info.id.clone(), Slot::new(info, &options))).collect();
         let schedule: Schedule<'s> = Box::new(|_, _| Some(1.0));
-        Ok(Self {
-            tree,
-            options,
-            schedule,
-            watch: None,
-            slots,
-            trains: BTreeSet::new(),
-            losses: Vec::new(),
-            saved: 0,
-        })
+        let (trains, losses) = (BTreeSet::new(), Vec::new());
+        Ok(Self { tree, options, schedule, monitor: None, slots, trains, losses, saved: 0 })
     }
 
     /// The same trainer with a say in what trains when: for a step (from 0) and a leaf, `None` keeps the leaf's
@@ -65,10 +60,61 @@ impl<'s> Trainer<'s> {
         Self { schedule: Box::new(schedule), ..self }
     }
 
-    /// The same trainer, which shows every step's tree and gradients before the update. What is seen is not part of a
-    /// checkpoint.
-    pub fn watched(self, watch: impl FnMut(&Tree, &BTreeMap<LeafId, Array>) + 's) -> Self {
-        Self { watch: Some(Box::new(watch)), ..self }
+    /// The same trainer under a monitor, which looks on and says when leaves go on with their light part alone.
+    pub fn monitored(self, monitor: &'s mut dyn Monitor) -> Self {
+        Self { monitor: Some(monitor), ..self }
+    }
+
+    /// Says what of a leaf is light; all of it where nothing is said. Entries are kept in checkpoints, and those of a
+    /// checkpoint that is taken up count.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] for a leaf that is not there, [`Error::NoSuchEntry`].
+    pub fn set_part(&mut self, leaf: &LeafId, part: Part) -> Result<(), Error> {
+        let slot = self.slot(leaf)?;
+        let len = slot.len();
+        slot.part = match part {
+            Part::Entries(entries) if entries.is_empty() => Part::Nothing,
+            Part::Entries(entries) => {
+                let beyond = entries.numbers().last().filter(|at| **at as usize >= len);
+                if let Some(&entry) = beyond {
+                    return Err(Error::NoSuchEntry { leaf: leaf.clone(), len, entry });
+                }
+                Part::Entries(entries)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Lets the light part of a leaf alone train from the next step on.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] for a leaf that is not there.
+    pub fn lighten(&mut self, leaf: &LeafId) -> Result<(), Error> {
+        self.slot(leaf)?.lighten();
+        Ok(())
+    }
+
+    /// Thins out the gradient of a leaf at every step. Moments of what was left out go on: its entries move by them.
+    ///
+    /// # Errors
+    /// [`Error::Weight`] for a leaf that is not there; [`Error::Option`].
+    pub fn thin(&mut self, leaf: &LeafId, drawn: Drawn) -> Result<(), Error> {
+        if !(drawn.share > 0.0 && drawn.share <= 1.0) {
+            let expected = "a number above 0 and at most 1".to_owned();
+            return Err(Error::Option { option: "share of entries", expected, got: drawn.share });
+        }
+        self.slot(leaf)?.drawn = Some(drawn);
+        Ok(())
+    }
+
+    fn slot(&mut self, leaf: &LeafId) -> Result<&mut Slot, Error> {
+        let missing = || tenfold_weight::Error::NoSuchPart {
+            address: leaf.clone(),
+            kind: "without such a leaf".to_owned(),
+        };
+        Ok(self.slots.get_mut(leaf).ok_or_else(missing)?)
     }
 
     /// Takes up the checkpoint of this run where there is one; the steps done then. What follows is what an
@@ -84,13 +130,20 @@ impl<'s> Trainer<'s> {
     }
 
     /// Goes on from what a checkpoint holds; the steps done then.
-    fn take_up(&mut self, saved: checkpoint::Saved) -> u64 {
+    fn take_up(&mut self, saved: checkpoint::Saved) -> Option<u64> {
+        if let Some(monitor) = &mut self.monitor
+            && !monitor.restore(saved.monitor)
+        {
+            return None;
+        }
         self.losses = saved.losses;
         self.saved = self.losses.len() as u64;
         let mut values = BTreeMap::new();
         for (id, leaf) in saved.leaves {
             if let Some(slot) = self.slots.get_mut(&id) {
-                (slot.wanted, slot.updates, slot.moments) = (true, leaf.updates, leaf.moments);
+                (slot.wanted, slot.updates, slot.moments) = (leaf.wanted, leaf.updates, leaf.moments);
+                slot.light = leaf.light;
+                slot.part = leaf.entries.map_or_else(|| std::mem::take(&mut slot.part), Part::Entries);
             }
             values.extend(leaf.value.map(|value| (id, value)));
         }
@@ -99,14 +152,14 @@ impl<'s> Trainer<'s> {
                 leaf.value = value;
             }
         });
-        self.saved
+        Some(self.saved)
     }
 
     /// Takes the steps that are left. After an error the tree stands as after the last whole step.
     ///
     /// # Errors
     /// [`Error::NothingTrains`]; [`Error::Objective`], [`Error::Detached`], [`Error::NonFiniteLoss`] and
-    /// [`Error::NonFiniteGradient`] with the step; failures to write a checkpoint.
+    /// [`Error::NonFiniteGradient`] with the step; [`Error::Monitor`], after the step; failures to write a checkpoint.
     pub fn run<O: Objective + ?Sized>(
         &mut self,
         objective: &O,
@@ -127,15 +180,17 @@ impl<'s> Trainer<'s> {
         events: &mut dyn FnMut(Event) -> Flow,
     ) -> Result<Outcome, Error> {
         let steps = until.min(self.options.steps);
-        let ever = |step| self.slots.values().any(|slot| (self.schedule)(step, &slot.info).is_some());
+        let ever = |step| self.slots.values().any(|slot| slot.scale(step, &self.schedule).is_some());
         if !(0..self.options.steps).any(ever) {
             return Err(Error::NothingTrains { steps });
         }
         let mut flow = events(self.started());
         while flow == Flow::Continue && self.done() < steps {
             let (step, start) = (self.done(), Instant::now());
-            let Stepped { loss, rate, norm } = self.step(objective, step)?;
+            let Stepped { loss, rate, norm, seen } = self.step(objective, step)?;
             self.losses.push(loss);
+            seen?;
+            self.look(step)?;
             let seconds = start.elapsed().as_secs_f64();
             flow = events(Event::Step { step, loss: loss.into(), rate, norm, seconds });
             let due =
@@ -188,9 +243,7 @@ impl<'s> Trainer<'s> {
         if self.options.run_id.is_empty() {
             return Err(Error::NoRunId);
         }
-        let values = self.tree.values();
-        let written = checkpoint::write(dir, &self.options.run_id, &self.losses, &self.slots, &values)?;
-        Ok(written.1)
+        Ok(self.write(dir)?.1)
     }
 
     /// Takes up the checkpoint in a folder, as [`Trainer::resume_if_present`] does.
@@ -199,10 +252,10 @@ impl<'s> Trainer<'s> {
     /// As [`Trainer::resume_if_present`].
     pub fn resume_from(&mut self, dir: &std::path::Path) -> Result<Option<u64>, Error> {
         let known = |id: &LeafId| self.slots.get(id).map(|slot| slot.info.shape.as_slice());
-        match checkpoint::read(dir, &self.options, known)? {
-            Some(saved) => Ok(Some(self.take_up(saved))),
-            None => Ok(None),
-        }
+        let Some(saved) = checkpoint::read(dir, &self.options, known)? else { return Ok(None) };
+        let path = dir.join(checkpoint::FILE);
+        let fault = Box::new(crate::error::CheckpointFault::Monitor);
+        self.take_up(saved).ok_or(Error::Checkpoint { path, fault }).map(Some)
     }
 
     /// The loss of every step so far.
@@ -213,7 +266,18 @@ impl<'s> Trainer<'s> {
     /// Numbers that the optimizer keeps beside the weights: two for each that was ever updated and may be again.
     pub fn moments(&self) -> usize {
         let held = self.slots.values().filter(|slot| slot.moments.is_some());
-        held.map(|slot| 2 * slot.info.shape.iter().product::<usize>()).sum()
+        held.map(|slot| 2 * slot.moved()).sum()
+    }
+
+    /// What of a leaf is light, and whether that alone trains by now; nothing for a leaf that is not there.
+    pub fn part(&self, leaf: &LeafId) -> Option<(&Part, bool)> {
+        self.slots.get(leaf).map(|slot| (&slot.part, slot.light))
+    }
+
+    /// Numbers that train at a step, as things stand.
+    pub fn training(&self, step: u64) -> usize {
+        let trains = |slot: &&Slot| slot.scale(step, &self.schedule).is_some();
+        self.slots.values().filter(trains).map(Slot::moved).sum()
     }
 
     /// The tree as it stands.
@@ -232,8 +296,8 @@ impl<'s> Trainer<'s> {
 
     fn started(&self) -> Event {
         let (done, steps) = (self.done(), self.options.steps);
-        let training = self.slots.values().filter(|slot| (self.schedule)(done, &slot.info).is_some());
-        let sizes: Vec<usize> = training.map(|slot| slot.info.shape.iter().product()).collect();
+        let training = self.slots.values().filter(|slot| slot.scale(done, &self.schedule).is_some());
+        let sizes: Vec<usize> = training.map(Slot::moved).collect();
         Event::Started { done, steps, leaves: sizes.len(), parameters: sizes.iter().sum() }
     }
 
@@ -257,14 +321,21 @@ impl<'s> Trainer<'s> {
         }
         let rate = self.options.schedule.rate(step, self.options.steps);
         if self.trains.is_empty() {
-            return Ok(Stepped { loss: value, rate, norm: 0.0 });
+            return Ok(Stepped { loss: value, rate, norm: 0.0, seen: Ok(()) });
         }
         if !loss.is_tracked() {
             return Err(Error::Detached { step, leaves: self.trains.len() });
         }
         // The backward pass consumes the scope, so leaves are written in place: nothing else holds them.
-        let gradients = scope.backward(&loss)?;
+        let mut gradients = scope.backward(&loss)?;
         drop(loss);
+        for (id, gradient) in &mut gradients {
+            if let Some(slot) = self.slots.get(id).filter(|slot| slot.restricts()) {
+                // Taken out, so that it can be changed in place.
+                let whole = std::mem::replace(gradient, Array::scalar(0.0));
+                *gradient = slot.gradient(whole, step);
+            }
+        }
         let norm = optim::global_norm(gradients.values());
         if !norm.is_finite() {
             let faulty = gradients.iter().find(|(_, gradient)| !gradient.is_finite());
@@ -272,15 +343,15 @@ impl<'s> Trainer<'s> {
                 return Err(Error::NonFiniteGradient { step, leaf: leaf.clone() });
             }
         }
-        if let Some(watch) = &mut self.watch {
-            watch(&self.tree, &gradients);
+        if let Some(monitor) = &mut self.monitor {
+            monitor.gradients(step, &self.tree, &gradients);
         }
         let grad_scale = match self.options.clip {
             Some(clip) if norm > clip => (clip / norm) as f32,
             _ => 1.0,
         };
-        self.update(gradients, Update { rate, grad_scale });
-        Ok(Stepped { loss: value, rate, norm })
+        let seen = self.update(step, gradients, Update { rate, grad_scale });
+        Ok(Stepped { loss: value, rate, norm, seen })
     }
 
     /// Settles which leaves train at a step.
@@ -296,26 +367,20 @@ impl<'s> Trainer<'s> {
         }
     }
 
-    fn update(&mut self, mut gradients: BTreeMap<LeafId, Array>, update: Update) {
-        let (slots, options) = (&mut self.slots, &self.options);
-        self.tree.visit_mut(|id, leaf| {
-            // Taken out, so that each gradient's memory serves the next leaf's new moments.
-            if let (Some(gradient), Some(slot)) = (gradients.remove(&id), slots.get_mut(&id)) {
-                slot.update(leaf, &gradient, options, update);
-            }
-        });
-    }
-
     /// Writes a checkpoint unless there is no folder for it or the last one is as recent.
     fn save(&mut self) -> Result<Option<Event>, Error> {
         let done = self.done();
         let Some(place) = self.options.checkpoint.as_ref().filter(|_| done != self.saved) else {
             return Ok(None);
         };
-        let values = self.tree.values();
-        let (path, bytes) =
-            checkpoint::write(&place.dir, &self.options.run_id, &self.losses, &self.slots, &values)?;
+        let (path, bytes) = self.write(&place.dir)?;
         self.saved = done;
         Ok(Some(Event::Checkpoint { done, path, bytes }))
+    }
+
+    fn write(&self, dir: &std::path::Path) -> Result<(std::path::PathBuf, u64), Error> {
+        let monitor = self.monitor.as_ref().map(|monitor| monitor.state()).unwrap_or_default();
+        let (run_id, losses, slots) = (&self.options.run_id, &self.losses, &self.slots);
+        checkpoint::write(dir, Draft { run_id, losses, slots, values: &self.tree.values(), monitor })
     }
 }

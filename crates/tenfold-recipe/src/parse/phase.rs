@@ -5,7 +5,9 @@ use super::section::text_source;
 use crate::default;
 use crate::fault::Problem;
 use crate::place::Located;
-use crate::recipe::{Group, Grow, Importance, Objective, Optimizer, Phase, Schedule, Selection, Squeeze};
+use crate::recipe::{
+    Calibrate, Component, Group, Grow, Importance, Objective, Optimizer, Phase, Schedule, Selection, Squeeze,
+};
 use tenfold_eval::task;
 use tenfold_tensor::Precision;
 use tenfold_train::Decay;
@@ -59,6 +61,11 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     if let (Some(_), Some(_), Some(entry)) = (&squeeze, &grow, table.get("grow")) {
         table.fault(entry.place, Problem::Exclusive { first: "squeeze", second: "grow" });
     }
+    let calibrate = calibrate(table);
+    let changing = if squeeze.is_some() { Some("squeeze") } else { grow.map(|_| "grow") };
+    if let (Some(both), Some(first)) = (&calibrate, changing) {
+        table.fault(both.place, Problem::Exclusive { first, second: "calibrate" });
+    }
     let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
     let checkpoint_every =
         table.count("checkpoint-every", 1..=default::STEPS_LIMIT, default::CHECKPOINT_EVERY);
@@ -76,6 +83,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         gradient_checkpointing,
         squeeze,
         grow,
+        calibrate,
         train: train?,
         optimizer,
         schedule,
@@ -131,6 +139,25 @@ fn grow(table: &Reader<'_>) -> Option<Grow> {
     let rows = table.count("rows", 1..=default::EXAMPLES_LIMIT, default::GROW_ROWS) as usize;
     table.finish();
     Some(Grow { select: select?, score: score.unwrap_or(usual), each, most: most? as usize, until, rows })
+}
+
+fn calibrate(table: &Reader<'_>) -> Option<Calibrate> {
+    let table = table.table("calibrate", "calibrate")?;
+    let light = match table.get("light") {
+        Some(entry) => table.selectors("light", entry),
+        None => Selector::parse(default::LIGHT).ok().map(|all| vec![Located::from(all)]),
+    };
+    let mut found = Vec::new();
+    if let Some(components) = table.table("components", "calibrate.components") {
+        // Every key is a name.
+        for (name, _, entry) in components.rest() {
+            let select = components.selectors("components", entry)?;
+            found.push(Component { name: name.to_owned(), select });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    table.finish();
+    Some(Calibrate { light: light?, components: found, place: table.place() })
 }
 
 fn optimizer(table: &Reader<'_>) -> Optimizer {

@@ -11,7 +11,7 @@ const ANY_GAP: f64 = 1.0;
 /// One note per phase that squeezes, and one per setting of it that looks unintended.
 pub(super) fn notes(recipe: &Recipe, weights: &[Weight<'_>], methods: &[Arc<dyn Method>]) -> Vec<String> {
     let may =
-        |weight: &&Weight<'_>| weight.steps.last().is_some_and(|step| methods[*step].squeezes().is_some());
+        |weight: &&Weight<'_>| weight.governing(methods).is_some_and(|one| one.method.squeezes().is_some());
     let squeezed: Vec<&Weight<'_>> = weights.iter().filter(may).collect();
     let dense: usize = squeezed.iter().map(|weight| weight.form.shape().iter().product::<usize>()).sum();
     let now: usize = squeezed.iter().map(|weight| weight.planned.parameters).sum();

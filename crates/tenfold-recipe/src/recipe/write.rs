@@ -1,6 +1,8 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Group, Grow, Importance, Objective, Phase, Recipe, Selection, Squeeze, Step, word_of};
+use super::{
+    Calibrate, Group, Grow, Importance, Objective, Phase, Recipe, Selection, Squeeze, Step, word_of,
+};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -108,6 +110,12 @@ fn phase(out: &mut Text, phase: &Phase) {
                 ("rows", integer(rows)),
             ],
         );
+    }
+    if let Some(Calibrate { light, components, .. }) = &phase.calibrate {
+        let mut table = toml::Table::new();
+        let select = |one: &super::Component| (one.name.clone(), selectors(&one.select));
+        table.extend(components.iter().map(select));
+        out.inline("calibrate", &[("light", selectors(light)), ("components", Toml::Table(table))]);
     }
     for one in &phase.groups {
         group(out, one);

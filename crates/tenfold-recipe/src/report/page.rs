@@ -42,6 +42,7 @@ fn body(page: &mut Markup, report: &Report) {
             ("notes", "What not to overlook", section::note::draw(report)),
             ("plan", "What happened to each weight", section::plan::draw(report)),
             ("healing", "Healing", section::healing::draw(report)),
+            ("calibration", "From full to light", section::calibration::draw(report)),
             ("spectra", "Spectra before and after", section::spectrum::draw(report)),
             ("words", "Words on this page", section::word::draw()),
             ("provenance", "How to repeat it", section::provenance::draw(report)),

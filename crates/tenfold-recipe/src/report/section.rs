@@ -1,5 +1,6 @@
 //! The sections of the page, one file each. A section that has nothing to show is empty and left out.
 
+pub(crate) mod calibration;
 pub(crate) mod comparison;
 pub(crate) mod headline;
 pub(crate) mod healing;

@@ -37,6 +37,24 @@ impl Batches {
         Self { sequences, members, id }
     }
 
+    /// The batches in which every sequence is seen once: the last of them may hold sequences of the next round.
+    pub fn pass(sequences: &Arc<[Vec<u32>]>, seed: u64, tokens: usize) -> u64 {
+        let (mut batches, mut held, mut open) = (1, 0, false);
+        if sequences.is_empty() {
+            return 0;
+        }
+        for at in shuffled(sequences.len(), seed, 0) {
+            let length = sequences[at as usize].len();
+            if open && held + length > tokens {
+                batches += 1;
+                held = 0;
+            }
+            held += length;
+            open = true;
+        }
+        batches
+    }
+
     /// The batch of a step, from 0.
     ///
     /// # Panics
@@ -114,6 +132,23 @@ mod tests {
             sorted.sort_unstable();
             assert_eq!(sorted, (0..texts.len() as u32).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_pass_ends_with_the_batch_that_shows_the_last_sequence() {
+        let texts = sequences(&[3, 4, 5, 2, 6, 1, 3, 4, 30]);
+        for seed in 0..5 {
+            let pass = Batches::pass(&texts, seed, 10);
+            let batches = Batches::new(Arc::clone(&texts), seed, 10, 60);
+            let seen = |steps: usize| {
+                let first: std::collections::BTreeSet<_> =
+                    batches.members[..steps].iter().flatten().collect();
+                first.len()
+            };
+            assert_eq!(seen(pass as usize), texts.len());
+            assert!(seen(pass as usize - 1) < texts.len());
+        }
+        assert_eq!(Batches::pass(&sequences(&[]), 0, 10), 0);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::session::Session;
 use crate::error::Error;
 use crate::result::ContractionResult;
-use tenfold_model::Batch;
+use tenfold_eval::task::{Example, MAX_TOKENS};
+use tenfold_model::{Batch, Model};
 use tenfold_tensor::Array;
 use tenfold_weight::{Form, Path, Scope, Tree, dense_values};
 
@@ -13,6 +14,22 @@ pub(super) enum Asked {
     Rows(Vec<(Vec<u32>, Vec<u32>)>),
     /// Texts, answered by the last hidden states.
     Texts(Vec<Vec<u32>>),
+}
+
+/// Rows or texts that are asked.
+const ASKED: usize = 32;
+
+impl Asked {
+    pub(super) fn rows(model: &Model, examples: &[&Example]) -> Result<Self, Error> {
+        let row = |one: &&Example| Ok(model.tokenize_pair(&one.first, one.second.as_deref(), MAX_TOKENS)?);
+        Ok(Self::Rows(examples.iter().take(ASKED).map(row).collect::<Result<_, Error>>()?))
+    }
+
+    pub(super) fn texts(model: &Model, sequences: &[Vec<u32>]) -> Self {
+        let most = model.network.max_tokens();
+        let short = |one: &Vec<u32>| one[..one.len().min(most)].to_vec();
+        Self::Texts(sequences.iter().take(ASKED).map(short).collect())
+    }
 }
 
 /// A tree with these weights multiplied out, where some are not yet.

@@ -4,15 +4,15 @@
 //! Selections on the way are rounds, kept like those of squeezing. A selection after a training of its own is one record,
 //! `PLACE/selected.toml`; the training that counts then begins anew.
 
-use super::event::{Event, Reporter, Stage};
+use super::event::{Event, Reporter};
 use super::labeled::Labeled;
-use super::phase::{Outcome, Place, by_rounds, options, straight};
+use super::phase::{Place, Straight, options};
 use super::rounds;
 use super::session::Session;
 use crate::error::Error;
 use crate::file;
-use crate::recipe::{Grow, Importance, Phase, Selection};
-use crate::result::{Chosen, GrowResult, GrowRound};
+use crate::recipe::{Grow, Importance, Selection};
+use crate::result::{Chosen, GrowResult, GrowRound, PhaseResult};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +21,8 @@ use tenfold_eval::task::Example;
 use tenfold_method::Method;
 use tenfold_model::Model;
 use tenfold_tensor::Array;
-use tenfold_train::{Objective, Trainer};
-use tenfold_weight::{Form, LeafId, LeafInfo, Path, Scope, Tree};
+use tenfold_train::{Monitor, MonitorFault, Objective, Trainer};
+use tenfold_weight::{Form, LeafId, Path, Scope, Tree};
 
 /// The record of a selection after a training of its own.
 const SELECTED: &str = "selected.toml";
@@ -76,45 +76,92 @@ impl<'s> Sample<'s> {
 /// What may grow in a phase, and how it is ranked.
 pub(super) struct Growing<'s> {
     pub(super) session: &'s Session,
-    pub(super) phase: &'s Phase,
+    pub(super) straight: &'s Straight<'s>,
     pub(super) grow: Grow,
-    pub(super) seed: u64,
     /// Weights with their methods, in order of their paths.
     pub(super) candidates: Vec<(Path, Arc<dyn Method>)>,
     pub(super) sample: Sample<'s>,
-    pub(super) stage: Stage,
 }
 
-/// The sums of a score since the last selection, one per candidate, and the steps summed over.
+/// The score of every candidate, summed over the steps since the last selection.
+pub(super) struct Ranking {
+    score: Importance,
+    paths: Vec<Path>,
+    sums: RefCell<Sums>,
+}
+
 #[derive(Default)]
 struct Sums {
     scores: Vec<f64>,
-    steps: u64,
+    steps: f64,
+}
+
+impl Monitor for &Ranking {
+    fn gradients(&mut self, _step: u64, tree: &Tree, gradients: &BTreeMap<LeafId, Array>) {
+        let mut sums = self.sums.borrow_mut();
+        sums.scores.resize(self.paths.len(), 0.0);
+        sums.steps += 1.0;
+        for (at, path) in self.paths.iter().enumerate() {
+            let Some(value) = tree.get(path).ok().and_then(Form::as_array) else { continue };
+            for (_, gradient) in gradients.iter().filter(|(id, _)| id.path == *path) {
+                sums.scores[at] += seen(self.score, value.data(), gradient.data());
+            }
+        }
+    }
+
+    fn splits(&self, _step: u64) -> bool {
+        false
+    }
+
+    fn between(&mut self, _step: u64, _tree: &Tree) -> Result<(), MonitorFault> {
+        Ok(())
+    }
+
+    fn after(&mut self, _step: u64, _tree: &Tree) -> Result<Vec<LeafId>, MonitorFault> {
+        Ok(Vec::new())
+    }
+
+    fn state(&self) -> BTreeMap<String, Vec<f64>> {
+        let sums = self.sums.borrow();
+        BTreeMap::from([("scores".to_owned(), sums.scores.clone()), ("steps".to_owned(), vec![sums.steps])])
+    }
+
+    fn restore(&mut self, mut state: BTreeMap<String, Vec<f64>>) -> bool {
+        let (Some(scores), Some(steps)) = (state.remove("scores"), state.remove("steps")) else {
+            return false;
+        };
+        let fits = scores.is_empty() || scores.len() == self.paths.len();
+        let fits = fits && state.is_empty() && steps.len() == 1;
+        *self.sums.borrow_mut() = Sums { scores, steps: steps.first().copied().unwrap_or(0.0) };
+        fits
+    }
 }
 
 impl Growing<'_> {
-    /// Trains a tree through the phase, with its selections.
+    /// Trains a tree through the phase, with its selections. `pass` is the number of batches in which all rows are seen.
     ///
     /// # Errors
-    /// [`Error::Grow`] where there is nothing to rank or a candidate is no plain matrix, whose score would be that of a
-    /// part; faults of training and of files; [`Error::Interrupted`].
+    /// [`Error::Grow`] where a candidate is no plain matrix, whose score would be that of a part; faults of training and
+    /// of files; [`Error::Interrupted`].
     pub(super) fn train<O: Objective + ?Sized>(
         &self,
         tree: Tree,
         objective: &O,
-        schedule: &dyn Fn(u64, &LeafInfo) -> Option<f32>,
+        pass: u64,
         place: Option<Place>,
         reporter: &mut Reporter<'_>,
-    ) -> Result<(Outcome, GrowResult), Error> {
+    ) -> Result<(Tree, PhaseResult), Error> {
         for (path, _) in &self.candidates {
             let form = tree.get(path)?;
             if form.as_array().is_none() {
                 return Err(Error::Grow { path: path.clone(), form: form.describe() });
             }
         }
+        let paths = self.candidates.iter().map(|(path, _)| path.clone()).collect();
+        let ranking = Ranking { score: self.grow.score, paths, sums: RefCell::default() };
         match self.grow.select {
-            Selection::Static => self.after_scouting(tree, objective, schedule, place, reporter),
-            Selection::Dynamic => self.on_the_way(tree, objective, schedule, place.as_ref(), reporter),
+            Selection::Static => self.after_scouting(tree, &ranking, objective, pass, place, reporter),
+            Selection::Dynamic => self.on_the_way(tree, &ranking, objective, pass, place.as_ref(), reporter),
         }
     }
 
@@ -122,78 +169,70 @@ impl Growing<'_> {
     fn after_scouting<O: Objective + ?Sized>(
         &self,
         mut tree: Tree,
+        ranking: &Ranking,
         objective: &O,
-        schedule: &dyn Fn(u64, &LeafInfo) -> Option<f32>,
+        pass: u64,
         place: Option<Place>,
         reporter: &mut Reporter<'_>,
-    ) -> Result<(Outcome, GrowResult), Error> {
-        let steps = self.phase.steps;
+    ) -> Result<(Tree, PhaseResult), Error> {
         let file = place.as_ref().map(|place| place.dir.join(SELECTED));
         let known = match (&file, &place) {
             (Some(file), Some(place)) => rounds::read::<Record>(file, place)?,
             _ => None,
         };
-        let rounds = match known {
-            Some(record) => record.rounds,
+        let chosen = match known.and_then(|record| record.rounds.into_iter().next()) {
+            Some(round) => round.chosen,
             None => {
-                let sums = RefCell::default();
-                // Sums over steps are in no checkpoint; without them a killed training goes on where it was.
-                let scouting = place.as_ref().filter(|_| self.grow.score == Importance::Zero);
-                let scouting = scouting
-                    .map(|place| Place { dir: place.dir.join("scouting"), run_id: place.run_id.clone() });
-                let options = options(self.phase, steps, self.seed, &tree, scouting);
-                let trainer = Trainer::new(tree.clone(), options)?.scheduled(schedule);
-                let trainer = trainer.watched(|tree, gradients| self.see(&sums, tree, gradients));
-                let scouted = straight(trainer, objective, self.stage, reporter)?;
-                let chosen = self.next(&scouted.tree, &sums, &BTreeSet::new(), self.grow.most, reporter)?;
-                let grown = |form: &Form| form.parameters();
-                let larger: usize = self.larger(&tree, &chosen)?.iter().map(|(_, form)| grown(form)).sum();
-                let smaller = chosen.iter().filter_map(|one| tree.get(&Path::new(&one.path)).ok()).map(grown);
-                let parameters = tree.parameters() + larger - smaller.sum::<usize>();
-                let rounds = vec![GrowRound { step: 0, parameters, chosen }];
-                if let (Some(file), Some(place)) = (&file, &place) {
-                    file::create_folder(&place.dir)?;
-                    let record = Record { run_id: place.run_id.clone(), rounds: rounds.clone() };
-                    rounds::write(file, &record)?;
-                }
-                rounds
+                let beside =
+                    |place: &Place| Place { dir: place.dir.join("scouting"), run_id: place.run_id.clone() };
+                let also = (self.grow.score != Importance::Zero).then_some(ranking);
+                let straight = Straight { also, ..*self.straight };
+                let scouting = place.as_ref().map(beside);
+                let (scouted, _) = straight.run(tree.clone(), objective, pass, scouting, reporter)?;
+                self.next(&scouted, ranking, &BTreeSet::new(), self.grow.most, reporter)?
             }
         };
-        for round in &rounds {
-            for (path, form) in self.larger(&tree, &round.chosen)? {
-                tree.insert(path, form);
-            }
+        for (path, form) in self.larger(&tree, &chosen)? {
+            tree.insert(path, form);
         }
-        let options = options(self.phase, steps, self.seed, &tree, place);
-        let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-        let outcome = straight(trainer, objective, self.stage, reporter)?;
-        Ok((outcome, GrowResult { scouting: steps, rounds }))
+        let rounds = vec![GrowRound { step: 0, parameters: tree.parameters(), chosen }];
+        if let (Some(file), Some(place)) = (&file, &place) {
+            file::create_folder(&place.dir)?;
+            rounds::write(file, &Record { run_id: place.run_id.clone(), rounds: rounds.clone() })?;
+        }
+        let (tree, result) = self.straight.run(tree, objective, pass, place, reporter)?;
+        let grow = GrowResult { scouting: self.straight.phase.steps, rounds };
+        Ok((tree, PhaseResult { grow: Some(grow), ..result }))
     }
 
     /// Selections in rounds, from the last one that was kept.
     fn on_the_way<O: Objective + ?Sized>(
         &self,
         tree: Tree,
+        mut ranking: &Ranking,
         objective: &O,
-        schedule: &dyn Fn(u64, &LeafInfo) -> Option<f32>,
+        pass: u64,
         place: Option<&Place>,
         reporter: &mut Reporter<'_>,
-    ) -> Result<(Outcome, GrowResult), Error> {
-        let (steps, stage, sums) = (self.phase.steps, self.stage, RefCell::default());
-        let tree = rounds::resumed::<Record>(place)?.unwrap_or(tree);
-        let options = by_rounds(self.phase, steps, self.seed, &tree, place);
-        let mut trainer = Trainer::new(tree, options)?
-            .scheduled(schedule)
-            .watched(|tree, gradients| self.see(&sums, tree, gradients));
+    ) -> Result<(Tree, PhaseResult), Error> {
+        let Straight { phase, governed, seed, stage, .. } = *self.straight;
+        let (steps, sums) = (phase.steps, ranking);
+        let options = options(phase, steps, seed, &tree, None);
+        let mut trainer = self.straight.by_rounds::<Record>(tree, steps, place)?;
+        if self.grow.score != Importance::Zero {
+            trainer = trainer.monitored(&mut ranking);
+        }
+        governed.prepare(&mut trainer)?;
         let mut record = match place.map(rounds::kept::<Record>).transpose()?.flatten() {
             Some((record, folder)) => {
                 trainer.resume_from(&folder)?;
                 record
             }
-            None => Record {
-                run_id: place.map(|place| place.run_id.clone()).unwrap_or_default(),
-                rounds: Vec::new(),
-            },
+            None => {
+                governed.choose(&mut trainer, &options, objective, pass, (stage, reporter))?;
+                let run_id = place.map(|place| place.run_id.clone()).unwrap_or_default();
+                Record { run_id, rounds: Vec::new() }
+            }
         };
         let to = |trainer: &mut Trainer<'_>, until: u64, reporter: &mut Reporter<'_>| {
             let outcome = trainer
@@ -203,7 +242,7 @@ impl Growing<'_> {
         for step in self.rounds(steps).into_iter().skip(record.rounds.len()) {
             to(&mut trainer, step, reporter)?;
             let taken = record.rounds.iter().flat_map(|round| &round.chosen).map(|one| one.path.clone());
-            let chosen = self.next(trainer.tree(), &sums, &taken.collect(), self.grow.each, reporter)?;
+            let chosen = self.next(trainer.tree(), sums, &taken.collect(), self.grow.each, reporter)?;
             for (path, form) in self.larger(trainer.tree(), &chosen)? {
                 trainer.replace(&path, form)?;
             }
@@ -213,24 +252,10 @@ impl Growing<'_> {
             }
         }
         let outcome = to(&mut trainer, steps, reporter)?;
-        let trained = Outcome { losses: outcome.losses, tree: trainer.into_tree(), idle: outcome.idle };
-        Ok((trained, GrowResult { scouting: 0, rounds: record.rounds }))
-    }
-
-    /// Adds what a step's gradients say.
-    fn see(&self, sums: &RefCell<Sums>, tree: &Tree, gradients: &BTreeMap<LeafId, Array>) {
-        if self.grow.score == Importance::Zero {
-            return;
-        }
-        let mut sums = sums.borrow_mut();
-        sums.scores.resize(self.candidates.len(), 0.0);
-        sums.steps += 1;
-        for (at, (path, _)) in self.candidates.iter().enumerate() {
-            let Some(value) = tree.get(path).ok().and_then(Form::as_array) else { continue };
-            for (_, gradient) in gradients.iter().filter(|(id, _)| id.path == *path) {
-                sums.scores[at] += seen(self.grow.score, value.data(), gradient.data());
-            }
-        }
+        let tree = trainer.into_tree();
+        let result = self.straight.result(&tree, outcome.losses, &outcome.idle);
+        let grow = GrowResult { scouting: 0, rounds: record.rounds };
+        Ok((tree, PhaseResult { grow: Some(grow), ..result }))
     }
 
     /// The candidates that come next, the most important first within each kind, and nothing more of a kind than `limit`
@@ -238,7 +263,7 @@ impl Growing<'_> {
     fn next(
         &self,
         tree: &Tree,
-        sums: &RefCell<Sums>,
+        ranking: &Ranking,
         taken: &BTreeSet<String>,
         count: usize,
         reporter: &mut Reporter<'_>,
@@ -246,8 +271,8 @@ impl Growing<'_> {
         let scores = match self.grow.score {
             Importance::Zero => self.zeroed(tree, taken, reporter)?,
             _ => {
-                let sums = std::mem::take(&mut *sums.borrow_mut());
-                let mean = if self.grow.score == Importance::Fisher { sums.steps.max(1) as f64 } else { 1.0 };
+                let sums = ranking.sums.take();
+                let mean = if self.grow.score == Importance::Fisher { sums.steps.max(1.0) } else { 1.0 };
                 sums.scores.iter().map(|sum| sum / mean).collect()
             }
         };
@@ -266,7 +291,12 @@ impl Growing<'_> {
         let whole = self.sample.loss(tree)?;
         let mut scores = Vec::new();
         for (path, _) in &self.candidates {
-            reporter.progress(self.stage, "importance", scores.len(), Some(self.candidates.len()))?;
+            reporter.progress(
+                self.straight.stage,
+                "importance",
+                scores.len(),
+                Some(self.candidates.len()),
+            )?;
             if taken.contains(path.as_str()) {
                 scores.push(0.0);
                 continue;

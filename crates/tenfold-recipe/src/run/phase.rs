@@ -4,22 +4,22 @@ use super::batch::Batches;
 use super::contract::{self, Asked};
 use super::distill::Distill;
 use super::event::{Event, Reporter, Stage};
-use super::grow::{Growing, Sample};
+use super::grow::{Growing, Ranking, Sample};
 use super::labeled::{self, Labeled};
+use super::light::Governed;
 use super::rounds;
 use super::session::Session;
-use super::squeeze::{self, Squeezing};
+use super::squeeze::Squeezing;
 use crate::error::Error;
-use crate::plan::{Resolved, Trained, selected, trained};
+use crate::plan::Resolved;
 use crate::recipe::{Objective, Phase, Recipe};
 use crate::result::PhaseResult;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use tenfold_eval::task::{Example, MAX_TOKENS};
+use tenfold_eval::task::Example;
 use tenfold_method::Method;
 use tenfold_method::squeeze::SqueezeOptions;
 use tenfold_tensor::optim::AdamW;
-use tenfold_train::{CheckpointOptions, Group, Schedule, TrainOptions, Trainer};
+use tenfold_train::{CheckpointOptions, Group, Part, Schedule, TrainOptions, Trainer};
 use tenfold_weight::{LeafId, LeafInfo, Path, Tree};
 
 /// Where a phase keeps its checkpoints, and what a checkpoint must belong to.
@@ -42,31 +42,30 @@ pub(super) fn train(
     let stage = Stage::Phase(index + 1);
     // Phases over the same text or rows see different batches.
     let seed = recipe.seed.wrapping_add(index as u64);
-    let methods = last_methods(resolved);
-    let schedule = |step: u64, leaf: &LeafInfo| {
-        let method = methods.get(&leaf.id.path).map(|method| method.as_ref());
-        trained(phase, step, &Trained { method, path: &leaf.id.path, role: leaf.role })
-    };
-    let mut result = PhaseResult::of(Vec::new(), 0);
-    let (losses, tree, idle, asked) = match &phase.objective {
+    let governed = Governed::of(phase, resolved);
+    let straight = Straight { phase, governed: &governed, seed, stage, also: None };
+    let (tree, mut result, asked) = match &phase.objective {
         Objective::Distill { text, hidden, tokens } => {
             let sequences = session.sequences(text, stage, reporter)?;
-            let batches = Batches::new(Arc::clone(&sequences), seed, *tokens, phase.steps);
+            let asked = Asked::texts(session.model(), &sequences);
+            let pass = Batches::pass(&sequences, seed, *tokens);
+            let batches = Batches::new(sequences, seed, *tokens, phase.steps.max(governed.batches(pass)));
             let (model, teacher) = (session.model(), session.teacher());
             let objective = Distill { model, teacher, batches: &batches, hidden: *hidden };
-            let options = options(phase, phase.steps, seed, &tree, place);
-            let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-            let Outcome { losses, tree, idle } = straight(trainer, &objective, stage, reporter)?;
-            let most = session.model().network.max_tokens();
-            let short = |one: &Vec<u32>| one[..one.len().min(most)].to_vec();
-            (losses, tree, idle, Asked::Texts(sequences.iter().take(ASKED).map(short).collect()))
+            let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;
+            (tree, result, asked)
         }
         Objective::Task { task, batch, rows } => {
             let examples = session.examples(task)?;
             let held_out = phase.squeeze.map_or(0.0, |squeeze| squeeze.held_out);
             let (used, held) = labeled::split(examples.len(), *rows, held_out, recipe.seed);
             let used: Vec<&Example> = used.iter().map(|at| &examples[*at]).collect();
-            let trained = match (phase.squeeze, phase.grow) {
+            let pass = used.len().div_ceil((*batch).max(1)) as u64;
+            let objective = |steps: u64| {
+                let steps = steps.max(governed.batches(pass));
+                Labeled::new(session.model(), &used, seed, *batch, steps)
+            };
+            let (tree, result) = match (phase.squeeze, phase.grow) {
                 (Some(squeeze), _) => {
                     let squeezing = Squeezing {
                         session,
@@ -74,139 +73,127 @@ pub(super) fn train(
                         watched: held.iter().map(|at| examples[*at].clone()).collect(),
                         squeeze,
                         steps: phase.steps,
-                        weights: squeezable(&methods),
-                        dense: dense_parameters(&tree, &methods)?,
+                        weights: squeezable(&governed),
+                        dense: dense_parameters(&tree, &governed)?,
                         stage,
                     };
-                    let bounds = squeezing.bounds(&tree)?;
-                    let steps = (phase.steps * bounds.rounds).max(1);
-                    let objective = Labeled::new(session.model(), &used, seed, *batch, steps)?;
-                    let tree = rounds::resumed::<squeeze::Record>(place.as_ref())?.unwrap_or(tree);
-                    let options = by_rounds(phase, steps, seed, &tree, place.as_ref());
-                    let trainer = Trainer::new(tree, options)?;
-                    let trainer = trainer.scheduled(schedule);
-                    let (tree, losses, squeezed) =
-                        squeezing.run(&bounds, trainer, &objective, place.as_ref(), reporter)?;
-                    result.squeeze = Some(squeezed);
-                    let losses = losses.into_iter().map(f64::from).collect();
-                    Outcome { losses, tree, idle: Vec::new() }
+                    squeezing.train(&straight, tree, objective, place.as_ref(), reporter)?
                 }
                 (None, Some(grow)) => {
-                    let objective = Labeled::new(session.model(), &used, seed, *batch, phase.steps)?;
-                    let growing = Growing {
-                        session,
-                        phase,
-                        grow,
-                        seed,
-                        candidates: growable(&methods),
-                        sample: Sample::new(session.model(), &used, seed, *batch, grow.rows)?,
-                        stage,
-                    };
-                    let (outcome, grown) = growing.train(tree, &objective, &schedule, place, reporter)?;
-                    result.grow = Some(grown);
-                    outcome
+                    let candidates = growable(&governed);
+                    let sample = Sample::new(session.model(), &used, seed, *batch, grow.rows)?;
+                    let growing = Growing { session, straight: &straight, grow, candidates, sample };
+                    growing.train(tree, &objective(phase.steps)?, pass, place, reporter)?
                 }
-                (None, None) => {
-                    let objective = Labeled::new(session.model(), &used, seed, *batch, phase.steps)?;
-                    let options = options(phase, phase.steps, seed, &tree, place);
-                    let trainer = Trainer::new(tree, options)?.scheduled(schedule);
-                    straight(trainer, &objective, stage, reporter)?
-                }
+                (None, None) => straight.run(tree, &objective(phase.steps)?, pass, place, reporter)?,
             };
-            let row = |one: &&Example| {
-                Ok(session.model().tokenize_pair(&one.first, one.second.as_deref(), MAX_TOKENS)?)
-            };
-            let asked = used.iter().take(ASKED).map(row).collect::<Result<_, Error>>()?;
-            (trained.losses, trained.tree, trained.idle, Asked::Rows(asked))
+            (tree, result, Asked::rows(session.model(), &used)?)
         }
     };
-    result.losses = losses;
-    result.trained = ever_trained(phase, &tree, &idle, schedule);
     if index + 1 < recipe.phases.len() {
         return Ok((tree, result));
     }
-    let temporary: Vec<&Path> =
-        methods.iter().filter(|(_, method)| method.contracts()).map(|(path, _)| *path).collect();
-    let (tree, contraction) = contract::contracted(session, tree, &temporary, &asked)?;
+    let temporary = governed.iter().filter(|(_, one)| one.method.contracts()).map(|(path, _)| path);
+    let (tree, contraction) = contract::contracted(session, tree, &temporary.collect::<Vec<_>>(), &asked)?;
     result.contraction = contraction;
     Ok((tree, result))
 }
 
-/// Rows or texts on which a contraction is checked.
-const ASKED: usize = 32;
-
-/// What training leaves: losses, the tree, and leaves that never got a gradient.
-pub(super) struct Outcome {
-    pub(super) losses: Vec<f64>,
-    pub(super) tree: Tree,
-    pub(super) idle: Vec<LeafId>,
+/// Training whose forms stay.
+pub(super) struct Straight<'s> {
+    pub(super) phase: &'s Phase,
+    pub(super) governed: &'s Governed<'s>,
+    pub(super) seed: u64,
+    pub(super) stage: Stage,
+    /// What looks on where the phase itself has no monitor.
+    pub(super) also: Option<&'s Ranking>,
 }
 
-/// Training without changes of forms, from its checkpoint where there is one.
-pub(super) fn straight<O: tenfold_train::Objective + ?Sized>(
-    mut trainer: Trainer<'_>,
-    objective: &O,
-    stage: Stage,
-    reporter: &mut Reporter<'_>,
-) -> Result<Outcome, Error> {
-    trainer.resume_if_present()?;
-    let outcome = trainer.run(objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
-    if outcome.stopped {
-        return Err(Error::Interrupted { stage });
+impl Straight<'_> {
+    /// Trains, from the phase's checkpoint where there is one.
+    pub(super) fn run<O: tenfold_train::Objective + ?Sized>(
+        &self,
+        tree: Tree,
+        objective: &O,
+        pass: u64,
+        place: Option<Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Tree, PhaseResult), Error> {
+        let Self { phase, governed, seed, stage, .. } = *self;
+        let options = options(phase, phase.steps, seed, &tree, place);
+        let (mut watch, mut also) = (governed.watch(&tree), self.also);
+        let mut trainer =
+            Trainer::new(tree, options.clone())?.scheduled(|step, leaf| governed.rate(step, leaf));
+        if let Some(watch) = &mut watch {
+            trainer = trainer.monitored(watch);
+        } else if let Some(also) = &mut also {
+            trainer = trainer.monitored(also);
+        }
+        governed.prepare(&mut trainer)?;
+        // What a checkpoint holds was chosen before the first step; later weights would choose otherwise.
+        if trainer.resume_if_present()?.is_none() {
+            governed.choose(&mut trainer, &options, objective, pass, (stage, reporter))?;
+        }
+        let outcome = trainer.run(objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
+        if outcome.stopped {
+            return Err(Error::Interrupted { stage });
+        }
+        let at_end = trainer.training(phase.steps.saturating_sub(1));
+        let size = |leaf: &LeafInfo| match trainer.part(&leaf.id) {
+            Some((Part::Entries(entries), _)) if phase.calibrate.is_none() => entries.len(),
+            _ => leaf.shape.iter().product(),
+        };
+        let trained = parameters(governed, trainer.tree(), &outcome.idle, size);
+        let tree = trainer.into_tree();
+        let calibrate = watch.map(|watch| watch.result(at_end));
+        Ok((tree, PhaseResult { calibrate, ..PhaseResult::of(outcome.losses, trained) }))
     }
-    Ok(Outcome { losses: outcome.losses, tree: trainer.into_tree(), idle: outcome.idle })
+
+    /// A trainer that keeps whole rounds in place of checkpoints, its tree that of the last one where there is one.
+    pub(super) fn by_rounds<R: rounds::Record>(
+        &self,
+        tree: Tree,
+        steps: u64,
+        place: Option<&Place>,
+    ) -> Result<Trainer<'_>, Error> {
+        let tree = rounds::resumed::<R>(place)?.unwrap_or(tree);
+        let mut options = options(self.phase, steps, self.seed, &tree, None);
+        options.run_id = place.map(|place| place.run_id.clone()).unwrap_or_default();
+        Ok(Trainer::new(tree, options)?.scheduled(|step, leaf| self.governed.rate(step, leaf)))
+    }
+
+    /// What such training comes to.
+    pub(super) fn result(&self, tree: &Tree, losses: Vec<f64>, idle: &[LeafId]) -> PhaseResult {
+        PhaseResult::of(losses, parameters(self.governed, tree, idle, |leaf| leaf.shape.iter().product()))
+    }
 }
 
-/// Stored parameters of the leaves that trained at some step.
-fn ever_trained(
-    phase: &Phase,
+/// Stored parameters of the leaves that trained; `size` says how many of each.
+fn parameters(
+    governed: &Governed<'_>,
     tree: &Tree,
     idle: &[LeafId],
-    schedule: impl Fn(u64, &LeafInfo) -> Option<f32>,
+    size: impl Fn(&LeafInfo) -> usize,
 ) -> usize {
-    let ever = |leaf: &LeafInfo| {
-        selected(phase, &leaf.id.path, leaf.role)
-            && (0..phase.steps).any(|step| schedule(step, leaf).is_some())
-    };
     let leaves = tree.leaves();
-    let trained = leaves.iter().filter(|leaf| !idle.contains(&leaf.id) && ever(leaf));
-    trained.map(|leaf| leaf.shape.iter().product::<usize>()).sum()
+    leaves.iter().filter(|leaf| !idle.contains(&leaf.id) && governed.ever(leaf)).map(size).sum()
 }
 
 /// The weights that may be squeezed, and how.
-fn squeezable(methods: &BTreeMap<&Path, &Arc<dyn Method>>) -> Vec<(Path, SqueezeOptions)> {
-    methods.iter().filter_map(|(path, method)| Some(((*path).clone(), method.squeezes()?))).collect()
+fn squeezable(governed: &Governed<'_>) -> Vec<(Path, SqueezeOptions)> {
+    governed.iter().filter_map(|(path, one)| Some((path.clone(), one.method.squeezes()?))).collect()
 }
 
 /// The weights that may grow.
-fn growable(methods: &BTreeMap<&Path, &Arc<dyn Method>>) -> Vec<(Path, Arc<dyn Method>)> {
-    let may = methods.iter().filter(|(_, method)| method.grows());
-    may.map(|(path, method)| ((*path).clone(), Arc::clone(method))).collect()
+fn growable(governed: &Governed<'_>) -> Vec<(Path, Arc<dyn Method>)> {
+    let may = governed.iter().filter(|(_, one)| one.method.grows());
+    may.map(|(path, one)| (path.clone(), Arc::clone(&one.method))).collect()
 }
 
 /// Parameters of those weights multiplied out.
-fn dense_parameters(tree: &Tree, methods: &BTreeMap<&Path, &Arc<dyn Method>>) -> Result<usize, Error> {
+fn dense_parameters(tree: &Tree, governed: &Governed<'_>) -> Result<usize, Error> {
     let size = |(path, _): (Path, SqueezeOptions)| Ok(tree.get(&path)?.shape().iter().product::<usize>());
-    squeezable(methods).into_iter().map(size).sum()
-}
-
-/// The method that rewrote each weight last.
-fn last_methods(resolved: &Resolved) -> BTreeMap<&Path, &Arc<dyn Method>> {
-    let steps = resolved.methods.iter().zip(&resolved.paths);
-    steps.flat_map(|(method, paths)| paths.iter().map(move |path| (path, method))).collect()
-}
-
-/// Options of a training that keeps whole rounds in place of checkpoints.
-pub(super) fn by_rounds(
-    phase: &Phase,
-    steps: u64,
-    seed: u64,
-    tree: &Tree,
-    place: Option<&Place>,
-) -> TrainOptions {
-    let mut options = options(phase, steps, seed, tree, None);
-    options.run_id = place.map(|place| place.run_id.clone()).unwrap_or_default();
-    options
+    squeezable(governed).into_iter().map(size).sum()
 }
 
 pub(super) fn options(

@@ -1,12 +1,12 @@
 //! Squeezing: rounds of cuts and training, watched by a score on rows that are not trained on. Accepted rounds are kept.
 
 use super::event::{Event, Reporter, Stage};
-use super::phase::Place;
+use super::phase::{Place, Straight};
 use super::rounds;
 use super::session::Session;
 use crate::error::Error;
 use crate::recipe::Squeeze;
-use crate::result::{CutResult, RoundResult, SqueezeResult, Stopped};
+use crate::result::{CutResult, PhaseResult, RoundResult, SqueezeResult, Stopped};
 use serde::{Deserialize, Serialize};
 use tenfold_eval::task::{Example, Task};
 use tenfold_method::squeeze::{SqueezeOptions, Squeezer};
@@ -30,15 +30,15 @@ pub(super) struct Squeezing<'s> {
 }
 
 /// How many parameters to stop at, and how many rounds that takes at most.
-pub(super) struct Bounds {
+struct Bounds {
     target: usize,
     each: usize,
-    pub(super) rounds: u64,
+    rounds: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Record {
+struct Record {
     run_id: String,
     baseline: f64,
     rounds: Vec<RoundResult>,
@@ -51,11 +51,32 @@ impl rounds::Record for Record {
 }
 
 impl Squeezing<'_> {
+    /// Trains a tree through the phase, round by round.
+    ///
+    /// # Errors
+    /// As [`bounds`](Self::bounds) and [`run`](Self::run).
+    pub(super) fn train<O: Objective>(
+        &self,
+        straight: &Straight<'_>,
+        tree: Tree,
+        objective: impl Fn(u64) -> Result<O, Error>,
+        place: Option<&Place>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Tree, PhaseResult), Error> {
+        let bounds = self.bounds(&tree)?;
+        let steps = (self.steps * bounds.rounds).max(1);
+        let trainer = straight.by_rounds::<Record>(tree, steps, place)?;
+        let (tree, losses, squeeze) = self.run(&bounds, trainer, &objective(steps)?, place, reporter)?;
+        let losses = losses.into_iter().map(f64::from).collect();
+        let result = straight.result(&tree, losses, &[]);
+        Ok((tree, PhaseResult { squeeze: Some(squeeze), ..result }))
+    }
+
     /// The bounds of squeezing a tree.
     ///
     /// # Errors
     /// [`Error::Squeeze`] when no cuts reach the target, with the least possible.
-    pub(super) fn bounds(&self, tree: &Tree) -> Result<Bounds, Error> {
+    fn bounds(&self, tree: &Tree) -> Result<Bounds, Error> {
         let start = self.squeezer(tree)?.parameters();
         let least = self.least(tree)?;
         let target = (self.squeeze.to * self.dense as f64) as usize;
@@ -67,7 +88,7 @@ impl Squeezing<'_> {
     }
 
     /// Squeezes until the target is reached or the score has fallen too far; the last accepted tree.
-    pub(super) fn run<O: Objective + ?Sized>(
+    fn run<O: Objective + ?Sized>(
         &self,
         bounds: &Bounds,
         mut trainer: Trainer<'_>,

@@ -6,10 +6,12 @@ use crate::plan::Row;
 use crate::receipt::Receipt;
 use crate::recipe::Recipe;
 use crate::report::{
-    Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Squeeze,
-    SqueezeRound, TaskScore,
+    Calibrated, Calibration, Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality,
+    Report, Spectrum, Squeeze, SqueezeRound, TaskScore,
 };
-use crate::result::{RoundResult, Scores, SqueezeResult, Stopped, WeightResult};
+use crate::result::{
+    CalibrateResult, ComponentResult, RoundResult, Scores, SqueezeResult, Stopped, WeightResult,
+};
 use std::collections::BTreeMap;
 use tenfold_linalg::{Matrix, MpoShape, entropy, parallel, spectra, stable_rank};
 use tenfold_weight::{Path, Tree, dense_values};
@@ -60,6 +62,12 @@ pub fn report(
             .iter()
             .filter_map(|phase| phase.squeeze.as_ref())
             .map(shown_squeeze)
+            .collect(),
+        calibrations: record
+            .phases
+            .iter()
+            .filter_map(|phase| phase.calibrate.as_ref())
+            .map(shown_calibration)
             .collect(),
         measured_on: measured_on(recipe, &record.truncated),
         plan: chosen.map(shown_plan).unwrap_or_default(),
@@ -144,6 +152,27 @@ fn shown_squeeze(result: &SqueezeResult) -> Squeeze {
     let round =
         |round: &RoundResult| SqueezeRound { parameters: round.parameters as u64, score: round.score };
     Squeeze { metric: result.metric.clone(), words, rounds: result.rounds.iter().map(round).collect() }
+}
+
+fn shown_calibration(result: &CalibrateResult) -> Calibration {
+    let said = |one: &ComponentResult| match one.switched {
+        Some(step) => format!("{} ({} matrices) went light after step {step}", one.name, one.weights),
+        None => format!("{} ({} matrices) trained in full to the end", one.name, one.weights),
+    };
+    let said: Vec<String> = result.components.iter().map(said).collect();
+    let component = |one: &ComponentResult| Calibrated {
+        name: one.name.clone(),
+        switched: one.switched,
+        steps: one.steps.clone(),
+        light: one.light.clone(),
+        full: one.full.clone(),
+        mean_top: one.mean_top.clone(),
+        votes: one.votes.iter().map(|vote| (vote.step, vote.share)).collect(),
+    };
+    Calibration {
+        words: format!("{}; {} parameters trained at the last step.", said.join("; "), result.trained_at_end),
+        components: result.components.iter().map(component).collect(),
+    }
 }
 
 fn shown_latency(latency: tenfold_eval::Latency) -> Latency {

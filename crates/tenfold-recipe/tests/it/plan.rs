@@ -19,6 +19,11 @@ pub(super) fn plan(text: &str, tree: &Tree) -> Plan {
     Plan::of(&recipe(text), tree).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The faults of a recipe against a tree, one a line.
+pub(super) fn faults(text: &str, tree: &Tree) -> Vec<String> {
+    Plan::of(&recipe(text), tree).unwrap_err().to_string().lines().map(str::to_owned).collect()
+}
+
 #[track_caller]
 fn check(text: &str, tree: &Tree, expected: &[&str]) {
     let error = Plan::of(&recipe(text), tree).unwrap_err().to_string();

@@ -167,8 +167,8 @@ fn checkpoints_that_contradict_themselves_are_refused() {
         (|_| None, |fault| matches!(fault, CheckpointFault::NoState)),
         (|_| Some("{".to_owned()), |fault| matches!(fault, CheckpointFault::State(_))),
         (
-            |text| Some(text.replace("\"version\":1", "\"version\":2,\"more\":0")),
-            |fault| matches!(fault, CheckpointFault::Version { got: 2, known: 1 }),
+            |text| Some(text.replace("\"version\":2", "\"version\":3,\"more\":0")),
+            |fault| matches!(fault, CheckpointFault::Version { got: 3, known: 2 }),
         ),
         (
             |text| Some(text.replace("\"done\":4", "\"done\":3")),

@@ -5,5 +5,6 @@ mod fault;
 mod freeze;
 mod golden;
 mod learn;
+mod light;
 mod objective;
 mod resume;

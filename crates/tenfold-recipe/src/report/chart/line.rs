@@ -26,6 +26,8 @@ pub(crate) struct Lines<'a> {
     pub(crate) log_y: bool,
     /// The curves.
     pub(crate) curves: Vec<Curve<'a>>,
+    /// Upright lines at values of x, each with a word; those outside the axis are left out.
+    pub(crate) marks: Vec<(f64, String)>,
 }
 
 /// One curve.
@@ -107,6 +109,15 @@ impl Plot {
             canvas.text("tick", Anchor::Middle, (x, self.bottom + TYPE + 6.0), &word);
         }
         canvas.line("axis", (self.left, self.bottom), (self.right, self.bottom));
+        for (x, word) in &lines.marks {
+            let Some(share) = self.x_axis.share(*x) else { continue };
+            let x = self.left + share * (self.right - self.left);
+            canvas.line("cut", (x, self.top), (x, self.bottom));
+            // On the side where there is room.
+            let anchor = if share < 0.5 { Anchor::Start } else { Anchor::End };
+            let aside = if share < 0.5 { 4.0 } else { -4.0 };
+            canvas.text("tick", anchor, (x + aside, self.top + TYPE), word);
+        }
         let scale = if lines.log_y { ", logarithmic" } else { "" };
         canvas.text("unit", Anchor::Start, (0.0, TYPE), &format!("{}{scale}", lines.y_label));
         canvas.text("unit", Anchor::End, (self.right, HEIGHT - 3.0), lines.x_label);
@@ -137,8 +148,17 @@ mod tests {
         };
         let curves = curves.iter().enumerate().map(curve).collect();
         let heading = Heading { id: "x", title: "t", lead: "l", words: "w" };
-        draw(&heading, &Lines { x_label: "step", y_label: "loss", log_y: true, curves })
-            .map(Markup::into_string)
+        draw(
+            &heading,
+            &Lines {
+                x_label: "step",
+                y_label: "loss",
+                log_y: true,
+                curves,
+                marks: vec![(1.0, "now".to_owned())],
+            },
+        )
+        .map(Markup::into_string)
     }
 
     #[test]
@@ -147,6 +167,7 @@ mod tests {
             chart(&[vec![(0.0, 0.1), (1.0, 0.01)], vec![(0.0, 0.2), (1.0, f64::NAN), (2.0, 0.02)]]).unwrap();
         assert_eq!(svg.matches("class=\"curve").count(), 2);
         assert_eq!(svg.matches(">a &amp; b</text>").count(), 2);
+        assert_eq!(svg.matches(">now</text>").count(), 1);
         assert!(svg.contains("loss, logarithmic") && !svg.contains("NaN"), "{svg}");
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn draw(report: &Report) -> Markup {
     let values = || curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.1));
     let least = values().fold(f64::INFINITY, f64::min);
     let log_y = least > 0.0 && least < LOGARITHMIC * values().fold(0.0, f64::max);
-    let lines = Lines { x_label: "step", y_label: "loss", log_y, curves };
+    let lines = Lines { x_label: "step", y_label: "loss", log_y, curves, marks: Vec::new() };
     if let Some(chart) = line::draw(&heading, &lines) {
         page.put(&lead(
             "Healing is a short training in which the smaller model learns to give the original\u{2019}s \

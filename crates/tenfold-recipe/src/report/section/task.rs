@@ -64,7 +64,13 @@ fn chart(squeeze: &Squeeze) -> Option<Markup> {
     let curves = vec![Curve { name: &squeeze.metric, tone: Tone::Variant(0), points }];
     line::draw(
         &heading,
-        &Lines { x_label: "million parameters", y_label: &squeeze.metric, log_y: false, curves },
+        &Lines {
+            x_label: "million parameters",
+            y_label: &squeeze.metric,
+            log_y: false,
+            curves,
+            marks: Vec::new(),
+        },
     )
 }
 
