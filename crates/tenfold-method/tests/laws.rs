@@ -1,5 +1,8 @@
-//! Every registered method keeps every law. A new method needs a line in [`ways`] and nothing else.
+//! Every registered method keeps every law. A new method needs an entry in `ways` and nothing else.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "laws/ways.rs"]
+mod ways;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,126 +13,13 @@ use tenfold_testkit::case::{Case, PATH};
 use tenfold_testkit::tolerance::{Tolerance, assert_close, widen};
 use tenfold_testkit::{law, random};
 use tenfold_weight::{Form, Path, Role, Space, Structure, Tree, Wiring, dense_values};
+use ways::{Ways, ways};
 
 /// Square, wide, tall, with a prime side, a row, a column.
 const SHAPES: [(usize, usize); 6] = [(24, 24), (12, 40), (40, 12), (13, 18), (1, 20), (20, 1)];
 /// The most that a rewrite at full size may differ, relative to the largest entry: decompositions are in f64, factors
 /// are stored in f32.
 const EXACT: Tolerance = Tolerance { relative: 0.0, absolute: 1e-5 };
-
-/// The ways in which the laws use a method.
-struct Ways {
-    name: &'static str,
-    /// Nothing is cut.
-    full: Options,
-    /// Something is cut.
-    cut: Vec<Options>,
-    /// Whether `share` is measured on the inputs of the layer rather than on the weights alone.
-    inputs: bool,
-}
-
-fn ways() -> Vec<Ways> {
-    let text = |word: &str| Value::Text(word.to_owned());
-    let integer = Value::Integer;
-    let magnitude = |key: &str, word: &str| {
-        Options::from([("rank", integer(1)), ("magnitude", Value::Flag(true)), (key, text(word))])
-    };
-    vec![
-        Ways {
-            name: "auto",
-            full: Options::from([("share", integer(1))]),
-            cut: vec![Options::default(), Options::from([("share", Value::Float(0.4))])],
-            inputs: true,
-        },
-        Ways {
-            name: "basis",
-            full: Options::default(),
-            cut: vec![Options::from([("heads", text("off")), ("hidden", text("off"))])],
-            inputs: false,
-        },
-        Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
-        Ways { name: "calisr", full: Options::default(), cut: vec![], inputs: false },
-        Ways {
-            name: "childtuning",
-            full: Options::default(),
-            cut: vec![Options::from([("mask", text("random"))])],
-            inputs: false,
-        },
-        Ways {
-            name: "ia3",
-            full: Options::default(),
-            cut: vec![Options::from([("stretch", text("inputs"))])],
-            inputs: false,
-        },
-        Ways {
-            name: "lora",
-            full: Options::from([("rank", integer(1))]),
-            cut: vec![
-                Options::from([
-                    ("rank", integer(1)),
-                    ("init", text("principal")),
-                    ("alpha", Value::Float(3.0)),
-                ]),
-                Options::from([
-                    ("rank", integer(1)),
-                    ("rank-by", text("stable-rank")),
-                    ("scaling", text("root-rank")),
-                ]),
-                magnitude("init", "principal"),
-                magnitude("rank-by", "stable-rank"),
-                magnitude("scaling", "root-rank"),
-            ],
-            inputs: false,
-        },
-        Ways {
-            name: "mpo",
-            full: Options::default(),
-            cut: vec![
-                Options::from([("bond-max", integer(3))]),
-                Options::from([("cores", integer(3)), ("share", Value::Float(0.5))]),
-                Options::from([
-                    ("cores", integer(2)),
-                    ("bond-max", integer(2)),
-                    ("gauge", text("symmetric")),
-                ]),
-                Options::from([("share", Value::Float(0.8)), ("metric", text("inputs"))]),
-                Options::from([
-                    ("share", Value::Float(0.6)),
-                    ("metric", text("inputs")),
-                    ("basis", text("free")),
-                    ("refine", integer(2)),
-                ]),
-                Options::from([
-                    ("bond-max", integer(4)),
-                    ("basis", text("free")),
-                    ("refine", integer(1)),
-                    ("gauge", text("symmetric")),
-                ]),
-            ],
-            inputs: false,
-        },
-        Ways { name: "mpop", full: Options::default(), cut: vec![], inputs: false },
-        Ways {
-            name: "opf",
-            full: Options::default(),
-            cut: vec![
-                Options::from([("sites", integer(3)), ("as", text("product"))]),
-                Options::from([("growth", Value::Float(2.0))]),
-                Options::from([("when", text("selected"))]),
-            ],
-            inputs: false,
-        },
-        Ways {
-            name: "svd",
-            full: Options::default(),
-            cut: vec![
-                Options::from([("rank", integer(2))]),
-                Options::from([("share", Value::Float(0.5)), ("metric", text("inputs"))]),
-            ],
-            inputs: false,
-        },
-    ]
-}
 
 fn build(name: &str, options: &Options) -> Arc<dyn Method> {
     (registry::find(name).unwrap().build)(options).unwrap()

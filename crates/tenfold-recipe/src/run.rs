@@ -15,6 +15,7 @@ mod grow;
 mod labeled;
 mod light;
 mod phase;
+mod ranking;
 mod rewrite;
 mod rounds;
 mod runner;
