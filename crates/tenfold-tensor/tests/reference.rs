@@ -84,6 +84,7 @@ fn values_agree_with_plain_loops() {
     at_every_level(linear);
     at_every_level(attention);
     at_every_level(grouped_attention);
+    at_every_level(prefixed_attention);
     at_every_level(layer_norm);
     at_every_level(rms_norm);
     at_every_level(rotary);
@@ -141,6 +142,43 @@ fn attention(n: usize) {
         }
         let name = format!("attention {lengths:?}, {heads} heads of {size}, causal {causal}");
         assert_close(&name, &op::attention(&q, &k, &v, &offsets, heads, causal), &want);
+    }
+}
+
+/// A prefix is what one gets by putting its rows before those of a sequence, in a loop over f64.
+fn prefixed_attention(n: usize) {
+    let lengths = [n, 0, 1, n * 4];
+    let offsets = Offsets::from_lengths(&lengths);
+    let (heads, shared, size, rows) = (4, 2, 5, 3);
+    let (own, read) = ([offsets.tokens(), heads * size], [offsets.tokens(), shared * size]);
+    let (q, k, v) = (constant(1, &own), constant(2, &read), constant(3, &read));
+    let before = [4, 5].map(|seed| constant(seed, &[rows, shared * size]));
+    let [qs, ks, vs, pk, pv] = [&q, &k, &v, &before[0], &before[1]].map(wide);
+    let band =
+        |row: usize, head: usize, heads: usize| (row * heads + head) * size..(row * heads + head + 1) * size;
+    for causal in [false, true] {
+        let mut want = vec![0.0; qs.len()];
+        for range in offsets.ranges() {
+            for (head, i) in (0..heads).flat_map(|head| range.clone().map(move |i| (head, i))) {
+                let seen = if causal { range.start..i + 1 } else { range.clone() };
+                let own = head / (heads / shared);
+                let pick = |before: &[f64], all: &[f64]| -> Vec<Vec<f64>> {
+                    let first = (0..rows).map(|j| before[band(j, own, shared)].to_vec());
+                    first.chain(seen.clone().map(|j| all[band(j, own, shared)].to_vec())).collect()
+                };
+                let (keys, values) = (pick(&pk, &ks), pick(&pv, &vs));
+                let mut p: Vec<f64> = keys
+                    .iter()
+                    .map(|key| dot(&qs[band(i, head, heads)], key) / (size as f64).sqrt())
+                    .collect();
+                softmax(&mut p);
+                for (p, value) in p.iter().zip(&values) {
+                    want[band(i, head, heads)].iter_mut().zip(value).for_each(|(y, v)| *y += p * v);
+                }
+            }
+        }
+        let got = op::attention_with_prefix([&q, &k, &v], before.each_ref(), &offsets, heads, causal);
+        assert_close(&format!("attention with prefix, causal {causal}"), &got, &want);
     }
 }
 
