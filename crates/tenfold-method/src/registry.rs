@@ -18,9 +18,12 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::auto::INFO, build: crate::auto::build },
     Entry { info: &crate::basis::INFO, build: crate::basis::build },
     Entry { info: &crate::bitfit::INFO, build: crate::bitfit::build },
+    Entry { info: &crate::houlsby::INFO, build: crate::houlsby::build },
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },
     Entry { info: &crate::mpop::INFO, build: crate::mpop::build },
+    Entry { info: &crate::pfeiffer::INFO, build: crate::pfeiffer::build },
+    Entry { info: &crate::prefix::INFO, build: crate::prefix::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
 ];
 

@@ -45,6 +45,7 @@ fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "houlsby", full: Options::default(), cut: vec![], inputs: false },
         Ways {
             name: "lora",
             full: Options::from([("rank", integer(1))]),
@@ -90,6 +91,8 @@ fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways { name: "mpop", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "pfeiffer", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "prefix", full: Options::default(), cut: vec![], inputs: false },
         Ways {
             name: "svd",
             full: Options::default(),
@@ -145,7 +148,7 @@ fn tree() -> (Tree, Vec<Path>, Evidence) {
     let matrices = tree.iter().map(|(path, _)| path.clone()).collect();
     tree.insert(Path::new("layer.bias"), Form::dense(random::array("bias", &[7])));
     let spaces = vec![stream(24, "layer.24x24.weight"), stream(12, "layer.40x12.weight")];
-    let tree = tree.with_wiring(Wiring { spaces });
+    let tree = tree.with_wiring(Wiring { spaces, ..Wiring::default() });
     let evidence = evidence.with_wiring(Arc::clone(tree.wiring()));
     (tree, matrices, evidence)
 }
