@@ -5,6 +5,8 @@
 //! adapter_model.safetensors    base_model.model.MODULE.lora_A.weight (r x I), .lora_B.weight (O x r)
 //! ```
 
+pub mod prefix;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! LoRA adapters of Hugging Face's PEFT: put beside the weights of a model, and taken off again.
 
+mod prefix;
+
 use crate::arch::Packed;
 use crate::error::Error;
 use crate::head::{self, CLASSIFIER};
@@ -7,6 +9,7 @@ use crate::import::{self, Tensors};
 use crate::model::Model;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use tenfold_format::adapter::prefix::PrefixConfig;
 use tenfold_format::adapter::{CONFIG, LoraConfig, PREFIX, TENSORS};
 use tenfold_format::atomic;
 use tenfold_format::checkpoint::{self, Checkpoint};
@@ -58,20 +61,54 @@ pub enum AdapterFault {
     /// There is nothing to store.
     #[error("no weight has a low-rank product beside it; train one with method \"lora\"")]
     Nothing,
+    /// A prefix without its tensor.
+    #[error("there is no tensor prompt_embeddings; the file is incomplete")]
+    NoPrompt,
+    /// A prefix for a model of other sizes.
+    #[error(
+        "the model has {layers} layers with keys of {width} numbers, its prefix would be rows of 2 x {layers} x {width}; config and \
+         tensor ({got:?}) say otherwise, is it for another model?"
+    )]
+    Prefix {
+        /// Layers of the model.
+        layers: usize,
+        /// Numbers of a key.
+        width: usize,
+        /// The tensor's shape.
+        got: Vec<usize>,
+    },
+    /// There is a prefix already.
+    #[error("{0} holds a prefix already; a model takes one")]
+    Taken(Path),
+    /// A prefix that not all layers have.
+    #[error("{0} has no prefix of as many rows as other layers; PEFT's files hold one for all layers")]
+    Uneven(Path),
+    /// A weight that differs from the base beside a prefix.
+    #[error("{0} differs from the base; an adapter with a prefix holds the prefix and task heads only")]
+    PrefixOnly(Path),
+    /// A bottleneck, which PEFT does not know.
+    #[error(
+        "{0} holds what method houlsby or pfeiffer adds, for which PEFT has no files; keep the model in tenfold's own layout \
+         (--to tenfold)"
+    )]
+    Bottleneck(Path),
 }
 
 /// A product beside a weight: down (r x I) and up (O x r), the scale inside.
 type Product = (Array, Array);
 
 impl Model {
-    /// The model with the adapter of a folder beside its weights: `W + up down`, `up` being B times the adapter's scaling.
-    /// Adapters add up.
+    /// The model with the adapter of a folder beside its weights: `W + up down`, `up` being B times the adapter's scaling; or
+    /// with its prefix before the keys and values of every layer. Products add up.
     ///
     /// # Errors
     /// [`Error::Adapter`] for adapters of other models, incomplete ones and unknown tensors; settings that are not
     /// supported; faults of the files.
     pub fn with_adapter(&self, dir: &FilePath) -> Result<Self, Error> {
         let fault = |fault| Error::Adapter { dir: dir.to_owned(), fault };
+        if let Some(config) = PrefixConfig::read(&dir.join(CONFIG))? {
+            return self.with_prefix(dir, &config);
+        }
         let config = LoraConfig::read(&dir.join(CONFIG))?;
         let file = Checkpoint::open(&dir.join(TENSORS))?;
         let mut factors: BTreeMap<String, [Option<Array>; 2]> = BTreeMap::new();
@@ -112,13 +149,16 @@ impl Model {
         Ok(self.with_tree(tree))
     }
 
-    /// Writes the low-rank products beside the weights, and the task head, as an adapter of `base` that PEFT loads: `config`
+    /// Writes the low-rank products beside the weights, or the prefix, and the task head, as an adapter of `base` that PEFT loads: `config`
     /// names the base. Returns the bytes of the tensors.
     ///
     /// # Errors
     /// [`Error::Adapter`] where another weight differs from the base, or none has a product; faults of writing.
     pub fn save_adapter(&self, base: &Self, name: Option<String>, dir: &FilePath) -> Result<u64, Error> {
         let fault = |fault| Error::Adapter { dir: dir.to_owned(), fault };
+        if let Some(bytes) = self.save_prefix(base, name.as_deref(), dir)? {
+            return Ok(bytes);
+        }
         let mut products: BTreeMap<Path, Product> = BTreeMap::new();
         let mut whole: BTreeMap<String, Array> = BTreeMap::new();
         for (path, form) in self.tree.iter() {

@@ -84,6 +84,8 @@ pub(crate) struct Kept {
     pub(crate) layer: usize,
     /// Query heads: each keeps a weight for every token that a token may see, up to a length.
     pub(crate) heads: usize,
+    /// Heads of keys and values.
+    pub(crate) key_heads: usize,
     /// Outside of layers.
     pub(crate) outside: usize,
     /// What passes through while a gradient is computed, at most.

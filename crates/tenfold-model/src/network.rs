@@ -81,7 +81,7 @@ impl Network {
         again: bool,
         weights: impl IntoIterator<Item = (Path, &'w [usize])>,
     ) -> usize {
-        let Kept { layers, layer, heads, outside, passing } = self.arch.kept();
+        let Kept { layers, layer, heads, outside, passing, .. } = self.arch.kept();
         let (mut rows, mut modules) = (0, 0);
         let sockets = self.arch.wiring().sockets;
         for (path, shape) in weights {

@@ -88,7 +88,14 @@ impl Architecture for Bert {
     /// map; the hidden units and their slopes. Outside: both terms of the first norm, and the sequences' vectors.
     fn kept(&self) -> Kept {
         let BertConfig { layers, width, hidden, heads, .. } = self.config;
-        Kept { layers, layer: 8 * width + 2 * hidden, heads, outside: 3 * width, passing: hidden + 4 * width }
+        Kept {
+            layers,
+            layer: 8 * width + 2 * hidden,
+            heads,
+            key_heads: heads,
+            outside: 3 * width,
+            passing: hidden + 4 * width,
+        }
     }
 
     fn prefix(&self) -> &'static str {

@@ -105,7 +105,14 @@ impl Architecture for Gpt2 {
     fn kept(&self) -> Kept {
         let Gpt2Config { layers, width, hidden, heads, vocabulary, .. } = self.config;
         let passing = (hidden + 4 * width).max(vocabulary);
-        Kept { layers, layer: 8 * width + 2 * hidden, heads, outside: 2 * width + vocabulary, passing }
+        Kept {
+            layers,
+            layer: 8 * width + 2 * hidden,
+            heads,
+            key_heads: heads,
+            outside: 2 * width + vocabulary,
+            passing,
+        }
     }
 
     fn prefix(&self) -> &'static str {

@@ -116,7 +116,14 @@ impl Architecture for Llama {
         let (wide, narrow) = (c.heads * c.head_width, c.key_heads * c.head_width);
         let layer = 4 * c.width + 2 * wide + 2 * narrow + 4 * c.hidden;
         let passing = (2 * c.hidden + 4 * c.width).max(c.vocabulary);
-        Kept { layers: c.layers, layer, heads: c.heads, outside: 2 * c.width + c.vocabulary, passing }
+        Kept {
+            layers: c.layers,
+            layer,
+            heads: c.heads,
+            key_heads: c.key_heads,
+            outside: 2 * c.width + c.vocabulary,
+            passing,
+        }
     }
 
     fn prefix(&self) -> &'static str {
