@@ -8,6 +8,7 @@ mod it {
     mod decoder_basis;
     mod gradual;
     mod light;
+    mod module;
     mod parse;
     mod plan;
     mod recipes;
