@@ -10,6 +10,7 @@
 mod field;
 mod ia3;
 mod lora;
+pub mod prefix;
 
 use std::path::{Path, PathBuf};
 

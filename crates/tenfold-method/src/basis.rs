@@ -173,8 +173,11 @@ impl Method for Basis {
             for path in space.writers.iter().chain(&space.vectors) {
                 changes.of(path).rows = Some(Arc::clone(&turns.written));
             }
-            for path in space.tables.iter().chain(&space.readers) {
+            for path in &space.readers {
                 changes.of(path).columns = Some(Arc::clone(&turns.read));
+            }
+            for path in &space.tables {
+                changes.of(path).columns = Some(Arc::clone(&turns.written));
             }
         }
         let of = |(path, form): &(Path, &Form)| -> Result<Arc<dyn Method>, Error> {

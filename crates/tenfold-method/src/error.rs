@@ -115,6 +115,12 @@ pub enum Error {
         /// The weight's path.
         path: Path,
     },
+    /// A socket that holds a module already.
+    #[error("{socket} holds a module already; leave it out of the step, or start from a model without one")]
+    Taken {
+        /// The socket.
+        socket: Path,
+    },
     /// Weights that can only change together are not all selected.
     #[error(
         "{space} can only change as a whole: {selected} is selected and {path} is not; select both, or switch the \

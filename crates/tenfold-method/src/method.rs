@@ -7,7 +7,8 @@ use crate::fisher::Learning;
 use crate::option::OptionInfo;
 use crate::squeeze::SqueezeOptions;
 use std::sync::Arc;
-use tenfold_weight::{Address, Form, Path, Role, Wiring};
+use tenfold_tensor::Array;
+use tenfold_weight::{Address, Form, Module, ModuleWeight, Path, Role, Socket, Wiring};
 
 /// What `explain` says about a method.
 #[derive(Debug)]
@@ -136,6 +137,22 @@ pub trait Method: Send + Sync {
     /// # Errors
     /// Missing evidence and numerical failure, naming the path.
     fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error>;
+
+    /// Whether the method puts modules into sockets in place of rewriting weights. Its steps select sockets by their paths, and
+    /// [`plan`](Self::plan) and [`rewrite`](Self::rewrite) leave weights as they are.
+    fn adds(&self) -> bool {
+        false
+    }
+
+    /// The module that this method puts into a socket; nothing where the socket is none of its kind.
+    fn module(&self, _socket: &Socket) -> Option<Module> {
+        None
+    }
+
+    /// A weight of such a module before any training. Pure: the same arguments give the same bytes.
+    fn start(&self, weight: &ModuleWeight) -> Form {
+        Form::dense(Array::zeros(&weight.shape))
+    }
 
     /// How a phase may make weights of this method smaller in the course of training; `None` where it may not.
     fn squeezes(&self) -> Option<SqueezeOptions> {

@@ -20,11 +20,14 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::bitfit::INFO, build: crate::bitfit::build },
     Entry { info: &crate::calisr::INFO, build: crate::calisr::build },
     Entry { info: &crate::childtuning::INFO, build: crate::childtuning::build },
+    Entry { info: &crate::houlsby::INFO, build: crate::houlsby::build },
     Entry { info: &crate::ia3::INFO, build: crate::ia3::build },
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },
     Entry { info: &crate::mpop::INFO, build: crate::mpop::build },
     Entry { info: &crate::opf::INFO, build: crate::opf::build },
+    Entry { info: &crate::pfeiffer::INFO, build: crate::pfeiffer::build },
+    Entry { info: &crate::prefix::INFO, build: crate::prefix::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
 ];
 

@@ -64,7 +64,7 @@ fn tree() -> (Tree, Vec<Path>, Evidence) {
     let matrices = tree.iter().map(|(path, _)| path.clone()).collect();
     tree.insert(Path::new("layer.bias"), Form::dense(random::array("bias", &[7])));
     let spaces = vec![stream(24, "layer.24x24.weight"), stream(12, "layer.40x12.weight")];
-    let tree = tree.with_wiring(Wiring { spaces });
+    let tree = tree.with_wiring(Wiring { spaces, ..Wiring::default() });
     let evidence = evidence.with_wiring(Arc::clone(tree.wiring()));
     (tree, matrices, evidence)
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod load;
+mod prefix;
 mod save;
 
 use crate::error::Error;
@@ -94,6 +95,37 @@ pub enum AdapterFault {
         "no weight has a low-rank product or a vector on it that the base has not; train one with method \"lora\" or \"ia3\""
     )]
     Nothing,
+    /// A prefix without its tensor.
+    #[error("there is no tensor prompt_embeddings; the file is incomplete")]
+    NoPrompt,
+    /// A prefix for a model of other sizes.
+    #[error(
+        "the model has {layers} layers with keys of {width} numbers, its prefix would be rows of 2 x {layers} x {width}; config and \
+         tensor ({got:?}) say otherwise, is it for another model?"
+    )]
+    Prefix {
+        /// Layers of the model.
+        layers: usize,
+        /// Numbers of a key.
+        width: usize,
+        /// The tensor's shape.
+        got: Vec<usize>,
+    },
+    /// There is a prefix already.
+    #[error("{0} holds a prefix already; a model takes one")]
+    Taken(Path),
+    /// A prefix that not all layers have.
+    #[error("{0} has no prefix of as many rows as other layers; PEFT's files hold one for all layers")]
+    Uneven(Path),
+    /// A weight that differs from the base beside a prefix.
+    #[error("{0} differs from the base; an adapter with a prefix holds the prefix and task heads only")]
+    PrefixOnly(Path),
+    /// A bottleneck, which PEFT does not know.
+    #[error(
+        "{0} holds what method houlsby or pfeiffer adds, for which PEFT has no files; keep the model in tenfold's own layout \
+         (--to tenfold)"
+    )]
+    Bottleneck(Path),
 }
 
 impl Model {

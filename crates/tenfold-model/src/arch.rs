@@ -84,6 +84,8 @@ pub(crate) struct Kept {
     pub(crate) layer: usize,
     /// Query heads: each keeps a weight for every token that a token may see, up to a length.
     pub(crate) heads: usize,
+    /// Heads of keys and values.
+    pub(crate) key_heads: usize,
     /// Outside of layers.
     pub(crate) outside: usize,
     /// What passes through while a gradient is computed, at most.
@@ -123,9 +125,11 @@ pub(crate) struct Packed {
     pub(crate) transposed: bool,
 }
 
-/// The position of every token of a batch that goes on from a past; [`Error::TooLong`] where there is none for it.
-fn positions(batch: &Batch, past: Option<&Past>, most: usize) -> Result<Vec<u32>, Error> {
+/// The position of every token of a batch that goes on from a past; [`Error::TooLong`] where there is none for it. The rows of a
+/// prefix take the first positions, as transformers counts what it finds in a cache.
+fn positions(batch: &Batch, past: Option<&Past>, rows: usize, most: usize) -> Result<Vec<u32>, Error> {
     let before = |sequence: usize| past.map_or(0, |past| past.lengths()[sequence]);
+    let most = most.saturating_sub(rows);
     let most = past.map_or(most, |past| most.min(past.capacity()));
     let spans = batch.offsets.ranges().enumerate().map(|(at, range)| before(at)..before(at) + range.len());
     let spans: Vec<_> = spans.collect();
@@ -133,7 +137,12 @@ fn positions(batch: &Batch, past: Option<&Past>, most: usize) -> Result<Vec<u32>
     if got > most {
         return Err(Error::TooLong { got, most });
     }
-    Ok(spans.into_iter().flatten().map(|position| position as u32).collect())
+    Ok(spans.into_iter().flatten().map(|position| (rows + position) as u32).collect())
+}
+
+/// Rows of the longest prefix in the sockets of layers.
+fn prefix_rows(cx: &Scope<'_>, layers: usize, socket: impl Fn(usize) -> String) -> usize {
+    (0..layers).map(|layer| cx.prefix_rows(&socket(layer))).max().unwrap_or(0)
 }
 
 fn weight(name: impl AsRef<str>) -> Path {

@@ -64,6 +64,16 @@ pub enum Error {
         /// What is wrong.
         fault: AdapterFault,
     },
+    /// Modules that a plain checkpoint cannot hold.
+    #[error("{path} holds what method {methods} adds, and a plain checkpoint has no place for it; {way}")]
+    Modules {
+        /// The socket.
+        path: tenfold_weight::Path,
+        /// The methods that put such modules there.
+        methods: &'static str,
+        /// What can be done.
+        way: &'static str,
+    },
     /// A weight holds a NaN or an infinity.
     #[error("{dir}: {path} is not finite at index {index}; the checkpoint is damaged")]
     NonFinite {

@@ -108,6 +108,11 @@ pub(crate) fn check(dir: &FilePath, arch: &dyn Architecture, tree: &Tree) -> Res
     if !missing.is_empty() {
         return Err(Error::MissingWeights { dir: dir.to_owned(), paths: missing });
     }
+    for socket in arch.wiring().sockets {
+        if let Some(module) = socket.module(tree)? {
+            known.extend(socket.weights(module).into_iter().map(|one| one.path.to_string()));
+        }
+    }
     let extra: Vec<String> =
         tree.iter().map(|(path, _)| path.to_string()).filter(|path| !known.contains(path)).collect();
     if extra.is_empty() { Ok(()) } else { Err(Error::ExtraWeights { dir: dir.to_owned(), paths: extra }) }

@@ -4,7 +4,7 @@ use crate::arch::{self, Architecture};
 use crate::error::Error;
 use crate::head::{self, Head};
 use crate::import;
-use crate::network::Network;
+use crate::network::{Network, prefix_rows};
 use crate::save;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
@@ -87,7 +87,8 @@ impl Model {
         }
         let pipeline = pipeline::read(dir)?.unwrap_or_default();
         let head = Head::of(&tree);
-        Ok(Self { tree, network: Network { arch, pipeline }, head, tokenizer, origin, files })
+        let network = Network { arch, pipeline, reserved: prefix_rows(&tree) };
+        Ok(Self { tree, network, head, tokenizer, origin, files })
     }
 
     /// The same model with another tree.
@@ -97,12 +98,17 @@ impl Model {
     {
         Self {
             head: Head::of(&tree),
+            network: self.network.reserving(prefix_rows(&tree)),
             tree,
-            network: self.network.clone(),
             tokenizer: self.tokenizer.clone(),
             origin: self.origin.clone(),
             files: self.files.clone(),
         }
+    }
+
+    /// The same model, leaving the first `rows` positions to a prefix that its tree will get.
+    pub fn reserving(self, rows: usize) -> Self {
+        Self { network: self.network.reserving(rows), ..self }
     }
 
     /// Token ids and segment ids of a text, or of a pair of texts, with special tokens, cut to `max_tokens` and to the

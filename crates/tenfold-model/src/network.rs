@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tenfold_format::config::ModelConfig;
 use tenfold_format::pipeline::{Pipeline, Pooling};
 use tenfold_tensor::{Activation, Var, attention_numbers, op};
-use tenfold_weight::Scope;
+use tenfold_weight::{Part, Path, Scope, Tree};
 
 /// The smallest length that a vector is divided by.
 const NORM_FLOOR: f32 = 1e-12;
@@ -19,6 +19,8 @@ pub struct Network {
     pub(crate) arch: Arc<dyn Architecture>,
     /// Pooling and normalization.
     pub pipeline: Pipeline,
+    /// Positions that the rows of a prefix take.
+    pub(crate) reserved: usize,
 }
 
 impl Network {
@@ -70,10 +72,34 @@ impl Network {
 
     /// Numbers of arrays, beside leaves and gradients of leaves, that a training step over N tokens in sequences of at most
     /// `longest` holds at most: what layers keep, and what passes through while gradients are computed. With `again` layers
-    /// are computed again and only their inputs are kept. An estimate: dropout, heads and padding of arrays are left out.
-    pub fn step_numbers(&self, tokens: usize, longest: usize, again: bool) -> usize {
-        let Kept { layers, layer, heads, outside, passing } = self.arch.kept();
-        let layer = tokens * layer + attention_numbers(heads, tokens, longest);
+    /// are computed again and only their inputs are kept. `weights` are those that may belong to modules in sockets, with their
+    /// shapes. An estimate: dropout, heads and padding of arrays are left out.
+    pub fn step_numbers<'w>(
+        &self,
+        tokens: usize,
+        longest: usize,
+        again: bool,
+        weights: impl IntoIterator<Item = (Path, &'w [usize])>,
+    ) -> usize {
+        let Kept { layers, layer, heads, outside, passing, .. } = self.arch.kept();
+        let (mut rows, mut modules) = (0, 0);
+        let sockets = self.arch.wiring().sockets;
+        for (path, shape) in weights {
+            let part = sockets.iter().find_map(|socket| socket.part_of(&path));
+            let &[units, width] = shape else { continue };
+            match part {
+                // The bottleneck's input, its units and their slopes.
+                Some(Part::Down) => modules += tokens * (width + 2 * units),
+                // Keys and values with those rows before every sequence.
+                Some(Part::Keys | Part::Values) => {
+                    rows = rows.max(units);
+                    modules += tokens.div_ceil(longest.max(1)) * units * width;
+                }
+                _ => {}
+            }
+        }
+        let layer =
+            tokens * layer + attention_numbers(heads, tokens, longest, rows) + modules / layers.max(1);
         let inner = if again { layers * tokens * self.width() + layer } else { layers * layer };
         inner + tokens * (outside + passing)
     }
@@ -110,9 +136,14 @@ impl Network {
         self.pipeline.max_tokens.map_or(positions, |most| most.min(positions))
     }
 
-    /// The most tokens that the architecture can place.
+    /// The most tokens that can be placed: the architecture's positions without those that a prefix takes.
     pub fn positions(&self) -> usize {
-        self.sizes().positions
+        self.sizes().positions.saturating_sub(self.reserved)
+    }
+
+    /// The same network, leaving the first `rows` positions to a prefix.
+    pub fn reserving(&self, rows: usize) -> Self {
+        Self { reserved: rows, ..self.clone() }
     }
 
     /// The length of a vector.
@@ -127,4 +158,10 @@ impl Network {
     pub(crate) fn sizes(&self) -> Sizes {
         self.arch.sizes()
     }
+}
+
+/// Rows of the longest prefix that a tree has in its sockets.
+pub(crate) fn prefix_rows(tree: &Tree) -> usize {
+    let cx = Scope::evaluate(tree);
+    tree.wiring().sockets.iter().map(|socket| cx.prefix_rows(socket.path.as_str())).max().unwrap_or(0)
 }

@@ -6,7 +6,8 @@ use tenfold_tensor::{Array, Offsets, Var, op};
 /// Keys and values per layer, for a fixed number of sequences of at most `capacity` tokens each.
 #[derive(Clone, Debug)]
 pub struct Past {
-    /// Per layer keys and values, each B C x D': sequence b has rows b C to (b + 1) C. Made when the layer is first used.
+    /// Per layer keys and values, each B (P + C) x D': sequence b has rows b (P + C) to (b + 1) (P + C), of which the first P are
+    /// those of the layer's prefix. Made when the layer is first used.
     layers: Vec<[Array; 2]>,
     capacity: usize,
     /// Tokens seen of every sequence.
@@ -36,9 +37,10 @@ impl Past {
     #[track_caller]
     pub fn selected(&self, from: &[usize]) -> Self {
         let pick = |array: &Array| {
-            let span = self.capacity * array.width();
-            let rows = from.iter().flat_map(|b| &array.data()[b * span..(b + 1) * span]).copied().collect();
-            Array::from_vec(rows, &[from.len() * self.capacity, array.width()])
+            let rows = array.height() / self.lengths.len().max(1);
+            let span = rows * array.width();
+            let picked = from.iter().flat_map(|b| &array.data()[b * span..(b + 1) * span]).copied().collect();
+            Array::from_vec(picked, &[from.len() * rows, array.width()])
         };
         Self {
             layers: self.layers.iter().map(|layer| layer.each_ref().map(pick)).collect(),
@@ -48,24 +50,34 @@ impl Past {
     }
 
     /// Attention of new tokens (query N x D, key and value N x D', as `offsets` says) to all of their sequences, whose keys and
-    /// values of this layer grow by theirs.
+    /// values of this layer grow by theirs, and to the prefix (keys and values, P x D') before them.
     pub(crate) fn attend(
         &mut self,
         layer: usize,
         [query, key, value]: [&Var; 3],
+        prefix: Option<&[Var; 2]>,
         offsets: &Offsets,
         heads: usize,
     ) -> Var {
         let width = key.value().width();
+        let before = prefix.map_or(0, |[keys, _]| keys.value().height());
+        let span = before + self.capacity;
         while self.layers.len() <= layer {
-            let empty = || Array::zeros(&[self.lengths.len() * self.capacity, width]);
-            self.layers.push([empty(), empty()]);
+            let empty = || Array::zeros(&[self.lengths.len() * span, width]);
+            let mut fresh = [empty(), empty()];
+            for (fresh, prefix) in fresh.iter_mut().zip(prefix.into_iter().flatten()) {
+                let rows = prefix.value().data();
+                for sequence in fresh.data_mut().chunks_exact_mut(span * width) {
+                    sequence[..rows.len()].copy_from_slice(rows);
+                }
+            }
+            self.layers.push(fresh);
         }
         let held = &mut self.layers[layer];
         for (held, fresh) in held.iter_mut().zip([key, value]) {
             let held = held.data_mut();
             for (b, range) in offsets.ranges().enumerate() {
-                let at = (b * self.capacity + self.lengths[b]) * width;
+                let at = (b * span + before + self.lengths[b]) * width;
                 let rows = &fresh.value().data()[range.start * width..range.end * width];
                 held[at..at + rows.len()].copy_from_slice(rows);
             }
@@ -74,7 +86,7 @@ impl Past {
         let seen: Vec<Range<usize>> = offsets
             .ranges()
             .enumerate()
-            .map(|(b, new)| b * self.capacity..b * self.capacity + self.lengths[b] + new.len())
+            .map(|(b, new)| b * span..b * span + before + self.lengths[b] + new.len())
             .collect();
         op::attention_with_past(query, &keys, &values, offsets, &seen, heads)
     }

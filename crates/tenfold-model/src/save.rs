@@ -12,7 +12,7 @@ use std::path::{Path as FilePath, PathBuf};
 use tenfold_format::manifest::{self, Manifest, ModelSection};
 use tenfold_format::{atomic, checkpoint, config};
 use tenfold_tensor::Array;
-use tenfold_weight::{Form, Path, Tree, Wiring, dense_values, record};
+use tenfold_weight::{Form, Module, Path, Tree, Wiring, dense_values, record};
 
 /// The small files that travel with a model, where the folder has them.
 const SIDE_FILES: [&str; 14] = [
@@ -34,6 +34,10 @@ const SIDE_FILES: [&str; 14] = [
 
 /// The longest side file, in bytes.
 const SIDE_FILE_LIMIT: u64 = 64 << 20;
+
+/// What can be done with modules that a plain checkpoint cannot hold.
+const KEEP: &str = "keep the model in tenfold's own layout (--to tenfold)";
+const ADAPT: &str = "keep the model in tenfold's own layout (--to tenfold), or write the prefix as an adapter (--to peft --base SOURCE)";
 
 impl Model {
     /// Writes the model into a new folder or over an old one: configs and vocabulary, then `model.safetensors` with
@@ -64,8 +68,17 @@ impl Model {
     /// original. Returns the bytes of the weights file.
     ///
     /// # Errors
-    /// As [`Model::save`].
+    /// [`Error::Modules`] where there are modules in sockets, which other programs would drop; as [`Model::save`].
     pub fn save_dense(&self, dir: &FilePath) -> Result<u64, Error> {
+        for socket in &self.tree.wiring().sockets {
+            if let Some(module) = socket.module(&self.tree)? {
+                let (methods, way) = match module {
+                    Module::Bottleneck { .. } => ("houlsby or pfeiffer", KEEP),
+                    Module::Prefix { .. } => ("prefix", ADAPT),
+                };
+                return Err(Error::Modules { path: socket.path.clone(), methods, way });
+            }
+        }
         let dense = |path: &Path| dense_values(&self.tree, path);
         let mut leaves = BTreeMap::new();
         let mut rest: BTreeMap<&Path, &Form> = self.tree.iter().collect();

@@ -5,6 +5,7 @@ use crate::plan::Plan;
 use crate::recipe::{Objective, Recipe};
 use serde::Serialize;
 use tenfold_model::Model;
+use tenfold_weight::Path;
 
 /// Bytes of a number in memory.
 const BYTES: usize = 4;
@@ -46,6 +47,7 @@ pub fn phases(recipe: &Recipe, plan: &Plan, model: &Model) -> Vec<PhaseMemory> {
         + BYTES * kept.map(|row| row.trainable).sum::<usize>();
     let dense: usize = rewritten().map(|row| row.shape.iter().product::<usize>()).sum();
     let network = &model.network;
+    let modules = || rewritten().map(|row| (Path::new(&row.path), row.shape.as_slice()));
     let one = |phase: &crate::recipe::Phase| {
         let longest = network.max_tokens();
         let (tokens, teacher) = match phase.objective {
@@ -58,7 +60,8 @@ pub fn phases(recipe: &Recipe, plan: &Plan, model: &Model) -> Vec<PhaseMemory> {
         let longest = longest.min(tokens);
         let moments = 2 * BYTES * plan.totals.trainable;
         let gradients = BYTES * plan.totals.trainable;
-        let activations = BYTES * network.step_numbers(tokens, longest, phase.gradient_checkpointing);
+        let activations =
+            BYTES * network.step_numbers(tokens, longest, phase.gradient_checkpointing, modules());
         let rebuilt = 2 * BYTES * dense;
         // Activations go as gradients come.
         let held = weights + moments + teacher + rebuilt + activations.max(gradients);

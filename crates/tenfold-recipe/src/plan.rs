@@ -24,10 +24,12 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tenfold_method::{Method, Planned, registry};
-use tenfold_weight::{Form, Path, Tree};
+use tenfold_weight::{Cost, Form, ModuleWeight, Path, Tree};
 
 /// Bytes of a stored number.
 const BYTES: usize = 4;
+/// The form of a weight that is not there.
+const NOTHING: &str = "nothing";
 
 /// What a recipe will make of a tree.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +58,7 @@ pub struct Row {
     pub shape: Vec<usize>,
     /// The steps that rewrite it, from 1, in order; none for a weight that stays as it is.
     pub steps: Vec<usize>,
-    /// Its form now.
+    /// Its form now; `nothing` for a weight that a step adds.
     pub from: String,
     /// Its form afterwards.
     pub to: String,
@@ -79,9 +81,9 @@ pub struct Row {
 /// Sums over all rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Weights in the tree.
+    /// Weights in the tree, those that are added included.
     pub weights: usize,
-    /// Weights that a step rewrites.
+    /// Weights that a step rewrites or adds.
     pub rewritten: usize,
     /// Parameters stored now.
     pub parameters_before: usize,
@@ -119,6 +121,8 @@ pub(crate) struct Resolved {
     pub(crate) methods: Vec<Arc<dyn Method>>,
     /// The weights of every step.
     pub(crate) paths: Vec<Vec<Path>>,
+    /// The weights that every step adds.
+    pub(crate) added: Vec<Vec<ModuleWeight>>,
     pub(crate) plan: Plan,
 }
 
@@ -130,8 +134,7 @@ impl Resolved {
         };
         let matches = Matches::of(&recipe.steps, tree).map_err(fail)?;
         let allowed = recipe.budget.map(|share| (share * tree.parameters() as f64) as usize);
-        let sizes =
-            budget::sizes(&recipe.steps, &matches, tree, allowed).map_err(|fault| fail(vec![fault]))?;
+        let sizes = budget::sizes(&recipe.steps, &matches, allowed).map_err(|fault| fail(vec![fault]))?;
         let weights = plan_weights(recipe, &matches, &sizes.methods, tree).map_err(fail)?;
         let mut faults = train::unmatched(&recipe.phases, &weights);
         faults.extend(calibrate::faults(recipe, &weights, &sizes.methods));
@@ -148,14 +151,17 @@ impl Resolved {
         notes.extend(calibrate::notes(recipe, &weights, &sizes.methods));
         let (name, shares) = (recipe.name.clone(), sizes.shares);
         let plan = Plan { name, rows, totals, budget: allowed, shares, notes };
-        Ok(Self { methods: sizes.methods, paths: matches.paths, plan })
+        Ok(Self { methods: sizes.methods, paths: matches.paths, added: matches.added, plan })
     }
 }
 
 /// One weight of the tree and what is planned for it.
 pub(crate) struct Weight<'t> {
     pub(crate) path: &'t Path,
+    /// Its form now; zeros for one that a step adds.
     pub(crate) form: &'t Form,
+    /// Whether a step adds it.
+    pub(crate) added: bool,
     /// Indices of the steps that rewrite it, in order.
     pub(crate) steps: Vec<usize>,
     /// What the last of them makes of it.
@@ -169,14 +175,14 @@ impl Weight<'_> {
     }
 
     fn row(&self, recipe: &Recipe, methods: &[Arc<dyn Method>]) -> Row {
-        let cost = self.form.cost();
+        let cost = if self.added { Cost::default() } else { self.form.cost() };
         let governing = self.governing(methods);
         let bytes_after = if self.steps.is_empty() { cost.bytes } else { BYTES * self.planned.parameters };
         Row {
             path: self.path.to_string(),
             shape: self.form.shape(),
             steps: self.steps.iter().map(|step| step + 1).collect(),
-            from: self.form.describe(),
+            from: if self.added { NOTHING.to_owned() } else { self.form.describe() },
             to: self.planned.form.clone(),
             parameters_before: cost.parameters,
             parameters_after: self.planned.parameters,
@@ -191,14 +197,15 @@ impl Weight<'_> {
 
 fn plan_weights<'t>(
     recipe: &Recipe,
-    matches: &Matches,
+    matches: &'t Matches,
     methods: &[Arc<dyn Method>],
-    tree: &'t Tree,
+    tree: &Tree,
 ) -> Result<Vec<Weight<'t>>, Vec<Fault>> {
+    let grown = &matches.grown;
     let mut faults = Vec::new();
     let mut last: BTreeMap<Path, Planned> = BTreeMap::new();
     for (step, method) in methods.iter().enumerate() {
-        match step_plan(method, &matches.paths[step], tree) {
+        match step_plan(method, &matches.paths[step], grown) {
             // What calibrates rewrites nothing: the plan of the earlier step stands.
             Ok(_) if method.calibrates().is_some() => {}
             Ok(planned) => last.extend(matches.paths[step].iter().cloned().zip(planned)),
@@ -215,9 +222,9 @@ fn plan_weights<'t>(
     }
     let weight = |(path, form): (&'t Path, &'t Form)| {
         let planned = last.remove(path).unwrap_or_else(|| Planned::kept(path, form));
-        Weight { path, form, steps: matches.steps_of(path), planned }
+        Weight { path, form, added: !tree.contains(path), steps: matches.steps_of(path), planned }
     };
-    Ok(tree.iter().map(weight).collect())
+    Ok(grown.iter().map(weight).collect())
 }
 
 /// What a step's method makes of its weights, in the order of the paths.

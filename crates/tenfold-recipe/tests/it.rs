@@ -9,6 +9,7 @@ mod it {
     mod decoder_basis;
     mod gradual;
     mod light;
+    mod module;
     mod opf;
     mod parse;
     mod plan;

@@ -64,12 +64,23 @@ fn estimates_are_near_what_phases_hold() {
     };
     let svd = |select: &str| format!("[[step]]\nmethod = \"svd\"\nselect = \"{select}\"\nshare = 0.5\n");
     let mpo = "[[step]]\nmethod = \"mpo\"\nselect = \"encoder.**.dense.weight\"\nshare = 0.5\n";
+    let add = |method: &str| format!("[[step]]\nmethod = \"{method}\"\nselect = \"encoder.**\"\n");
     let again = "gradient-checkpointing = true\n";
     let encoder = svd("encoder.**.{query,key,value,dense}.weight");
     let cases = [
         ("bert", bert.clone(), format!("{encoder}{}", phase(1000, ""))),
         ("bert, few trained", bert.clone(), phase(1000, "train = \"**.bias\"\n")),
         ("bert, layers again", bert.clone(), format!("{encoder}{}", phase(2000, again))),
+        (
+            "bert, bottlenecks",
+            bert.clone(),
+            format!("{}{}", add("houlsby"), phase(1000, "train = \"**.bottleneck.**\"\n")),
+        ),
+        (
+            "bert, prefix",
+            bert.clone(),
+            format!("{}{}", add("prefix"), phase(1000, "train = \"**.prefix.**\"\n")),
+        ),
         ("bert, operators", bert, format!("{mpo}{}", phase(1000, ""))),
         ("gpt2", golden.join("tiny_gpt2"), phase(1500, "")),
         ("llama", golden.join("tiny_llama"), phase(1500, "")),

@@ -30,7 +30,7 @@ mod scale_rows;
 mod segment;
 mod sum;
 
-pub use attention::{attention, attention_with_past};
+pub use attention::{attention, attention_with_past, attention_with_prefix};
 pub use bias_act::bias_act;
 pub use binary::{add, mul, sub};
 pub use cosine_loss::cosine_loss;

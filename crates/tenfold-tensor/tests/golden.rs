@@ -72,6 +72,18 @@ fn attention() {
 }
 
 #[test]
+fn attention_with_prefix() {
+    for name in ["attention_prefix", "attention_prefix_causal"] {
+        compare(name, &["q", "k", "v", "prefix_keys", "prefix_values"], |case, v| {
+            let offsets = Offsets::from_lengths(&indices(&case["lengths"]));
+            let heads = case["heads"].as_u64().unwrap() as usize;
+            let causal = case["causal"].as_bool().unwrap();
+            op::attention_with_prefix([&v[0], &v[1], &v[2]], [&v[3], &v[4]], &offsets, heads, causal)
+        });
+    }
+}
+
+#[test]
 fn layer_norm() {
     compare("layer_norm", &["x", "residual", "gain", "bias"], |case, v| {
         op::layer_norm(&v[0], Some(&v[1]), &v[2], &v[3], case["eps"].as_f64().unwrap() as f32)

@@ -53,7 +53,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 30] = [
+const TABLE: [(&str, Cases); 31] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
@@ -71,6 +71,7 @@ const TABLE: [(&str, Cases); 30] = [
     }),
     ("attention", attention),
     ("attention_with_past", attention_with_past),
+    ("attention_with_prefix", attention_with_prefix),
     ("layer_norm", layer_norm),
     ("rms_norm", rms_norm),
     ("rotary", rotary),
@@ -188,6 +189,30 @@ fn attention_with_past(n: usize) -> Vec<Check> {
         all.extend(case(format!("{heads} heads on {shared}"), leaves, move |v| {
             op::attention_with_past(&v[0], &v[1], &v[2], &tokens, &keys, heads)
         }));
+    }
+    all
+}
+
+/// The last case has more tokens than a block of rows and, with its prefix, more keys than whose weights are kept.
+fn attention_with_prefix(n: usize) -> Vec<Check> {
+    let mut all = Vec::new();
+    let long = Offsets::from_lengths(&[n, 140]);
+    for (heads, shared, size, causal, rows, tokens) in [
+        (1, 1, 4, false, 3, offsets(n)),
+        (2, 2, 3, true, n, offsets(n)),
+        (4, 2, 3, true, 1, offsets(n)),
+        (3, 1, 2, false, 5, offsets(n)),
+        (2, 1, 2, n == 7, 120, long),
+    ] {
+        let (own, read) = ([tokens.tokens(), heads * size], [tokens.tokens(), shared * size]);
+        let before = [rows, shared * size];
+        let leaves =
+            vec![array(1, &own), array(2, &read), array(3, &read), array(4, &before), array(5, &before)];
+        all.extend(case(
+            format!("{heads} heads on {shared}, {rows} rows, causal {causal}"),
+            leaves,
+            move |v| op::attention_with_prefix([&v[0], &v[1], &v[2]], [&v[3], &v[4]], &tokens, heads, causal),
+        ));
     }
     all
 }

@@ -5,8 +5,12 @@ use tenfold_tensor::op::{Angles, Pairing};
 use tenfold_tensor::{Activation, Array, Error, Offsets, Var, op};
 
 #[allow(dead_code)]
+#[path = "reference/attention.rs"]
+mod attention;
 #[path = "common/levels.rs"]
 mod levels;
+
+use attention::{attention, grouped_attention, prefixed_attention};
 
 const SIZES: [usize; 5] = [1, 7, 31, 33, 130];
 
@@ -84,6 +88,7 @@ fn values_agree_with_plain_loops() {
     at_every_level(linear);
     at_every_level(attention);
     at_every_level(grouped_attention);
+    at_every_level(prefixed_attention);
     at_every_level(layer_norm);
     at_every_level(rms_norm);
     at_every_level(rotary);
@@ -114,59 +119,6 @@ fn linear(n: usize) {
         (0..n * n).map(|i| (0..33).map(|k| xs[i / n * 33 + k] * ws[(i % n) * 33 + k]).sum()).collect();
     let w = Var::constant(Array::from_slice(&w.value().data()[..n * 33], &[n, 33]));
     assert_close("matmul", &op::matmul(&x, &op::permute(&w, &[1, 0])), &product);
-}
-
-fn attention(n: usize) {
-    let lengths = [n, 0, 1, n * 5];
-    let offsets = Offsets::from_lengths(&lengths);
-    for (heads, size, causal) in [(1, 5, true), (3, 16, false), (2, 33, false), (2, 33, true)] {
-        let width = heads * size;
-        let shape = [offsets.tokens(), width];
-        let (q, k, v) = (constant(1, &shape), constant(2, &shape), constant(3, &shape));
-        let (qs, ks, vs) = (wide(&q), wide(&k), wide(&v));
-        let mut want = vec![0.0; qs.len()];
-        for range in offsets.ranges() {
-            for head in 0..heads {
-                let at = |token: usize| token * width + head * size..token * width + (head + 1) * size;
-                for i in range.clone() {
-                    let seen = if causal { range.start..i + 1 } else { range.clone() };
-                    let mut p: Vec<f64> =
-                        seen.clone().map(|j| dot(&qs[at(i)], &ks[at(j)]) / (size as f64).sqrt()).collect();
-                    softmax(&mut p);
-                    for (p, j) in p.iter().zip(seen) {
-                        want[at(i)].iter_mut().zip(&vs[at(j)]).for_each(|(y, v)| *y += p * v);
-                    }
-                }
-            }
-        }
-        let name = format!("attention {lengths:?}, {heads} heads of {size}, causal {causal}");
-        assert_close(&name, &op::attention(&q, &k, &v, &offsets, heads, causal), &want);
-    }
-}
-
-/// Heads that share keys equal heads with copies of them; tokens one at a time equal all at once.
-fn grouped_attention(n: usize) {
-    let offsets = Offsets::from_lengths(&[n, 2, 0]);
-    let (heads, shared, size) = (6, 2, 5);
-    let (own, read) = ([offsets.tokens(), heads * size], [offsets.tokens(), shared * size]);
-    let (q, k, v) = (constant(1, &own), constant(2, &read), constant(3, &read));
-    let copied = |x: &Var| {
-        let rows = x.value().data().chunks_exact(shared * size);
-        let row = |row: &[f32]| -> Vec<f32> {
-            row.chunks_exact(size).flat_map(|head| head.repeat(heads / shared)).collect()
-        };
-        Var::constant(Array::from_vec(rows.flat_map(row).collect(), &own))
-    };
-    let want = op::attention(&q, &copied(&k), &copied(&v), &offsets, heads, true);
-    let got = op::attention(&q, &k, &v, &offsets, heads, true);
-    assert_close("grouped attention", &got, &wide(&want));
-
-    for token in 0..n {
-        let query = Array::from_slice(&q.value().data()[token * own[1]..][..own[1]], &[1, own[1]]);
-        let (one, past) = (Offsets::from_lengths(&[1]), 0..token + 1);
-        let got = op::attention_with_past(&Var::constant(query), &k, &v, &one, &[past], heads);
-        assert_close("attention with past", &got, &wide(&want)[token * own[1]..][..own[1]]);
-    }
 }
 
 fn rms_norm(n: usize) {

@@ -15,7 +15,7 @@ fn step() -> Vec<Vec<u32>> {
     let (n, d, hidden) = (700, 96, 260);
     let offsets = Offsets::from_lengths(&[300, 0, 1, 129, 270]);
     let tape = Tape::new();
-    let shapes: [&[usize]; 12] = [
+    let shapes: [&[usize]; 13] = [
         &[500, d],
         &[d, d],
         &[d],
@@ -28,12 +28,15 @@ fn step() -> Vec<Vec<u32>> {
         &[9, 8, 8, 5],
         &[5, 4, 2, 1],
         &[256],
+        &[d, d],
     ];
     let leaves: Vec<Var> = shapes.iter().enumerate().map(|(i, shape)| tape.leaf(array(i, shape))).collect();
     let ids: Vec<u32> = (0..n).map(|i| (i * i % 500) as u32).collect();
     let x = op::embedding(&leaves[0], &ids).unwrap();
     let q = op::linear(&x, &leaves[1], Some(&leaves[2]), Activation::Identity);
     let a = op::attention(&q, &x, &q, &offsets, 4, false);
+    let before = [&leaves[1], &leaves[12]];
+    let a = op::add(&a, &op::attention_with_prefix([&a, &x, &q], before, &offsets, 4, true));
     let x = op::layer_norm(&a, Some(&x), &leaves[6], &leaves[7], 1e-5);
     let h = op::linear(&x, &leaves[3], Some(&leaves[4]), Activation::Gelu);
     let y = op::linear(&h, &leaves[5], None, Activation::Identity);
@@ -97,6 +100,7 @@ fn recording_does_not_change_values() {
             }
         }
         all.push(bits(op::attention(&x, &x, &x, &offsets, 2, true).value()));
+        all.push(bits(op::attention_with_prefix([&x, &x, &x], [&x, &x], &offsets, 2, false).value()));
         all.push(bits(op::layer_norm(&x, Some(&x), &gain, &gain, 1e-5).value()));
         all
     };

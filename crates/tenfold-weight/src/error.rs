@@ -33,6 +33,14 @@ pub enum Error {
         /// The shape found.
         got: Vec<usize>,
     },
+    /// A weight where an architecture has a place for modules, which is none of any module.
+    #[error("{path} is no weight of a module that {socket} can hold")]
+    NoModule {
+        /// The weight's path.
+        path: Path,
+        /// The socket's.
+        socket: Path,
+    },
     /// The leaves of a form do not fit together.
     #[error("the {form} form cannot hold {expected}; got {got:?}")]
     Parts {

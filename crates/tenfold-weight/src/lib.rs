@@ -33,6 +33,7 @@ pub mod record;
 mod role;
 pub mod scope;
 pub mod selector;
+pub mod socket;
 mod tree;
 pub mod wiring;
 
@@ -43,5 +44,6 @@ pub use path::{Address, LeafId, Path};
 pub use role::Role;
 pub use scope::{Contraction, Observer, Scope, dense_values};
 pub use selector::Selector;
+pub use socket::{Module, ModuleWeight, Part, Place, Socket};
 pub use tree::{LeafInfo, Tree};
 pub use wiring::{Norm, Space, Structure, Wiring};

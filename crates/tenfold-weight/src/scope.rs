@@ -3,6 +3,7 @@
 //! A scope borrows the tree, so no leaf can change while rebuilt matrices are cached: the cache cannot be stale.
 
 mod part;
+mod socket;
 
 use crate::error::Error;
 use crate::form::{Call, Form, Leaf};

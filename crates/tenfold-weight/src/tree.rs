@@ -34,9 +34,18 @@ impl Tree {
         Self::default()
     }
 
-    /// The same tree with its architecture's word on how the weights meet.
-    pub fn with_wiring(self, wiring: Wiring) -> Self {
+    /// The same tree with its architecture's word on how the weights meet; modules in sockets join the spaces they work in.
+    pub fn with_wiring(self, mut wiring: Wiring) -> Self {
+        wiring.admit(self.weights.keys());
         Self { wiring: Arc::new(wiring), ..self }
+    }
+
+    /// Puts the weights of modules into sockets; they join the spaces they work in.
+    pub fn grow(&mut self, weights: impl IntoIterator<Item = (Path, Form)>) {
+        for (path, form) in weights {
+            Arc::make_mut(&mut self.wiring).admit([&path]);
+            self.weights.insert(path, form);
+        }
     }
 
     /// How the weights meet; no spaces where no architecture has said so.
@@ -70,6 +79,14 @@ impl Tree {
     /// Every path and form, in path order.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &Form)> {
         self.weights.iter()
+    }
+
+    /// Every weight whose path goes on from `stem` with a dot, in path order.
+    pub fn under(&self, stem: &str) -> impl Iterator<Item = (&Path, &Form)> {
+        let first = Path::new(format!("{stem}."));
+        self.weights
+            .range(first.clone()..)
+            .take_while(move |(path, _)| path.as_str().starts_with(first.as_str()))
     }
 
     /// The number of weights.

@@ -5,6 +5,7 @@
 //! function. An architecture says how it is wired; methods that change coordinates need nothing else of it.
 
 use crate::path::Path;
+use crate::socket::{Part, Socket};
 
 /// Which changes of coordinates leave the function as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +111,38 @@ impl Space {
 pub struct Wiring {
     /// In the order of the computation.
     pub spaces: Vec<Space>,
+    /// Where modules can be, in the order of the computation.
+    pub sockets: Vec<Socket>,
 }
 
 impl Wiring {
     /// The space that the columns of a matrix live in, where it reads one.
     pub fn read_by(&self, path: &Path) -> Option<&Space> {
         self.spaces.iter().find(|space| space.readers.contains(path))
+    }
+
+    /// Lets weights of modules join the spaces that their sockets lie in; others are passed over.
+    pub fn admit<'p>(&mut self, paths: impl IntoIterator<Item = &'p Path>) {
+        let Self { spaces, sockets } = self;
+        for path in paths {
+            let Some((socket, part)) = sockets.iter().find_map(|one| Some((one, one.part_of(path)?))) else {
+                continue;
+            };
+            let [first, second] = socket.spaces;
+            let at = if part == Part::Values { second } else { first };
+            let Some(space) = at.and_then(|at| spaces.get_mut(at)) else { continue };
+            let list = match part {
+                Part::Down => &mut space.readers,
+                Part::Up => &mut space.writers,
+                Part::UpBias => &mut space.vectors,
+                Part::Keys | Part::Values => &mut space.tables,
+                // The units of a bottleneck are no space that others share.
+                Part::DownBias => continue,
+            };
+            if !list.contains(path) {
+                list.push(path.clone());
+            }
+        }
     }
 
     /// The same without weights that `known` does not hold for, such as optional ones.

@@ -120,7 +120,7 @@ impl Fields<'_> {
         if plain { Ok(()) } else { Err(self.unsupported(field, key, &["names and ends of names"])) }
     }
 
-    fn range(&self, field: &'static str, expected: &str, got: &Value) -> Error {
+    pub(super) fn range(&self, field: &'static str, expected: &str, got: &Value) -> Error {
         let (path, expected, got) = (self.path.to_owned(), expected.to_owned(), got.to_string());
         Error::OutOfRange { path, field, expected, got }
     }

@@ -58,7 +58,10 @@ pub(super) fn rotate(
     for path in space.vectors.iter().filter(|path| !of_norms.contains(path)).chain(&space.writers) {
         changes.of(path).rows = Some(Arc::clone(&turn));
     }
-    for path in &space.tables {
+    // Modules read what is on its way to the stream, without a norm between.
+    let bare =
+        space.readers.iter().filter(|path| space.norms.iter().all(|norm| !norm.readers.contains(path)));
+    for path in space.tables.iter().chain(bare) {
         changes.of(path).columns = Some(Arc::clone(&turn));
     }
     Ok(())

@@ -50,7 +50,7 @@ impl<'w> Selected<'w> {
     }
 }
 
-/// The change of one space, as writers and vectors make it and as readers and tables do.
+/// The change of one space, as writers, vectors and tables make it and as readers do.
 pub(super) struct Turns {
     pub(super) written: Arc<Turn>,
     pub(super) read: Arc<Turn>,

@@ -33,6 +33,9 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "houlsby", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "pfeiffer", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "prefix", full: Options::default(), cut: vec![], inputs: false },
         Ways { name: "calisr", full: Options::default(), cut: vec![], inputs: false },
         Ways {
             name: "childtuning",

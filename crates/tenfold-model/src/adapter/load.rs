@@ -9,6 +9,7 @@ use crate::import::{self, Tensors};
 use crate::model::Model;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use tenfold_format::adapter::prefix::PrefixConfig;
 use tenfold_format::adapter::{AdapterConfig, CONFIG, Common, LoraConfig, PREFIX, TENSORS};
 use tenfold_format::checkpoint::Checkpoint;
 use tenfold_tensor::Array;
@@ -21,13 +22,17 @@ type Parts = BTreeMap<&'static str, Array>;
 impl Model {
     /// The model with the adapter of a folder on its weights. LoRA: `W + up down`, `up` being B times the adapter's scaling, with
     /// stored norms of its rows where the adapter has them; IA3: rows of W and the bias beside it, or columns of W,
-    /// stretched. Products add up, and so do adapters of one kind; LoRA goes on before IA3.
+    /// stretched; or a prefix before the keys and values of every layer. Products add up, and so do adapters of one kind;
+    /// LoRA goes on before IA3.
     ///
     /// # Errors
     /// [`Error::Adapter`] for adapters of other models and tasks, incomplete ones and unknown tensors; settings that are not
     /// supported; faults of the files.
     pub fn with_adapter(&self, dir: &FilePath) -> Result<Self, Error> {
         let fault = |fault| Error::Adapter { dir: dir.to_owned(), fault };
+        if let Some(config) = PrefixConfig::read(&dir.join(CONFIG))? {
+            return self.with_prefix(dir, &config);
+        }
         let config = AdapterConfig::read(&dir.join(CONFIG))?;
         self.check_base(config.common()).map_err(fault)?;
         let ends: &[&'static str] = match &config {

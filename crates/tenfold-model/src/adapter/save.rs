@@ -18,7 +18,7 @@ type Named = BTreeMap<String, Array>;
 type Vector = (Array, bool);
 
 impl Model {
-    /// Writes what is on the weights, low-rank products or vectors, and the task head, as an adapter of `base` that PEFT
+    /// Writes what is on the weights, low-rank products or vectors, or the prefix, and the task head, as an adapter of `base` that PEFT
     /// loads: the config names it `name`. Where some weights have stored norms, the others get the norms they have.
     /// Returns the bytes of the tensors.
     ///
@@ -26,6 +26,9 @@ impl Model {
     /// [`Error::Adapter`] where a weight differs from the base otherwise, both kinds are there, or none; faults of writing.
     pub fn save_adapter(&self, base: &Self, name: Option<String>, dir: &FilePath) -> Result<u64, Error> {
         let fault = |fault| Error::Adapter { dir: dir.to_owned(), fault };
+        if let Some(bytes) = self.save_prefix(base, name.as_deref(), dir)? {
+            return Ok(bytes);
+        }
         let mut products: BTreeMap<Path, (Factors, Option<Array>)> = BTreeMap::new();
         let mut vectors: BTreeMap<Path, Vector> = BTreeMap::new();
         let mut tensors = Named::new();
@@ -183,7 +186,7 @@ impl Model {
     }
 
     /// What the model does, in PEFT's words.
-    fn peft_task(&self) -> &'static str {
+    pub(super) fn peft_task(&self) -> &'static str {
         match (self.head, self.network.is_decoder()) {
             (Some(_), _) => "SEQ_CLS",
             (None, true) => "CAUSAL_LM",

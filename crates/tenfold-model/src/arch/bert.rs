@@ -1,19 +1,24 @@
 //! BERT: a post-norm encoder with learned positions (Devlin et al. 2019).
 
-use super::{Architecture, Expected, Kept, Output, Sizes, activation, bias, positions, weight};
+use super::{Architecture, Expected, Kept, Output, Sizes, activation, bias, positions, prefix_rows, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
 use crate::past::Past;
 use tenfold_format::config::{BertConfig, ModelConfig};
 use tenfold_tensor::{Var, op};
-use tenfold_weight::{Scope, Space, Structure, Wiring};
+use tenfold_weight::{Place, Scope, Socket, Space, Structure, Wiring};
 
 /// The prefix under which checkpoints with a task head keep the encoder.
 const PREFIX: &str = "bert.";
 
 /// Parts of a checkpoint that belong to pre-training heads or are constants, and are left out.
 const IGNORED: [&str; 2] = ["cls.", "embeddings.position_ids"];
+
+/// The sockets of a layer, as ends of paths.
+const AFTER_ATTENTION: &str = "attention.output.bottleneck";
+const AFTER_FEED_FORWARD: &str = "output.bottleneck";
+const BEFORE_KEYS: &str = "attention.self.prefix";
 
 /// The encoder of a BERT model.
 #[derive(Clone, Debug)]
@@ -23,7 +28,9 @@ pub(crate) struct Bert {
 
 impl Bert {
     fn embeddings(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
-        let positions = positions(batch, None, self.config.positions)?;
+        let rows =
+            prefix_rows(cx, self.config.layers, |layer| format!("encoder.layer.{layer}.{BEFORE_KEYS}"));
+        let positions = positions(batch, None, rows, self.config.positions)?;
         let words = cx.rows("embeddings.word_embeddings", &batch.ids)?;
         let positions = cx.rows("embeddings.position_embeddings", &positions)?;
         let types = cx.rows("embeddings.token_type_embeddings", &batch.types)?;
@@ -38,12 +45,15 @@ impl Bert {
             key: &at("attention.self.key"),
             value: &at("attention.self.value"),
             output: &at("attention.output.dense"),
+            prefix: &at(BEFORE_KEYS),
         };
         let mixed = attention(cx, &paths, x, &batch.offsets, &Heads::bidirectional(self.config.heads), None)?;
-        let x = cx.norm(&at("attention.output.LayerNorm"), &cx.dropout(&mixed), Some(x), self.eps())?;
+        let mixed = cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?;
+        let x = cx.norm(&at("attention.output.LayerNorm"), &mixed, Some(x), self.eps())?;
         let act = activation(self.config.activation);
         let wide = feed_forward(cx, &at("intermediate.dense"), &at("output.dense"), &x, act)?;
-        Ok(cx.norm(&at("output.LayerNorm"), &cx.dropout(&wide), Some(&x), self.eps())?)
+        let wide = cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?;
+        Ok(cx.norm(&at("output.LayerNorm"), &wide, Some(&x), self.eps())?)
     }
 
     fn eps(&self) -> f32 {
@@ -78,7 +88,14 @@ impl Architecture for Bert {
     /// map; the hidden units and their slopes. Outside: both terms of the first norm, and the sequences' vectors.
     fn kept(&self) -> Kept {
         let BertConfig { layers, width, hidden, heads, .. } = self.config;
-        Kept { layers, layer: 8 * width + 2 * hidden, heads, outside: 3 * width, passing: hidden + 4 * width }
+        Kept {
+            layers,
+            layer: 8 * width + 2 * hidden,
+            heads,
+            key_heads: heads,
+            outside: 3 * width,
+            passing: hidden + 4 * width,
+        }
     }
 
     fn prefix(&self) -> &'static str {
@@ -107,9 +124,16 @@ impl Architecture for Bert {
             .map(|name| weight(format!("embeddings.{name}_embeddings")))
             .into();
         let mut norms = vec!["embeddings.LayerNorm".to_owned()];
-        let mut inner = Vec::new();
+        let (mut inner, mut sockets) = (Vec::new(), Vec::new());
         for layer in 0..c.layers {
             let at = |name: &str| format!("encoder.layer.{layer}.{name}");
+            // The stream is the first space; every layer has three of its own.
+            let spaces = [Some(1 + inner.len()), Some(2 + inner.len())];
+            sockets.extend([
+                Socket::prefix(at(BEFORE_KEYS), c.width, spaces),
+                Socket::bottleneck(at(AFTER_ATTENTION), Place::AfterAttention, c.width, 0),
+                Socket::bottleneck(at(AFTER_FEED_FORWARD), Place::AfterFeedForward, c.width, 0),
+            ]);
             let [query, key, value] =
                 ["query", "key", "value"].map(|name| at(&format!("attention.self.{name}")));
             let (output, wide, narrow) =
@@ -142,7 +166,7 @@ impl Architecture for Bert {
         }
         stream.readers.push(weight("pooler.dense"));
         stream.vectors.extend(norms.iter().flat_map(|name| [weight(name), bias(name)]));
-        Wiring { spaces: [stream].into_iter().chain(inner).collect() }
+        Wiring { spaces: [stream].into_iter().chain(inner).collect(), sockets }
     }
 
     fn expected(&self) -> Vec<Expected> {

@@ -1,13 +1,15 @@
 //! GPT-2: a pre-norm decoder with learned positions (Radford et al. 2019).
 
-use super::{Architecture, Expected, Kept, Output, Packed, Sizes, activation, bias, positions, weight};
+use super::{
+    Architecture, Expected, Kept, Output, Packed, Sizes, activation, bias, positions, prefix_rows, weight,
+};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
 use crate::past::Past;
 use tenfold_format::config::{Gpt2Config, ModelConfig};
 use tenfold_tensor::{Offsets, Var, op};
-use tenfold_weight::{Norm, Scope, Space, Structure, Wiring};
+use tenfold_weight::{Norm, Place, Scope, Socket, Space, Structure, Wiring};
 
 /// The prefix under which checkpoints with an output matrix keep everything else.
 const PREFIX: &str = "transformer.";
@@ -17,6 +19,11 @@ const TABLE: &str = "wte";
 const MASKS: [&str; 2] = [".attn.bias", ".attn.masked_bias"];
 /// The weights that checkpoints keep side by side in one matrix.
 const MIXERS: [&str; 3] = ["query", "key", "value"];
+
+/// The sockets of a layer, as ends of paths.
+const AFTER_ATTENTION: &str = "attn.bottleneck";
+const AFTER_FEED_FORWARD: &str = "mlp.bottleneck";
+const BEFORE_KEYS: &str = "attn.prefix";
 
 /// A GPT-2 decoder.
 #[derive(Clone, Debug)]
@@ -39,6 +46,7 @@ impl Gpt2 {
             key: &at("attn.key"),
             value: &at("attn.value"),
             output: &at("attn.c_proj"),
+            prefix: &at(BEFORE_KEYS),
         };
         let read = cx.norm(&at("ln_1"), x, None, self.eps())?;
         let mixed = attention(
@@ -49,11 +57,11 @@ impl Gpt2 {
             &Heads::causal(self.config.heads),
             past.map(|past| (past, layer)),
         )?;
-        let x = op::add(x, &cx.dropout(&mixed));
+        let x = op::add(x, &cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?);
         let read = cx.norm(&at("ln_2"), &x, None, self.eps())?;
         let act = activation(self.config.activation);
         let wide = feed_forward(cx, &at("mlp.c_fc"), &at("mlp.c_proj"), &read, act)?;
-        Ok(op::add(&x, &cx.dropout(&wide)))
+        Ok(op::add(&x, &cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?))
     }
 
     fn eps(&self) -> f32 {
@@ -72,7 +80,8 @@ impl Architecture for Gpt2 {
     }
 
     fn hidden(&self, cx: &Scope<'_>, batch: &Batch, mut past: Option<&mut Past>) -> Result<Var, Error> {
-        let positions = positions(batch, past.as_deref(), self.config.positions)?;
+        let rows = prefix_rows(cx, self.config.layers, |layer| format!("h.{layer}.{BEFORE_KEYS}"));
+        let positions = positions(batch, past.as_deref(), rows, self.config.positions)?;
         let sum = op::add(&cx.rows(TABLE, &batch.ids)?, &cx.rows("wpe", &positions)?);
         let mut x = cx.dropout(&sum);
         for layer in 0..self.config.layers {
@@ -96,7 +105,14 @@ impl Architecture for Gpt2 {
     fn kept(&self) -> Kept {
         let Gpt2Config { layers, width, hidden, heads, vocabulary, .. } = self.config;
         let passing = (hidden + 4 * width).max(vocabulary);
-        Kept { layers, layer: 8 * width + 2 * hidden, heads, outside: 2 * width + vocabulary, passing }
+        Kept {
+            layers,
+            layer: 8 * width + 2 * hidden,
+            heads,
+            key_heads: heads,
+            outside: 2 * width + vocabulary,
+            passing,
+        }
     }
 
     fn prefix(&self) -> &'static str {
@@ -138,9 +154,16 @@ impl Architecture for Gpt2 {
             centered: true,
             readers: readers.iter().map(weight).collect(),
         };
-        let mut inner = Vec::new();
+        let (mut inner, mut sockets) = (Vec::new(), Vec::new());
         for layer in 0..c.layers {
             let at = |name: &str| format!("h.{layer}.{name}");
+            // The stream is the first space; every layer has three of its own.
+            let spaces = [Some(1 + inner.len()), Some(2 + inner.len())];
+            sockets.extend([
+                Socket::prefix(at(BEFORE_KEYS), c.width, spaces),
+                Socket::bottleneck(at(AFTER_ATTENTION), Place::AfterAttention, c.width, 0),
+                Socket::bottleneck(at(AFTER_FEED_FORWARD), Place::AfterFeedForward, c.width, 0),
+            ]);
             let mixers = MIXERS.map(|name| at(&format!("attn.{name}")));
             let [query, key, value] = &mixers;
             let (output, wide, narrow) = (at("attn.c_proj"), at("mlp.c_fc"), at("mlp.c_proj"));
@@ -169,7 +192,7 @@ impl Architecture for Gpt2 {
         }
         stream.norms.push(norm("ln_f".to_owned(), &[OUTPUT.to_owned()]));
         stream.read_through_norms();
-        Wiring { spaces: [stream].into_iter().chain(inner).collect() }
+        Wiring { spaces: [stream].into_iter().chain(inner).collect(), sockets }
     }
 
     fn expected(&self) -> Vec<Expected> {

@@ -1,7 +1,7 @@
 //! LLaMA: a pre-norm decoder with rotary positions, root-mean-square norms and a gated feed-forward part (Touvron et al.
 //! 2023), its keys and values in groups (Ainslie et al. 2023).
 
-use super::{Architecture, Expected, Kept, Output, Sizes, activation, positions, weight};
+use super::{Architecture, Expected, Kept, Output, Sizes, activation, positions, prefix_rows, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, GatedPaths, Heads, attention, gated_feed_forward};
 use crate::error::Error;
@@ -9,7 +9,7 @@ use crate::past::Past;
 use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_tensor::op::Angles;
 use tenfold_tensor::{Offsets, Var, op};
-use tenfold_weight::{Norm, Scope, Space, Structure, Wiring};
+use tenfold_weight::{Norm, Place, Scope, Socket, Space, Structure, Wiring};
 
 /// The prefix under which checkpoints with an output matrix keep everything else.
 const PREFIX: &str = "model.";
@@ -17,6 +17,11 @@ const OUTPUT: &str = "lm_head";
 const TABLE: &str = "embed_tokens";
 /// Rotary rates that older checkpoints store, as end of names.
 const RATES: &str = ".rotary_emb.inv_freq";
+
+/// The sockets of a layer, as ends of paths.
+const AFTER_ATTENTION: &str = "self_attn.bottleneck";
+const AFTER_FEED_FORWARD: &str = "mlp.bottleneck";
+const BEFORE_KEYS: &str = "self_attn.prefix";
 
 /// A LLaMA decoder.
 #[derive(Clone, Debug)]
@@ -39,18 +44,17 @@ impl Llama {
             key: &at("self_attn.k_proj"),
             value: &at("self_attn.v_proj"),
             output: &at("self_attn.o_proj"),
+            prefix: &at(BEFORE_KEYS),
         };
         let heads = Heads::causal(self.config.heads).turned(angles);
         let read = cx.rms_norm(&at("input_layernorm"), x, self.eps())?;
-        let x = op::add(
-            x,
-            &cx.dropout(&attention(cx, &paths, &read, offsets, &heads, past.map(|past| (past, layer)))?),
-        );
+        let mixed = attention(cx, &paths, &read, offsets, &heads, past.map(|past| (past, layer)))?;
+        let x = op::add(x, &cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?);
         let read = cx.rms_norm(&at("post_attention_layernorm"), &x, self.eps())?;
         let paths =
             GatedPaths { gate: &at("mlp.gate_proj"), up: &at("mlp.up_proj"), down: &at("mlp.down_proj") };
         let wide = gated_feed_forward(cx, &paths, &read, activation(self.config.activation))?;
-        Ok(op::add(&x, &cx.dropout(&wide)))
+        Ok(op::add(&x, &cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?))
     }
 
     fn eps(&self) -> f32 {
@@ -85,7 +89,8 @@ impl Architecture for Llama {
     }
 
     fn hidden(&self, cx: &Scope<'_>, batch: &Batch, mut past: Option<&mut Past>) -> Result<Var, Error> {
-        let positions = positions(batch, past.as_deref(), self.config.positions)?;
+        let rows = prefix_rows(cx, self.config.layers, |layer| format!("layers.{layer}.{BEFORE_KEYS}"));
+        let positions = positions(batch, past.as_deref(), rows, self.config.positions)?;
         let angles = Angles::new(&positions, self.config.head_width, self.config.rotary_base);
         let mut x = cx.dropout(&cx.rows(TABLE, &batch.ids)?);
         for layer in 0..self.config.layers {
@@ -111,7 +116,14 @@ impl Architecture for Llama {
         let (wide, narrow) = (c.heads * c.head_width, c.key_heads * c.head_width);
         let layer = 4 * c.width + 2 * wide + 2 * narrow + 4 * c.hidden;
         let passing = (2 * c.hidden + 4 * c.width).max(c.vocabulary);
-        Kept { layers: c.layers, layer, heads: c.heads, outside: 2 * c.width + c.vocabulary, passing }
+        Kept {
+            layers: c.layers,
+            layer,
+            heads: c.heads,
+            key_heads: c.key_heads,
+            outside: 2 * c.width + c.vocabulary,
+            passing,
+        }
     }
 
     fn prefix(&self) -> &'static str {
@@ -135,9 +147,16 @@ impl Architecture for Llama {
             centered: false,
             readers: readers.iter().map(weight).collect(),
         };
-        let mut inner = Vec::new();
+        let (mut inner, mut sockets) = (Vec::new(), Vec::new());
         for layer in 0..c.layers {
             let at = |name: &str| format!("layers.{layer}.{name}");
+            // The stream is the first space; the layer's values are its first own. Turned keys lie in none.
+            let spaces = [None, Some(1 + inner.len())];
+            sockets.extend([
+                Socket::prefix(at(BEFORE_KEYS), c.key_heads * c.head_width, spaces),
+                Socket::bottleneck(at(AFTER_ATTENTION), Place::AfterAttention, c.width, 0),
+                Socket::bottleneck(at(AFTER_FEED_FORWARD), Place::AfterFeedForward, c.width, 0),
+            ]);
             let [query, key, value, output, gate, up, down] = self.matrices(layer).map(|(path, ..)| path);
             stream.norms.push(norm(at("input_layernorm"), &[&query, &key, &value]));
             stream.norms.push(norm(at("post_attention_layernorm"), &[&gate, &up]));
@@ -157,7 +176,7 @@ impl Architecture for Llama {
         }
         stream.norms.push(norm("norm".to_owned(), &[&OUTPUT.to_owned()]));
         stream.read_through_norms();
-        Wiring { spaces: [stream].into_iter().chain(inner).collect() }
+        Wiring { spaces: [stream].into_iter().chain(inner).collect(), sockets }
     }
 
     fn expected(&self) -> Vec<Expected> {

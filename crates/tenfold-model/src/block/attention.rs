@@ -6,12 +6,13 @@ use tenfold_tensor::op::{Angles, Pairing};
 use tenfold_tensor::{Activation, Offsets, Var, op};
 use tenfold_weight::Scope;
 
-/// Where the four weights are, without `.weight`.
+/// Where the four weights are, without `.weight`, and the socket of a prefix.
 pub(crate) struct AttentionPaths<'a> {
     pub(crate) query: &'a str,
     pub(crate) key: &'a str,
     pub(crate) value: &'a str,
     pub(crate) output: &'a str,
+    pub(crate) prefix: &'a str,
 }
 
 /// How heads attend; keys and values may have fewer of them than queries.
@@ -44,7 +45,7 @@ impl<'a> Heads<'a> {
     }
 }
 
-/// Self-attention of x (N x D) and the output projection: N x D. With a past, x are the next tokens of its sequences, and heads
+/// Self-attention of x (N x D) and the output projection: N x D. A prefix holds keys as they are after any turning. With a past, x are the next tokens of its sequences, and heads
 /// are causal.
 pub(crate) fn attention(
     cx: &Scope<'_>,
@@ -60,9 +61,19 @@ pub(crate) fn attention(
     };
     let (query, key) = (turned(paths.query)?, turned(paths.key)?);
     let value = cx.linear(paths.value, x, Activation::Identity)?;
-    let mixed = match kept {
-        Some((past, layer)) => past.attend(layer, [&query, &key, &value], offsets, heads.count),
-        None => op::attention(&query, &key, &value, offsets, heads.count, heads.causal),
+    let before = cx.prefix(paths.prefix, key.value().width())?;
+    let mixed = match (kept, &before) {
+        (Some((past, layer)), _) => {
+            past.attend(layer, [&query, &key, &value], before.as_ref(), offsets, heads.count)
+        }
+        (None, Some([keys, values])) => op::attention_with_prefix(
+            [&query, &key, &value],
+            [keys, values],
+            offsets,
+            heads.count,
+            heads.causal,
+        ),
+        (None, None) => op::attention(&query, &key, &value, offsets, heads.count, heads.causal),
     };
     Ok(cx.linear(paths.output, &mixed, Activation::Identity)?)
 }

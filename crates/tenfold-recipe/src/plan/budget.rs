@@ -7,7 +7,7 @@ use crate::recipe::Step;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tenfold_method::{Kind, Method, Options, Value};
-use tenfold_weight::{Path, Tree};
+use tenfold_weight::Path;
 
 /// The option that budgets are spent through.
 const SHARE: &str = "share";
@@ -24,19 +24,14 @@ pub(super) struct Sizes {
 
 /// Builds the method of every step. Where there is a budget, steps with a method that takes a share, and which give no
 /// size themselves, all get the largest share whose planned total stays within it.
-pub(super) fn sizes(
-    steps: &[Step],
-    matches: &Matches,
-    tree: &Tree,
-    allowed: Option<usize>,
-) -> Result<Sizes, Fault> {
+pub(super) fn sizes(steps: &[Step], matches: &Matches, allowed: Option<usize>) -> Result<Sizes, Fault> {
     let open: Vec<bool> = steps.iter().map(|step| allowed.is_some() && takes_share(step)).collect();
     let first = steps.iter().zip(&open).find(|(_, open)| **open);
     let (Some(allowed), Some((step, _))) = (allowed, first) else {
         let methods = methods(steps, &open, LEAST)?;
         return Ok(Sizes { shares: vec![None; methods.len()], methods });
     };
-    let total = |share: f64| Ok(planned(&methods(steps, &open, share)?, matches, tree));
+    let total = |share: f64| Ok(planned(&methods(steps, &open, share)?, matches));
     let least = total(LEAST)?;
     if least > allowed {
         return Err(Fault::at(step.place, Problem::Budget { budget: allowed, least }));
@@ -78,7 +73,8 @@ fn methods(steps: &[Step], open: &[bool], share: f64) -> Result<Vec<Arc<dyn Meth
 
 /// Parameters of the whole tree after the steps. Steps that cannot be planned count as if they were not there: their
 /// fault is found and reported later. A size that is not exact may round up where the method spends the sum of all shares.
-fn planned(methods: &[Arc<dyn Method>], matches: &Matches, tree: &Tree) -> usize {
+fn planned(methods: &[Arc<dyn Method>], matches: &Matches) -> usize {
+    let tree = &matches.grown;
     let mut last: BTreeMap<&Path, usize> =
         tree.iter().map(|(path, form)| (path, form.parameters())).collect();
     for (method, paths) in methods.iter().zip(&matches.paths) {

@@ -5,42 +5,83 @@ use crate::place::Located;
 use crate::recipe::Step;
 use std::collections::BTreeSet;
 use std::fmt;
-use tenfold_method::nearest;
-use tenfold_weight::{Path, Selector, Tree};
+use tenfold_method::{Error as MethodError, Method, nearest};
+use tenfold_tensor::Array;
+use tenfold_weight::{Form, ModuleWeight, Path, Selector, Socket, Tree};
 
 /// Names and paths shown of what is near.
 const SHOWN: usize = 6;
 
-/// The weights of every step, in path order.
+/// The weights of every step.
 pub(crate) struct Matches {
+    /// In path order.
     pub(crate) paths: Vec<Vec<Path>>,
+    /// What steps add: the weights of modules; empty for steps that rewrite.
+    pub(crate) added: Vec<Vec<ModuleWeight>>,
+    /// The tree with everything that is added, as zeros.
+    pub(crate) grown: Tree,
 }
 
 impl Matches {
-    /// Matches every step; reports every selector that matches nothing.
+    /// Matches every step; reports every selector that matches nothing. A step sees what those before it add.
     pub(crate) fn of(steps: &[Step], tree: &Tree) -> Result<Self, Vec<Fault>> {
-        let all: Vec<&Path> = tree.iter().map(|(path, _)| path).collect();
+        let mut grown = tree.clone();
         let mut faults = Vec::new();
-        let mut paths = Vec::with_capacity(steps.len());
+        let (mut paths, mut added) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
         for step in steps {
-            let selected: Vec<&Path> = all.iter().copied().filter(|path| any(&step.select, path)).collect();
-            faults.extend(step.select.iter().filter_map(|one| unmatched(one, &all)));
-            faults.extend(step.except.iter().filter_map(|one| unmatched(one, &selected)));
-            let kept: Vec<Path> =
-                selected.iter().filter(|path| !any(&step.except, path)).map(|path| (*path).clone()).collect();
-            if kept.is_empty() && !selected.is_empty() {
-                let place = step.except.first().map_or(step.place, |one| one.place);
-                faults.push(Fault::at(place, Problem::NothingLeft { selected: selected.len() }));
-            }
-            paths.push(kept);
+            // Options that do not fit are a fault of the step, found before.
+            let adding = super::build(step.method.name, &step.options).ok().filter(|method| method.adds());
+            let Some(method) = adding else {
+                let all: Vec<&Path> = grown.iter().map(|(path, _)| path).collect();
+                paths.push(chosen(step, &all, &mut faults));
+                added.push(Vec::new());
+                continue;
+            };
+            let weights = modules(step, &*method, &grown, &mut faults);
+            grown.grow(weights.iter().map(|one| (one.path.clone(), Form::dense(Array::zeros(&one.shape)))));
+            let mut own: Vec<Path> = weights.iter().map(|one| one.path.clone()).collect();
+            own.sort();
+            paths.push(own);
+            added.push(weights);
         }
-        if faults.is_empty() { Ok(Self { paths }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { paths, added, grown }) } else { Err(faults) }
     }
 
     /// The steps that rewrite a weight, in order.
     pub(crate) fn steps_of(&self, path: &Path) -> Vec<usize> {
         (0..self.paths.len()).filter(|step| self.paths[*step].binary_search(path).is_ok()).collect()
     }
+}
+
+/// The paths that a step selects among `all`.
+fn chosen(step: &Step, all: &[&Path], faults: &mut Vec<Fault>) -> Vec<Path> {
+    let selected: Vec<&Path> = all.iter().copied().filter(|path| any(&step.select, path)).collect();
+    faults.extend(step.select.iter().filter_map(|one| unmatched(one, all)));
+    faults.extend(step.except.iter().filter_map(|one| unmatched(one, &selected)));
+    let kept: Vec<Path> =
+        selected.iter().filter(|path| !any(&step.except, path)).map(|path| (*path).clone()).collect();
+    if kept.is_empty() && !selected.is_empty() {
+        let place = step.except.first().map_or(step.place, |one| one.place);
+        faults.push(Fault::at(place, Problem::NothingLeft { selected: selected.len() }));
+    }
+    kept
+}
+
+/// The weights of the modules that a step's method puts into the sockets it selects.
+fn modules(step: &Step, method: &dyn Method, tree: &Tree, faults: &mut Vec<Fault>) -> Vec<ModuleWeight> {
+    let takes: Vec<&Socket> =
+        tree.wiring().sockets.iter().filter(|socket| method.module(socket).is_some()).collect();
+    let chosen = chosen(step, &takes.iter().map(|socket| &socket.path).collect::<Vec<_>>(), faults);
+    let mut weights = Vec::new();
+    for socket in takes.into_iter().filter(|socket| chosen.contains(&socket.path)) {
+        if tree.under(socket.path.as_str()).next().is_some() {
+            let taken = MethodError::Taken { socket: socket.path.clone() };
+            faults.push(Fault::at(step.place, Problem::Method(Box::new(taken))));
+            break;
+        }
+        weights.extend(method.module(socket).into_iter().flat_map(|module| socket.weights(module)));
+    }
+    weights
 }
 
 fn any(selectors: &[Located<Selector>], path: &Path) -> bool {

@@ -36,7 +36,7 @@ pub(super) trait Look {
 }
 
 /// Carries out all steps of a plan on a tree. A step that moves the basis makes the evidence untrue: it is collected again
-/// before it is next needed, on the original model in the new basis. Errors are measured against that, too, so that
+/// before it is next needed, on the original model in the new basis. A step that adds modules adds them there, too. Errors are measured against that, too, so that
 /// they are those of truncation alone.
 pub(super) fn rewrite(
     original: &Tree,
@@ -47,19 +47,30 @@ pub(super) fn rewrite(
 ) -> Result<Rewritten, Error> {
     let mut tree = original.clone();
     let mut reference = original.clone();
-    let mut fresh: Option<Evidence> = None;
+    let mut later: Option<Evidence> = None;
     let mut stale = false;
     let needed = resolved.methods.iter().any(|method| method.needs_inputs());
-    for (method, paths) in resolved.methods.iter().zip(&resolved.paths) {
+    for (at, (method, paths)) in resolved.methods.iter().zip(&resolved.paths).enumerate() {
+        if method.adds() {
+            let fresh: Vec<(Path, Form)> =
+                resolved.added[at].iter().map(|one| (one.path.clone(), method.start(one))).collect();
+            reference.grow(fresh.iter().cloned());
+            tree.grow(fresh);
+            // What the new weights see is not known yet, nor how they meet the others.
+            let known = later.take().unwrap_or_else(|| evidence.clone());
+            later = Some(known.with_wiring(Arc::clone(tree.wiring())));
+            stale = true;
+            continue;
+        }
         if stale && method.needs_inputs() {
-            fresh = Some(look.collect(&reference, reporter)?);
+            later = Some(look.collect(&reference, reporter)?);
             stale = false;
         }
         if method.needs_sensitivity() {
-            let known = fresh.take().unwrap_or_else(|| evidence.clone());
-            fresh = Some(look.sensitivity(&tree, paths, known, reporter)?);
+            let known = later.take().unwrap_or_else(|| evidence.clone());
+            later = Some(look.sensitivity(&tree, paths, known, reporter)?);
         }
-        let forms = step(&tree, method, paths, fresh.as_ref().unwrap_or(evidence), reporter)?;
+        let forms = step(&tree, method, paths, later.as_ref().unwrap_or(evidence), reporter)?;
         for (path, form) in paths.iter().zip(forms) {
             if method.moves_basis() {
                 reference.insert(path.clone(), form.clone());
@@ -69,9 +80,9 @@ pub(super) fn rewrite(
         stale |= method.moves_basis();
     }
     if stale && needed {
-        fresh = Some(look.collect(&reference, reporter)?);
+        later = Some(look.collect(&reference, reporter)?);
     }
-    let evidence = fresh.as_ref().unwrap_or(evidence);
+    let evidence = later.as_ref().unwrap_or(evidence);
     let touched: BTreeSet<&Path> = resolved.paths.iter().flatten().collect();
     let touched: Vec<&Path> = touched.into_iter().collect();
     let weights = each(
@@ -79,7 +90,7 @@ pub(super) fn rewrite(
         |path| work(original, path),
         "measured",
         reporter,
-        |path| measure(&reference, &tree, path, evidence),
+        |path| measure([original, &reference], &tree, path, evidence),
     )?;
     Ok(Rewritten { weights, tree })
 }
@@ -163,12 +174,18 @@ fn each<T: Sync, R: Send>(
     results.into_iter().collect()
 }
 
-/// What became of a weight: its form, its size, and the share of its output that it lost.
-fn measure(original: &Tree, tree: &Tree, path: &Path, evidence: &Evidence) -> Result<WeightResult, Error> {
+/// What became of a weight: its form, its size, and the share of its output that it lost to what `reference` has there. One
+/// that was added had no parameters.
+fn measure(
+    [original, reference]: [&Tree; 2],
+    tree: &Tree,
+    path: &Path,
+    evidence: &Evidence,
+) -> Result<WeightResult, Error> {
     let form = tree.get(path)?;
-    let before = original.get(path)?;
+    let before = original.get(path).map_or(0, Form::parameters);
     // A scope of its own: one for all weights would keep every matrix it builds.
-    let (old, new) = (matrix(&dense_values(original, path)?)?, matrix(&dense_values(tree, path)?)?);
+    let (old, new) = (matrix(&dense_values(reference, path)?)?, matrix(&dense_values(tree, path)?)?);
     let (metric, word) = match evidence.metric(path) {
         Ok(metric @ Metric::Rows(_)) => (metric, "rows"),
         Ok(metric @ Metric::Inputs(_)) => (metric, "inputs"),
@@ -178,7 +195,7 @@ fn measure(original: &Tree, tree: &Tree, path: &Path, evidence: &Evidence) -> Re
         path: path.to_string(),
         shape: form.shape(),
         form: form.describe(),
-        parameters_before: before.parameters(),
+        parameters_before: before,
         parameters: form.parameters(),
         error: output_error(&old, &new, &metric),
         metric: word.to_owned(),

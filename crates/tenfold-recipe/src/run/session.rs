@@ -8,8 +8,8 @@ use super::score::{self, Labeled};
 use super::teacher::Teacher;
 use crate::default::TEACHER_BYTES;
 use crate::error::Error;
-use crate::plan::{Plan, Resolved};
-use crate::recipe::{Calibration, Eval, Recipe, Task};
+use crate::plan::{Plan, Resolved, build};
+use crate::recipe::{Calibration, Eval, Recipe, Step, Task};
 use crate::result::{PhaseResult, Scores, WeightResult};
 use crate::text::{TextSource, Use};
 use std::cell::{OnceCell, RefCell};
@@ -20,7 +20,7 @@ use tenfold_eval::task::{self, Example, Split};
 use tenfold_method::Evidence;
 use tenfold_model::Model;
 use tenfold_tensor::Array;
-use tenfold_weight::{Path, Tree};
+use tenfold_weight::{Module, Path, Tree};
 
 /// What a session needs besides model and recipe.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +94,8 @@ impl Session {
         let labeled = score::read_all(&recipe.eval.tasks, options.data.as_deref())?;
         let before = model.head;
         let model = recipe.headed(model)?;
+        let rows = prefix_rows(recipe, &model.tree);
+        let model = if rows > 0 { model.reserving(rows) } else { model };
         Ok(Self {
             head_task: recipe.head(),
             head_trained: before == model.head,
@@ -292,6 +294,17 @@ impl Session {
         self.sequences.borrow_mut().insert(key, Arc::clone(&sequences));
         Ok(sequences)
     }
+}
+
+/// Rows of the longest prefix that a step of a recipe adds: texts are cut so that they fit behind it, for the untouched model,
+/// too, so that both read the same.
+fn prefix_rows(recipe: &Recipe, tree: &Tree) -> usize {
+    let rows = |step: &Step| {
+        let method = build(step.method.name, &step.options).ok()?;
+        let modules = tree.wiring().sockets.iter().filter_map(|socket| method.module(socket));
+        modules.map(|module| if let Module::Prefix { rows } = module { rows } else { 0 }).max()
+    };
+    recipe.steps.iter().filter_map(rows).max().unwrap_or(0)
 }
 
 impl Look for Session {

@@ -218,7 +218,11 @@ fn shown_plan(variant: &Variant) -> Plan {
 
 /// Spectra before and after of the matrices that lost most of their output, in path order.
 fn spectra_of(original: &Tree, variant: &Variant) -> Result<Vec<Spectrum>, Error> {
-    let mut lossy: Vec<&WeightResult> = variant.weights.iter().filter(|one| one.error > 0.0).collect();
+    let mut lossy: Vec<&WeightResult> = variant
+        .weights
+        .iter()
+        .filter(|one| one.error > 0.0 && original.contains(&Path::new(&one.path)))
+        .collect();
     lossy.sort_by(|a, b| b.error.total_cmp(&a.error).then_with(|| a.path.cmp(&b.path)));
     lossy.truncate(SPECTRA);
     lossy.sort_by(|a, b| a.path.cmp(&b.path));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 use tenfold_recipe::{Plan, Recipe, Task};
 use tenfold_tensor::Array;
-use tenfold_weight::{Form, Path, Tree};
+use tenfold_weight::{Form, Path, Place, Socket, Tree, Wiring};
 
 fn folder() -> PathBuf {
     FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes")
@@ -41,7 +41,19 @@ fn toy() -> Tree {
     for name in norms {
         weights.extend(["weight", "bias"].map(|part| (format!("{name}.{part}"), vec![width])));
     }
-    weights.into_iter().map(|(path, shape)| (Path::new(path), Form::dense(Array::zeros(&shape)))).collect()
+    let tree: Tree = weights
+        .into_iter()
+        .map(|(path, shape)| (Path::new(path), Form::dense(Array::zeros(&shape))))
+        .collect();
+    let sockets = (0..2).flat_map(|layer| {
+        let at = |name: &str| format!("encoder.layer.{layer}.{name}");
+        [
+            Socket::prefix(at("attention.self.prefix"), width, [None, None]),
+            Socket::bottleneck(at("attention.output.bottleneck"), Place::AfterAttention, width, 0),
+            Socket::bottleneck(at("output.bottleneck"), Place::AfterFeedForward, width, 0),
+        ]
+    });
+    tree.with_wiring(Wiring { spaces: Vec::new(), sockets: sockets.collect() })
 }
 
 #[test]

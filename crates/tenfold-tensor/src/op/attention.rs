@@ -6,6 +6,9 @@
 //! again from the saved logarithm of each row's sum (Dao et al. 2022, algorithm 1, without blocks of keys).
 
 mod head;
+mod prefix;
+
+pub use prefix::attention_with_prefix;
 
 use head::{Band, Head, Scratch};
 use std::ops::Range;
@@ -18,8 +21,9 @@ use crate::{Array, Offsets, Var};
 const KEPT_TOKENS: usize = 256;
 
 /// Numbers that a recorded [`attention`] keeps of N tokens in sequences of at most `longest`, beside what it reads and gives:
-/// the weights of short sequences, and a sum per token and head.
-pub fn attention_numbers(heads: usize, tokens: usize, longest: usize) -> usize {
+/// the weights of short sequences, and a sum per token and head. A prefix of `before` rows counts with the sequence.
+pub fn attention_numbers(heads: usize, tokens: usize, longest: usize, before: usize) -> usize {
+    let longest = longest + before;
     let weights = if longest <= KEPT_TOKENS { head::padded(longest) } else { 0 };
     tokens * heads * (weights + 1)
 }

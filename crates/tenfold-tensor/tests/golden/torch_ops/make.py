@@ -44,6 +44,26 @@ def attention(lengths, heads, size, causal):
     return record({"q": q, "k": k, "v": v}, torch.cat(parts), lengths=lengths, heads=heads, causal=causal)
 
 
+def prefixed(lengths, heads, shared, size, rows, causal):
+    """Attention of sequences that each have the same rows of keys and values before them; `shared` heads of keys."""
+    q = leaf(sum(lengths), heads * size)
+    k, v = (leaf(sum(lengths), shared * size) for _ in range(2))
+    before = [leaf(rows, shared * size) for _ in range(2)]
+    parts = []
+    start = 0
+    for length in lengths:
+        own = lambda t, n: t[start : start + length].view(length, n, size)
+        join = lambda first, t: torch.cat([first.view(rows, shared, size), own(t, shared)]).repeat_interleave(heads // shared, 1)
+        keys, values = (join(first, t).transpose(0, 1) for first, t in zip(before, (k, v)))
+        seen = torch.ones(length, rows + length, dtype=torch.bool)
+        seen = seen.tril(rows) if causal else seen
+        y = F.scaled_dot_product_attention(own(q, heads).transpose(0, 1), keys, values, attn_mask=seen)
+        parts.append(y.transpose(0, 1).reshape(length, heads * size))
+        start += length
+    inputs = {"q": q, "k": k, "v": v, "prefix_keys": before[0], "prefix_values": before[1]}
+    return record(inputs, torch.cat(parts), lengths=lengths, heads=heads, causal=causal)
+
+
 def layer_norm():
     x, residual, gain, bias = leaf(7, 33), leaf(7, 33), leaf(33), leaf(33)
     y = F.layer_norm(x + residual, (33,), gain, bias, 1e-12)
@@ -82,5 +102,7 @@ cases = {
     "gelu_tanh": linear("tanh"),
     "cross_entropy": cross_entropy(),
     "adamw": adamw(),
+    "attention_prefix": prefixed([4, 1, 6], 2, 2, 5, 3, False),
+    "attention_prefix_causal": prefixed([5, 2], 4, 2, 3, 2, True),
 }
 (HERE / "expected.json").write_text(json.dumps(cases) + "\n")
