@@ -2,9 +2,12 @@
 //!
 //! `cargo run --release -p tenfold-recipe --example probe_cost -- DATA OUT RECIPE...`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example is a small program")]
+
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tenfold_recipe::{Error, Event, Flow, Outcome, Recipe, RunOptions, Runner};
+use tenfold_recipe::{Event, Flow, Outcome, Recipe, RunOptions, Runner};
 
 /// Steps at the beginning that are left out: buffers are made there.
 const FIRST: usize = 5;
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn measure(path: &Path, data: &Path, out: &Path) -> Result<serde_json::Value, Error> {
+fn measure(path: &Path, data: &Path, out: &Path) -> Result<serde_json::Value, Box<dyn Error>> {
     let recipe = Recipe::read(path)?;
     let options =
         RunOptions { data: Some(data.to_owned()), resume: false, ..RunOptions::new(out.join(&recipe.name)) };
