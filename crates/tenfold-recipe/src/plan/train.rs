@@ -138,11 +138,14 @@ pub(super) fn count(phases: &[Phase], governing: Option<&Governing>, weight: &We
     }
 }
 
+/// Says which roles of a weight's leaves train, with their parameters.
+type Roles = fn(&Phase, Option<&Governing>, &Weight<'_>) -> Vec<(Role, usize)>;
+
 /// The faults of phases in which nothing trains, or nothing after the switch.
 pub(super) fn idle(phases: &[Phase], weights: &[Weight<'_>], methods: &[Arc<dyn Method>]) -> Vec<Fault> {
     let governed: Vec<_> = weights.iter().map(|weight| (weight, weight.governing(methods))).collect();
     let of = |(at, phase): (usize, &Phase)| {
-        let any = |roles: fn(&Phase, Option<&Governing>, &Weight<'_>) -> Vec<(Role, usize)>| {
+        let any = |roles: Roles| {
             governed.iter().any(|(weight, governing)| !roles(phase, governing.as_ref(), weight).is_empty())
         };
         let (light, select) = match &phase.calibrate {
