@@ -25,10 +25,25 @@ def opf(more):
     return step("opf", ENCODER, f"sites = 3\n{more}")
 
 
+def calisr(more=""):
+    return step("calisr", ENCODER, f"probe-interval = 25\nwindow = 3\ndelta = 0.6\n{more}")
+
+
+def calibrate(light):
+    parts = {"attention": "attention.**", "ffn-in": "intermediate.**", "ffn-out": "output.**"}
+    parts = "\n".join(f'{name} = "encoder.layer.*.{select}"' for name, select in parts.items())
+    return f"\n[phase.calibrate]\nlight = [{light}]\n\n[phase.calibrate.components]\n{parts}\n"
+
+
+LORA = step("lora", ENCODER, "rank = 8\n")
+CHILD = step("childtuning", ENCODER, "trained-share = 0.3\n")
+MATRICES = f'["encoder.**.{{query,key,value,dense}}.weight", {HEAD}]'
+LIGHT = f'"#auxiliary", "**.bias", "**.LayerNorm.weight", {HEAD}, "embeddings.{{position,token_type}}_embeddings.weight"'
+
 # Steps before training, what trains, and further keys of the phase.
 METHODS = {
     "dense": ("", '["**"]', ""),
-    "lora": (step("lora", ENCODER, "rank = 8\n"), f'["#down", "#up", {HEAD}]', ""),
+    "lora": (LORA, f'["#down", "#up", {HEAD}]', ""),
     "dora": (step("lora", ENCODER, "rank = 8\nmagnitude = true\n"), f'["#down", "#up", "#magnitude", {HEAD}]', ""),
     "bitfit": (step("bitfit", BIASES), f"[{BIASES}, {HEAD}]", ""),
     "ia3": (
@@ -37,12 +52,35 @@ METHODS = {
         f'["#scale", {HEAD}]',
         '\n[[phase.group]]\nselect = "#scale"\nweight-decay = 0.0\n',
     ),
+    "houlsby": (step("houlsby", '"encoder.**"', "size = 16\n"), f'["**.bottleneck.**", "encoder.**.LayerNorm.**", {HEAD}]', ""),
+    "pfeiffer": (step("pfeiffer", '"encoder.**"', "size = 16\n"), f'["**.bottleneck.**", {HEAD}]', ""),
+    "prefix": (step("prefix", '"encoder.**"', "rows = 20\n"), f'["**.prefix.**", {HEAD}]', ""),
+    "childtuning": (step("childtuning", '"encoder.**"', "trained-share = 0.3\n"), f'["encoder.**", {HEAD}]', ""),
+    # Small cores, biases, norms and head, as in row `light` of glue.py without the embedding.
+    "mpop": (step("mpop", ENCODER), f"[{LIGHT}]", ""),
+    "calisr-d-mpop": (step("mpop", ENCODER) + calisr(), '["**"]', f"calibrate = {{ light = [{LIGHT}] }}\n"),
+    "calisr-s-mpop": (step("mpop", ENCODER) + calisr(), '["**"]', calibrate(LIGHT)),
+    "calisr-d-lora": (LORA + calisr("full-rate = 0.1\n"), MATRICES, f'calibrate = {{ light = ["#down", "#up", {HEAD}] }}\n'),
+    "calisr-s-lora": (LORA + calisr("full-rate = 0.1\n"), MATRICES, calibrate(f'"#down", "#up", {HEAD}')),
+    "calisr-d-childtuning": (CHILD + calisr(), '["**"]', f'calibrate = {{ light = ["encoder.**", {HEAD}] }}\n'),
+    "calisr-s-childtuning": (CHILD + calisr(), '["**"]', calibrate(f'"encoder.**", {HEAD}')),
     "opf-svd": (step("opf", ENCODER, "sites = 2\n"), '["**"]', ""),
     "opf-dynamic": (opf('when = "selected"\n'), '["**"]', f"grow = {{ {GROW} }}\n"),
     "opf-product": (opf('when = "selected"\nas = "product"\n'), '["**"]', f"grow = {{ {GROW} }}\n"),
     "opf-static": (opf('when = "selected"\n'), '["**"]', 'grow = { select = "static", most = 3 }\n'),
 }
-RATES = {"lora": 1e-3, "dora": 1e-3, "bitfit": 1e-3, "ia3": 1e-2}
+RATES = {
+    "lora": 1e-3,
+    "dora": 1e-3,
+    "bitfit": 1e-3,
+    "ia3": 1e-2,
+    "houlsby": 1e-3,
+    "pfeiffer": 1e-3,
+    "prefix": 1e-3,
+    "calisr-d-lora": 1e-3,
+    "calisr-s-lora": 1e-3,
+    "mpop": 2e-4,
+}
 # Of what was not searched.
 DEFAULT_RATE = 1e-4
 

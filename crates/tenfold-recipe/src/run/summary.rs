@@ -10,7 +10,8 @@ use crate::report::{
     Report, Spectrum, Squeeze, SqueezeRound, TaskScore,
 };
 use crate::result::{
-    CalibrateResult, ComponentResult, RoundResult, Scores, SqueezeResult, Stopped, WeightResult,
+    CalibrateResult, ComponentResult, ContractionResult, GrowResult, GrowRound, RoundResult, Scores,
+    SqueezeResult, Stopped, WeightResult,
 };
 use std::collections::BTreeMap;
 use tenfold_linalg::{Matrix, MpoShape, entropy, parallel, spectra, stable_rank};
@@ -284,7 +285,25 @@ fn notes(receipt: &Receipt) -> Vec<String> {
     {
         notes.push(format!("Training made the vectors worse: mean cosine {after:.4} after {before:.4}."));
     }
+    notes.extend(record.phases.iter().filter_map(|phase| phase.grow.as_ref()).map(grown));
+    notes.extend(record.phases.iter().filter_map(|phase| phase.contraction.as_ref()).map(contracted));
     notes
+}
+
+fn grown(result: &GrowResult) -> String {
+    let round = |round: &GrowRound| {
+        let names: Vec<&str> = round.chosen.iter().map(|one| one.path.as_str()).collect();
+        format!("after step {} with {} parameters: {}", round.step, round.parameters, names.join(", "))
+    };
+    let rounds: Vec<String> = result.rounds.iter().map(round).collect();
+    format!("Weights that trained as larger forms, from the most important on, {}.", rounds.join("; "))
+}
+
+fn contracted(result: &ContractionResult) -> String {
+    format!(
+        "{} larger forms were multiplied out after training: {} parameters became {}, and no output moved by more than {:.1e}.",
+        result.weights, result.before, result.after, result.difference
+    )
 }
 
 fn facts(receipt: &Receipt) -> Vec<Fact> {
