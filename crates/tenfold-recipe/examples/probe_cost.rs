@@ -46,31 +46,30 @@ fn measure(path: &Path, data: &Path, out: &Path) -> Result<serde_json::Value, Bo
     let components = seen.map(|seen| seen.components).unwrap_or_default();
     let probes: Vec<usize> =
         components.first().map_or(Vec::new(), |one| one.steps.iter().map(|at| *at as usize).collect());
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for (at, seconds) in steps.iter().enumerate().skip(FIRST) {
-        if probes.contains(&at) { with.push(*seconds) } else { without.push(*seconds) }
-    }
-    let plain = median(&mut without.clone());
-    // Steps differ in their tokens: the mean of all stands for the one that a probe is added to.
-    let mean = without.iter().sum::<f64>() / without.len().max(1) as f64;
-    let added: Vec<f64> = with.iter().map(|seconds| seconds - mean).collect();
-    let probe = added.iter().sum::<f64>() / added.len().max(1) as f64;
     let interval = probes.get(1).zip(probes.first()).map_or(0, |(second, first)| second - first);
+    let plain: Vec<usize> = (FIRST..steps.len()).filter(|at| !probes.contains(at)).collect();
+    // Steps differ in their tokens, and by what trains: a probe is compared with the steps around it.
+    let around = |probe: usize| {
+        let near = plain.iter().filter(|at| at.abs_diff(probe) <= interval.div_ceil(2));
+        mean(near.map(|at| steps[*at]))
+    };
+    let probes: Vec<usize> = probes.into_iter().filter(|at| *at >= FIRST).collect();
+    let added: Vec<f64> = probes.iter().map(|at| steps[*at] - around(*at)).collect();
+    let (step, probe) = (mean(plain.iter().map(|at| steps[*at])), mean(added.iter().copied()));
     Ok(serde_json::json!({
         "recipe": recipe.name,
         "steps": steps.len(),
         "probes": probes.len(),
         "interval": interval,
-        "median-step-seconds": plain,
-        "mean-step-seconds": mean,
-        "probe-step-seconds": with,
-        "seconds-a-probe-adds": probe,
-        "share-of-training-time": probe / (interval.max(1) as f64 * mean + probe),
+        "mean-step-seconds": step,
+        "seconds-each-probe-adds": added,
+        "mean-seconds-a-probe-adds": probe,
+        "share-of-training-time": probe / (interval.max(1) as f64 * step + probe),
         "switched": components.iter().map(|one| one.switched).collect::<Vec<_>>(),
     }))
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+    sum / f64::from(count.max(1))
 }

@@ -97,19 +97,25 @@ fn tops(phase: usize, one: &Calibration) -> Option<Markup> {
     let heading = Heading {
         id: &format!("top-{phase}"),
         title: "Largest singular value.",
-        lead: "Mean over the matrices of each component, after every probe.",
+        lead: "Mean over the matrices of each component, after every probe, as a multiple of that at the first one.",
         words: &words.join("; "),
     };
     let curve = |(at, component): (usize, &Calibrated)| Curve {
         name: "",
         tone: Tone::Variant(at),
-        points: points(component, &component.mean_top),
+        points: points(component, &relative(&component.mean_top)),
     };
     let mut curves: Vec<Curve<'_>> = one.components.iter().enumerate().map(curve).collect();
     curves.iter_mut().zip(&one.components).for_each(|(curve, component)| curve.name = &component.name);
     let marks = one.components.iter().flat_map(marks).collect();
-    let (x_label, y_label) = ("step", "mean largest singular value");
+    let (x_label, y_label) = ("step", "multiple of the first");
     line::draw(&heading, &Lines { x_label, y_label, log_y: false, curves, marks })
+}
+
+/// Components differ in size far more than training changes any of them.
+fn relative(values: &[f64]) -> Vec<f64> {
+    let first = values.first().copied().unwrap_or(0.0);
+    if first == 0.0 { Vec::new() } else { values.iter().map(|value| value / first).collect() }
 }
 
 #[cfg(test)]
