@@ -122,11 +122,12 @@ fn a_prefix_takes_positions() {
     assert_eq!(model.network.positions() + 4, base.network.positions());
     let most = model.network.positions();
     let run = |tokens: usize| {
-        model.network.hidden(&Scope::evaluate(&model.tree), &Batch::from_sequences(&[vec![5; tokens]]))
+        let batch = Batch::from_sequences(&[vec![5; tokens]]);
+        model.network.hidden(&Scope::evaluate(&model.tree), &batch).err()
     };
-    assert!(run(most).is_ok());
+    assert!(run(most).is_none());
     assert!(
-        matches!(run(most + 1), Err(Error::TooLong { got, most: known }) if got == most + 1 && known == most)
+        matches!(run(most + 1), Some(Error::TooLong { got, most: known }) if got == most + 1 && known == most)
     );
 }
 
@@ -191,10 +192,10 @@ fn prefixes_of_other_models_and_damaged_ones_are_refused() {
         let values = vec![0.0f32; 4 * 96];
         let list = [(name.to_owned(), vec![4, 96], values.as_slice())];
         checkpoint::write(&dir.path().join(TENSORS), &list, &Default::default()).unwrap();
-        base.with_adapter(dir.path())
+        base.with_adapter(dir.path()).err().map(|error| error.to_string())
     };
-    assert!(write(PROMPT).is_ok());
-    assert!(write("other").err().unwrap().to_string().contains("tensor other"));
+    assert_eq!(write(PROMPT), None);
+    assert!(write("other").unwrap().contains("tensor other"));
 
     // A changed weight, a layer without, and a whole file of nothing but the base.
     let out = dir.path().join("out");

@@ -75,7 +75,7 @@ impl Model {
         dir: &FilePath,
     ) -> Result<Option<u64>, Error> {
         let fault = |fault| Error::Adapter { dir: dir.to_owned(), fault };
-        for socket in self.tree.wiring().sockets.iter() {
+        for socket in &self.tree.wiring().sockets {
             if let Some(Module::Bottleneck { .. }) = socket.module(&self.tree)? {
                 return Err(fault(AdapterFault::Bottleneck(socket.path.clone())));
             }
