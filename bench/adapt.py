@@ -8,10 +8,7 @@ operators are rows `dense` and `light` of glue.py.
 """
 
 import argparse
-import concurrent.futures
-import json
 import pathlib
-import sys
 
 import runs
 from runs import ENCODER, EPOCHS, MODEL, phase, step, tabulate
@@ -22,7 +19,7 @@ GROW = "select = \"dynamic\", each = 1, most = 3"
 
 
 def opf(more):
-    return step("opf", ENCODER, f"sites = 3\n{more}")
+    return step("opf", ENCODER, f"cores = 3\n{more}")
 
 
 def calisr(more=""):
@@ -64,7 +61,7 @@ METHODS = {
     "calisr-s-lora": (LORA + calisr("full-rate = 0.1\n"), MATRICES, calibrate(f'"#down", "#up", {HEAD}')),
     "calisr-d-childtuning": (CHILD + calisr(), '["**"]', f'calibrate = {{ light = ["encoder.**", {HEAD}] }}\n'),
     "calisr-s-childtuning": (CHILD + calisr(), '["**"]', calibrate(f'"encoder.**", {HEAD}')),
-    "opf-svd": (step("opf", ENCODER, "sites = 2\n"), '["**"]', ""),
+    "opf-svd": (step("opf", ENCODER, "cores = 2\n"), '["**"]', ""),
     "opf-dynamic": (opf('when = "selected"\n'), '["**"]', f"grow = {{ {GROW} }}\n"),
     "opf-product": (opf('when = "selected"\nas = "product"\n'), '["**"]', f"grow = {{ {GROW} }}\n"),
     "opf-static": (opf('when = "selected"\n'), '["**"]', 'grow = { select = "static", most = 3 }\n'),
@@ -110,10 +107,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     seeds, tasks, methods = args.seeds.split(","), args.tasks.split(","), args.methods.split(",")
     jobs = [(task, method, seed) for seed in map(int, seeds) for task in tasks for method in methods]
-    with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        for found in pool.map(run, jobs):
-            failed = isinstance(found, str)
-            print(found if failed else json.dumps(found), file=sys.stderr if failed else sys.stdout, flush=True)
+    runs.all_of(run, jobs, args.workers)
 
 
 if args.table:

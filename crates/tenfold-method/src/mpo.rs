@@ -149,6 +149,13 @@ impl Mpo {
         Ok(Self { cores, factors, size, gauge, inputs: false, free: false, sweeps: 0 })
     }
 
+    /// An MPO at full rank with these factor lists.
+    pub(crate) fn of_shape(shape: &MpoShape) -> Self {
+        let factors = Some((shape.row_factors().to_vec(), shape.col_factors().to_vec()));
+        let (cores, size, gauge) = (shape.cores(), Size::Full, Gauge::Symmetric);
+        Self { cores, factors, size, gauge, inputs: false, free: false, sweeps: 0 }
+    }
+
     /// The published MPO of `cores` cores with automatic factors that holds at most a share of the matrix's numbers.
     pub fn of_share(cores: usize, share: f64) -> Self {
         let (size, gauge) = (Size::Share(share), Gauge::Sequential);

@@ -4,17 +4,17 @@ use crate::error::{At, Error};
 use crate::evidence::Evidence;
 use crate::keep::Keep;
 use crate::method::{Info, Method, Planned, Training, matrix_shape};
+use crate::mpo::Mpo;
 
 use crate::option::{Kind, OptionInfo, Options};
 use crate::size::dense_matrix;
-use crate::squeeze::form_of;
 use std::sync::Arc;
-use tenfold_linalg::{Bonds, Gauge, Matrix, Metric, MpoShape, decompose, svd_in_metric};
+use tenfold_linalg::{Matrix, Metric, MpoShape, svd_in_metric};
 use tenfold_tensor::Array;
 use tenfold_weight::{Form, Path, Role, form::Lowrank};
 
-/// Sites beyond which a chain only costs.
-const MOST_SITES: usize = 15;
+/// Cores beyond which a chain only costs.
+const MOST_CORES: usize = 15;
 
 /// What the method is.
 pub static INFO: Info = Info {
@@ -35,16 +35,16 @@ pub static INFO: Info = Info {
     ],
     options: &[
         OptionInfo {
-            name: "sites",
-            kind: Kind::Integer(2, MOST_SITES as i64),
+            name: "cores",
+            kind: Kind::Integer(2, MOST_CORES as i64),
             default: "11",
-            doc: "number of factors m; 2 is the baseline that the paper calls SVD",
+            doc: "number of cores m; 2 is the baseline that the paper calls SVD",
         },
         OptionInfo {
             name: "growth",
             kind: Kind::Number(1.0, 100.0),
-            default: "what sites gives",
-            doc: "the fewest sites whose factors hold so many times the numbers of the matrix, at most 15",
+            default: "what cores gives",
+            doc: "the fewest cores that hold so many times the numbers of the matrix, at most 15",
         },
         OptionInfo {
             name: "rows",
@@ -80,9 +80,9 @@ pub static INFO: Info = Info {
     ],
 };
 
-/// How many factors a matrix gets.
+/// How many cores a matrix gets.
 #[derive(Clone, Copy, Debug)]
-enum Sites {
+enum Cores {
     Count(usize),
     Growth(f64),
 }
@@ -90,7 +90,7 @@ enum Sites {
 /// A matrix as a chain of larger ones.
 #[derive(Clone, Debug)]
 pub struct Opf {
-    sites: Sites,
+    cores: Cores,
     /// Row and column factors at both ends; nothing: the largest.
     ends: Option<[[usize; 2]; 2]>,
     product: bool,
@@ -104,15 +104,15 @@ pub struct Opf {
 /// Faulty options.
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
-    let sites = match (options.count("sites"), options.number("growth")) {
+    let cores = match (options.count("cores"), options.number("growth")) {
         (Some(_), Some(_)) => {
-            return Err(Error::Exclusive { method: INFO.name, first: "sites", second: "growth" });
+            return Err(Error::Exclusive { method: INFO.name, first: "cores", second: "growth" });
         }
-        (_, Some(growth)) => Sites::Growth(growth),
-        (sites, None) => Sites::Count(sites.unwrap_or(11)),
+        (_, Some(growth)) => Cores::Growth(growth),
+        (cores, None) => Cores::Count(cores.unwrap_or(11)),
     };
     Ok(Arc::new(Opf {
-        sites,
+        cores,
         ends: ends(options)?,
         product: options.word("as") == Some("product"),
         selected: options.word("when") == Some("selected"),
@@ -136,71 +136,49 @@ fn ends(options: &Options) -> Result<Option<[[usize; 2]; 2]>, Error> {
 }
 
 impl Opf {
-    /// The factor lists for a weight.
-    fn shape(&self, path: &Path, rows: usize, cols: usize, sites: usize) -> Result<MpoShape, Error> {
+    /// The operator of a weight in so many cores.
+    fn operator(&self, path: &Path, rows: usize, cols: usize, cores: usize) -> Result<Mpo, Error> {
         let [row_ends, col_ends] = self.ends.unwrap_or_else(|| MpoShape::largest_ends(rows, cols));
-        let shape = MpoShape::ends(row_ends, col_ends, sites).at(path)?;
-        let (padded_rows, padded_cols) = (shape.padded_rows(), shape.padded_cols());
-        if padded_rows < rows || padded_cols < cols {
-            return Err(Error::Factors { path: path.clone(), rows, cols, padded_rows, padded_cols });
-        }
-        Ok(shape)
+        Ok(Mpo::of_shape(&MpoShape::ends(row_ends, col_ends, cores).at(path)?))
     }
 
-    /// The number of sites of a weight.
-    fn sites(&self, path: &Path, rows: usize, cols: usize) -> Result<usize, Error> {
-        let growth = match self.sites {
-            Sites::Count(count) => return Ok(count),
-            Sites::Growth(growth) => growth,
+    /// The number of cores of a weight.
+    fn cores(&self, path: &Path, form: &Form) -> Result<usize, Error> {
+        let growth = match self.cores {
+            Cores::Count(count) => return Ok(count),
+            Cores::Growth(growth) => growth,
         };
-        for sites in 2..MOST_SITES {
-            if self.parameters(path, rows, cols, sites)? as f64 >= growth * (rows * cols) as f64 {
-                return Ok(sites);
+        let numbers = form.shape().iter().product::<usize>() as f64;
+        for cores in 2..MOST_CORES {
+            if self.planned(path, form, cores)?.parameters as f64 >= growth * numbers {
+                return Ok(cores);
             }
         }
-        Ok(MOST_SITES)
+        Ok(MOST_CORES)
     }
 
-    /// Stored parameters of the larger form.
-    fn parameters(&self, path: &Path, rows: usize, cols: usize, sites: usize) -> Result<usize, Error> {
-        if self.product {
-            let rank = rows.min(cols);
-            return Ok(rank * (rows + cols) + (sites - 2) * rank * rank);
-        }
-        let shape = self.shape(path, rows, cols, sites)?;
-        Ok(shape.parameters(&shape.full_bonds()))
-    }
-
-    fn planned(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
+    fn planned(&self, path: &Path, form: &Form, cores: usize) -> Result<Planned, Error> {
         let (rows, cols) = matrix_shape(path, form)?;
-        let sites = self.sites(path, rows, cols)?;
-        let all = self.parameters(path, rows, cols, sites)?;
-        if self.product {
-            let rank = rows.min(cols);
-            let up = rank * rows;
-            let pair = format!("low rank {rank}");
-            let words = (2..sites).fold(pair.clone(), |inner, _| format!("{pair} (up {inner})"));
-            return Ok(Planned::certain(words, vec![(Role::Down, all - up), (Role::Up, up)]));
+        if !self.product {
+            return self.operator(path, rows, cols, cores)?.plan(path, form);
         }
-        let shape = self.shape(path, rows, cols, sites)?;
-        let bonds = shape.full_bonds();
-        let inner: Vec<String> = bonds[1..sites].iter().map(usize::to_string).collect();
-        let central = shape.core_shapes(&bonds)[shape.central()].iter().product();
-        let roles = vec![(Role::Central, central), (Role::Auxiliary, all - central)];
-        Ok(Planned::certain(format!("mpo {sites} cores, bonds {}", inner.join("-")), roles))
+        let rank = rows.min(cols);
+        let pair = format!("low rank {rank}");
+        let words = (2..cores).fold(pair.clone(), |inner, _| format!("{pair} (up {inner})"));
+        let down = (cores - 2) * rank * rank + rank * cols;
+        Ok(Planned::certain(words, vec![(Role::Down, down), (Role::Up, rank * rows)]))
     }
 
     /// The matrix as one low-rank pair of full rank with identities between.
-    fn product(&self, path: &Path, matrix: &Matrix) -> Result<Form, Error> {
-        let (rows, cols) = (matrix.rows(), matrix.cols());
-        let rank = rows.min(cols);
+    fn product(path: &Path, matrix: &Matrix, cores: usize) -> Result<Form, Error> {
+        let rank = matrix.rows().min(matrix.cols());
         let pair = svd_in_metric(matrix, &Metric::Weights).at(path)?.truncate(rank);
         let array = |m: &Matrix| {
             let values = m.data().iter().map(|x| *x as f32).collect();
             Form::dense(Array::from_vec(values, &[m.rows(), m.cols()]))
         };
         let mut up = array(&pair.up);
-        for _ in 2..self.sites(path, rows, cols)? {
+        for _ in 2..cores {
             let mut identity = vec![0.0; rank * rank];
             identity.iter_mut().step_by(rank + 1).for_each(|x| *x = 1.0);
             let factor = Form::dense(Array::from_vec(identity, &[rank, rank]));
@@ -216,8 +194,7 @@ impl Method for Opf {
     }
 
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
-        // The form that training takes, in place of which the matrix comes back.
-        if self.selected { Keep.plan(path, form) } else { self.planned(path, form) }
+        if self.selected { Keep.plan(path, form) } else { self.planned(path, form, self.cores(path, form)?) }
     }
 
     fn rewrite(&self, path: &Path, form: &Form, evidence: &Evidence) -> Result<Form, Error> {
@@ -239,13 +216,11 @@ impl Method for Opf {
 
     fn grown(&self, path: &Path, form: &Form) -> Result<Form, Error> {
         let (rows, cols) = matrix_shape(path, form)?;
-        let matrix = dense_matrix(path, form)?;
+        let cores = self.cores(path, form)?;
         if self.product {
-            return self.product(path, &matrix);
+            return Self::product(path, &dense_matrix(path, form)?, cores);
         }
-        let shape = self.shape(path, rows, cols, self.sites(path, rows, cols)?)?;
-        let operator = decompose(&matrix, &shape, &Bonds::Full, Gauge::Symmetric).at(path)?;
-        form_of(&operator)
+        self.operator(path, rows, cols, cores)?.rewrite(path, form, &Evidence::none())
     }
 
     fn contracts(&self) -> bool {

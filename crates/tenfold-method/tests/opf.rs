@@ -30,16 +30,16 @@ fn swapping_in_and_out_leaves_the_matrix_and_keeps_the_promised_counts() {
     for (rows, cols) in [(16, 16), (12, 48), (48, 12), (7, 12), (24, 18)] {
         let (path, values) = weight(rows, cols);
         let dense = Form::dense(values.clone());
-        for sites in [2, 3, 5, 11] {
+        for cores in [2, 3, 5, 11] {
             for kind in ["operator", "product"] {
-                let method = method([("sites", Value::Integer(sites)), ("as", word(kind))]);
+                let method = method([("cores", Value::Integer(cores)), ("as", word(kind))]);
                 let planned = method.plan(&path, &dense).unwrap();
                 let grown = method.rewrite(&path, &dense, &Evidence::none()).unwrap();
-                assert_eq!(grown.parameters(), planned.parameters, "{kind} {sites} of {rows} x {cols}");
+                assert_eq!(grown.parameters(), planned.parameters, "{kind} {cores} of {rows} x {cols}");
                 assert_eq!(grown.describe().starts_with("mpo"), kind == "operator");
                 let tree = Tree::from_iter([(path.clone(), grown)]);
                 let back = dense_values(&tree, &path).unwrap();
-                assert!(largest(&back, &values) < 1e-5, "{kind} {sites}: {}", largest(&back, &values));
+                assert!(largest(&back, &values) < 1e-5, "{kind} {cores}: {}", largest(&back, &values));
             }
         }
     }
@@ -67,7 +67,7 @@ fn growth_takes_the_fewest_sites_that_reach_it() {
 fn weights_that_wait_to_be_selected_stay_as_they_are() {
     let (path, values) = weight(12, 12);
     let dense = Form::dense(values.clone());
-    let waits = method([("when", Value::Text("selected".to_owned())), ("sites", Value::Integer(3))]);
+    let waits = method([("when", Value::Text("selected".to_owned())), ("cores", Value::Integer(3))]);
     assert!(waits.grows() && waits.contracts());
     let kept = waits.rewrite(&path, &dense, &Evidence::none()).unwrap();
     assert_eq!(kept.as_array().unwrap().data(), values.data());
@@ -77,7 +77,7 @@ fn weights_that_wait_to_be_selected_stay_as_they_are() {
 
 #[test]
 fn sites_and_growth_exclude_each_other() {
-    let both = Options::from([("sites", Value::Integer(3)), ("growth", Value::Float(2.0))]);
+    let both = Options::from([("cores", Value::Integer(3)), ("growth", Value::Float(2.0))]);
     let error = (registry::find("opf").unwrap().build)(&both).err().unwrap();
     assert!(error.to_string().contains("growth"), "{error}");
 }
@@ -106,7 +106,7 @@ fn stepped(path: &Path, form: Form, target: &Array, map: impl Fn(&Var) -> Var) -
 #[test]
 fn a_step_of_the_chain_is_a_step_of_the_product_of_matrices() {
     let (path, values) = weight(12, 8);
-    let method = method([("sites", Value::Integer(4))]);
+    let method = method([("cores", Value::Integer(4))]);
     let grown = method.rewrite(&path, &Form::dense(values), &Evidence::none()).unwrap();
     let factors = grown.as_mpo().unwrap().factors().clone();
     let (ai, bi) = (factors.row_factors()[0], factors.row_factors()[3]);
@@ -140,7 +140,7 @@ fn factors_at_the_ends_may_be_given_and_must_fit() {
     let list = |a: i64, b: i64| Value::Integers(vec![a, b]);
     let path = Path::new("a.weight");
     let plan = |rows, cols, height, width| {
-        let method = method([("sites", Value::Integer(3)), ("rows", rows), ("cols", cols)]);
+        let method = method([("cores", Value::Integer(3)), ("rows", rows), ("cols", cols)]);
         method.plan(&path, &Form::dense(Array::zeros(&[height, width])))
     };
     // ai aj = 64, bi bj = 36.

@@ -24,7 +24,7 @@ fn model(name: &str) -> Model {
     let mut tree = base.tree.clone();
     let read =
         |name: &str, shape: &[usize]| Form::dense(Array::from_vec(file.read_f32(name).unwrap(), shape));
-    tree.grow(file.tensors().map(|info| (Path::new(&info.name), read(&info.name, &info.shape))));
+    tree.plug(file.tensors().map(|info| (Path::new(&info.name), read(&info.name, &info.shape))));
     base.with_tree(tree)
 }
 

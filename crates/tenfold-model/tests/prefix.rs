@@ -213,3 +213,31 @@ fn prefixes_of_other_models_and_damaged_ones_are_refused() {
     let fault = fewer.save_adapter(&base, None, &out).unwrap_err().to_string();
     assert!(fault.contains("h.1.attn.prefix has no prefix of as many rows"), "{fault}");
 }
+
+#[test]
+fn prefixes_for_another_model_or_task_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let adapter = |name: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let (from, to) = (golden("peft_prefix").join("llama"), dir.path().join(name));
+        fs::create_dir(&to).unwrap();
+        fs::copy(from.join(TENSORS), to.join(TENSORS)).unwrap();
+        let mut config: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(from.join(CONFIG)).unwrap()).unwrap();
+        change(&mut config);
+        fs::write(to.join(CONFIG), config.to_string()).unwrap();
+        to
+    };
+    let mut base = Model::load(&golden("tiny_llama")).unwrap();
+    base.origin = "hf:owner/this@main".to_owned();
+    let other = adapter("other", &|config| config["base_model_name_or_path"] = "owner/other".into());
+    let same = adapter("same", &|config| config["base_model_name_or_path"] = "owner/this".into());
+    let task = adapter("task", &|config| {
+        config["base_model_name_or_path"] = serde_json::Value::Null;
+        config["task_type"] = "SEQ_CLS".into();
+    });
+    let said =
+        |dir: &FilePath| base.with_adapter(dir).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(said(&other).contains("belongs to owner/other"), "{}", said(&other));
+    assert_eq!(said(&same), "");
+    assert!(said(&task).contains("SEQ_CLS"), "{}", said(&task));
+}

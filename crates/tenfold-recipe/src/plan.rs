@@ -201,11 +201,11 @@ fn plan_weights<'t>(
     methods: &[Arc<dyn Method>],
     tree: &Tree,
 ) -> Result<Vec<Weight<'t>>, Vec<Fault>> {
-    let grown = &matches.grown;
+    let whole = &matches.whole;
     let mut faults = Vec::new();
     let mut last: BTreeMap<Path, Planned> = BTreeMap::new();
     for (step, method) in methods.iter().enumerate() {
-        match step_plan(method, &matches.paths[step], grown) {
+        match step_plan(method, &matches.paths[step], whole) {
             // What calibrates rewrites nothing: the plan of the earlier step stands.
             Ok(_) if method.calibrates().is_some() => {}
             Ok(planned) => last.extend(matches.paths[step].iter().cloned().zip(planned)),
@@ -224,7 +224,7 @@ fn plan_weights<'t>(
         let planned = last.remove(path).unwrap_or_else(|| Planned::kept(path, form));
         Weight { path, form, added: !tree.contains(path), steps: matches.steps_of(path), planned }
     };
-    Ok(grown.iter().map(weight).collect())
+    Ok(whole.iter().map(weight).collect())
 }
 
 /// What a step's method makes of its weights, in the order of the paths.

@@ -169,8 +169,16 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// Both, with the words of recipes.
-    pub const ALL: [(&str, Self); 2] = [("static", Self::Static), ("dynamic", Self::Dynamic)];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Static, Self::Dynamic];
+
+    /// The word of recipes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Dynamic => "dynamic",
+        }
+    }
 }
 
 /// What makes a weight W important; sums are over the steps since the last selection, g is the gradient of a step.
@@ -187,18 +195,18 @@ pub enum Importance {
 }
 
 impl Importance {
-    /// All, with the words of recipes.
-    pub const ALL: [(&str, Self); 4] = [
-        ("zero", Self::Zero),
-        ("taylor", Self::Taylor),
-        ("gradient", Self::Gradient),
-        ("fisher", Self::Fisher),
-    ];
-}
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Zero, Self::Taylor, Self::Gradient, Self::Fisher];
 
-/// The word of a setting.
-pub(crate) fn word_of<T: PartialEq>(all: &[(&'static str, T)], one: &T) -> &'static str {
-    all.iter().find(|(_, known)| known == one).map_or("", |(word, _)| word)
+    /// The word of recipes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Zero => "zero",
+            Self::Taylor => "taylor",
+            Self::Gradient => "gradient",
+            Self::Fisher => "fisher",
+        }
+    }
 }
 
 /// How a phase goes from full to light training.

@@ -41,7 +41,7 @@ impl Tree {
     }
 
     /// Puts the weights of modules into sockets; they join the spaces they work in.
-    pub fn grow(&mut self, weights: impl IntoIterator<Item = (Path, Form)>) {
+    pub fn plug(&mut self, weights: impl IntoIterator<Item = (Path, Form)>) {
         for (path, form) in weights {
             Arc::make_mut(&mut self.wiring).admit([&path]);
             self.weights.insert(path, form);

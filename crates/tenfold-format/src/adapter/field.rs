@@ -136,7 +136,7 @@ impl Fields<'_> {
 }
 
 /// Whether a value says nothing.
-fn silent(value: &Value) -> bool {
+pub(super) fn silent(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Array(list) => list.is_empty(),

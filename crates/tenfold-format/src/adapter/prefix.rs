@@ -5,7 +5,8 @@
 //! adapter_model.safetensors    prompt_embeddings (P x 2 L D'): key of layer 0, value of layer 0, key of layer 1, ...
 //! ```
 
-use super::{AdapterFault, Fields};
+use super::AdapterFault;
+use super::field::{Fields, silent};
 use crate::error::{Error, Result};
 use crate::map;
 use crate::pipeline::SETTINGS_LIMIT;
@@ -106,8 +107,8 @@ impl PrefixConfig {
             width: count("token_dim")?,
             heads: count("num_attention_heads")?,
             saved: fields.names("modules_to_save")?,
-            base: found.get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
-            task: found.get("task_type").and_then(Value::as_str).map(str::to_owned),
+            base: fields.text("base_model_name_or_path").map(str::to_owned),
+            task: fields.text("task_type").map(str::to_owned),
         }))
     }
 
@@ -127,15 +128,6 @@ impl PrefixConfig {
             "prefix_projection": false,
             "modules_to_save": if self.saved.is_empty() { Value::Null } else { json!(self.saved) },
         })
-    }
-}
-
-fn silent(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => false,
     }
 }
 

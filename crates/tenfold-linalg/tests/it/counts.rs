@@ -138,7 +138,7 @@ fn vocabularies_are_padded_as_published_and_cut_back() {
     }
 }
 
-/// OPF (ACL 2023): sizes with square inner cores, eleven sites and two.
+/// OPF (ACL 2023): sizes with square inner cores, eleven cores and two.
 #[test]
 fn factors_at_both_ends_have_the_published_counts() {
     for (rows, cols, bond, added, pair) in [
@@ -149,10 +149,10 @@ fn factors_at_both_ends_have_the_published_counts() {
         ([32, 32], [32, 32], 1024, 10_485_760, 1_048_576),
         ([32, 32], [64, 64], 2048, 41_943_040, 4_194_304),
     ] {
-        let total = |sites| {
-            let shape = MpoShape::ends(rows, cols, sites).unwrap();
+        let total = |cores| {
+            let shape = MpoShape::ends(rows, cols, cores).unwrap();
             let bonds = shape.full_bonds();
-            assert!(bonds[1..sites].iter().all(|one| *one == bond), "{rows:?}, {cols:?}: {bonds:?}");
+            assert!(bonds[1..cores].iter().all(|one| *one == bond), "{rows:?}, {cols:?}: {bonds:?}");
             shape.parameters(&bonds) - shape.padded_rows() * shape.padded_cols()
         };
         assert_eq!((total(11), total(2)), (added, pair), "{rows:?}, {cols:?}");

@@ -101,7 +101,7 @@ pub(crate) fn ways() -> Vec<Ways> {
             name: "opf",
             full: Options::default(),
             cut: vec![
-                Options::from([("sites", integer(3)), ("as", text("product"))]),
+                Options::from([("cores", integer(3)), ("as", text("product"))]),
                 Options::from([("growth", Value::Float(2.0))]),
                 Options::from([("when", text("selected"))]),
             ],

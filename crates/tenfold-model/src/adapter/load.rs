@@ -34,7 +34,7 @@ impl Model {
             return self.with_prefix(dir, &config);
         }
         let config = AdapterConfig::read(&dir.join(CONFIG))?;
-        self.check_base(config.common()).map_err(fault)?;
+        self.check_base(config.common().base.as_deref()).map_err(fault)?;
         let ends: &[&'static str] = match &config {
             AdapterConfig::Lora(LoraConfig { magnitude: true, .. }) => &[DOWN, UP, NORMS],
             AdapterConfig::Lora(_) => &[DOWN, UP],
@@ -69,7 +69,7 @@ impl Model {
             }
             .map_err(fault)?;
         }
-        self.check_task(config.common(), &tree).map_err(fault)?;
+        self.check_task(config.common().task.as_deref(), &tree).map_err(fault)?;
         tree.check_owners()?;
         let tree = head::wired(tree, &*self.network.arch);
         import::check(dir, &*self.network.arch, &tree)?;
@@ -77,21 +77,21 @@ impl Model {
     }
 
     /// A model of the hub knows its name.
-    fn check_base(&self, config: &Common) -> Result<(), AdapterFault> {
+    pub(super) fn check_base(&self, named: Option<&str>) -> Result<(), AdapterFault> {
         let own = self.origin.strip_prefix("hf:").and_then(|name| name.split('@').next());
-        let (Some(own), Some(named)) = (own, &config.base) else { return Ok(()) };
+        let (Some(own), Some(named)) = (own, named) else { return Ok(()) };
         // Folders say nothing.
         let is_hub = named.matches('/').count() == 1 && !named.starts_with(['/', '.', '~']);
         if is_hub && own != named {
-            return Err(AdapterFault::Base { named: named.clone(), got: self.origin.clone() });
+            return Err(AdapterFault::Base { named: named.to_owned(), got: self.origin.clone() });
         }
         Ok(())
     }
 
     /// Whether a model with this tree does what the adapter is for.
-    fn check_task(&self, config: &Common, tree: &Tree) -> Result<(), AdapterFault> {
+    pub(super) fn check_task(&self, task: Option<&str>, tree: &Tree) -> Result<(), AdapterFault> {
         let decoder = self.network.is_decoder();
-        let reason = match config.task.as_deref() {
+        let reason = match task {
             None | Some("FEATURE_EXTRACTION") => return Ok(()),
             Some("CAUSAL_LM") if decoder => return Ok(()),
             Some("CAUSAL_LM") => "the model is an encoder and does not say which token comes next",
@@ -99,7 +99,7 @@ impl Model {
             Some("SEQ_CLS") => "neither it nor the model holds a task head",
             Some(_) => "known are FEATURE_EXTRACTION, SEQ_CLS and CAUSAL_LM",
         };
-        Err(AdapterFault::Task { task: config.task.clone().unwrap_or_default(), reason })
+        Err(AdapterFault::Task { task: task.unwrap_or_default().to_owned(), reason })
     }
 
     /// Whether every matrix that the config names has tensors.

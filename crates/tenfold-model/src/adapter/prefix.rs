@@ -1,17 +1,16 @@
 //! Prefixes of PEFT: put before the keys and values of a model, and taken off again.
 
 use super::change::same;
-use super::{AdapterFault, HEAD, in_head};
+use super::save::{Named, heads_in, written};
+use super::{AdapterFault, in_head};
 use crate::error::Error;
 use crate::head;
 use crate::import::{self, Tensors};
 use crate::model::Model;
-use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use tenfold_format::adapter::TENSORS;
 use tenfold_format::adapter::prefix::{PROMPT, PrefixConfig, WHOLE};
-use tenfold_format::adapter::{CONFIG, TENSORS};
-use tenfold_format::atomic;
-use tenfold_format::checkpoint::{self, Checkpoint};
+use tenfold_format::checkpoint::Checkpoint;
 use tenfold_tensor::Array;
 use tenfold_weight::{Form, Module, Part, Path, Place, Socket, dense_values};
 
@@ -25,6 +24,7 @@ impl Model {
     /// The model with the prefix of a folder before the keys and values of every layer.
     pub(super) fn with_prefix(&self, dir: &FilePath, config: &PrefixConfig) -> Result<Self, Error> {
         let fault = |fault| Error::Adapter { dir: dir.to_owned(), fault };
+        self.check_base(config.base.as_deref()).map_err(fault)?;
         let file = Checkpoint::open(&dir.join(TENSORS))?;
         let mut tree = self.tree.clone();
         let mut prompt = None;
@@ -54,13 +54,14 @@ impl Model {
             if tree.under(socket.path.as_str()).next().is_some() {
                 return Err(fault(AdapterFault::Taken(socket.path.clone())));
             }
-            tree.grow(socket.weights(module).into_iter().map(|one| {
+            tree.plug(socket.weights(module).into_iter().map(|one| {
                 let at = (2 * layer + usize::from(one.part == Part::Values)) * width;
                 let rows = prompt.data().chunks_exact(expected[1]);
                 let values = rows.flat_map(|row| &row[at..at + width]).copied().collect();
                 (one.path, Form::dense(Array::from_vec(values, &one.shape)))
             }));
         }
+        self.check_task(config.task.as_deref(), &tree).map_err(fault)?;
         let tree = head::wired(tree, &*self.network.arch);
         import::check(dir, &*self.network.arch, &tree)?;
         Ok(self.with_tree(tree))
@@ -88,7 +89,7 @@ impl Model {
         if let Some(other) = modules.iter().position(|one| one.as_ref() != Some(module)) {
             return Err(fault(AdapterFault::Uneven(sockets[other].path.clone())));
         }
-        let mut tensors: BTreeMap<String, Array> = BTreeMap::new();
+        let mut tensors = Named::new();
         for (path, form) in self.tree.iter() {
             let added = sockets.iter().any(|socket| socket.part_of(path).is_some());
             if added || base.tree.get(path).is_ok_and(|other| same(path, form, other)) {
@@ -100,16 +101,13 @@ impl Model {
             let file = format!("{WHOLE}{}", self.file_name(path.as_str()));
             tensors.insert(file, dense_values(&self.tree, path)?);
         }
-        let saved = HEAD.iter().filter(|module| {
-            tensors.keys().any(|name| name[WHOLE.len()..].split('.').any(|part| part == **module))
-        });
         let width = sockets[0].width;
         let config = PrefixConfig {
             rows,
             layers: sockets.len(),
             width,
             heads: self.network.arch.kept().key_heads,
-            saved: saved.map(|module| (*module).to_owned()).collect(),
+            saved: heads_in(&tensors),
             base: name.map(str::to_owned),
             task: Some(self.peft_task().to_owned()),
         };
@@ -123,14 +121,6 @@ impl Model {
             }
         }
         tensors.insert(PROMPT.to_owned(), Array::from_vec(prompt, &[rows, across]));
-        let dir = atomic::create_folder(dir)?;
-        let list: Vec<_> = tensors
-            .iter()
-            .map(|(name, value)| (name.clone(), value.shape().to_vec(), value.data()))
-            .collect();
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = checkpoint::write(&dir.join(TENSORS), &list, &metadata)?;
-        atomic::write(&dir.join(CONFIG), format!("{:#}\n", config.to_json()).as_bytes())?;
-        Ok(Some(bytes))
+        written(dir, &tensors, &config.to_json()).map(Some)
     }
 }

@@ -4,6 +4,7 @@ use super::change::{Change, Factors, peeled, same};
 use super::{AdapterFault, DOWN, HEAD, NORMS, UP, VECTOR, bias_of, in_head};
 use crate::error::Error;
 use crate::model::Model;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use tenfold_format::adapter::{AdapterConfig, CONFIG, Common, Ia3Config, LoraConfig, PREFIX, TENSORS};
@@ -12,7 +13,7 @@ use tenfold_tensor::Array;
 use tenfold_weight::{Path, dense_values};
 
 /// Tensors by name.
-type Named = BTreeMap<String, Array>;
+pub(super) type Named = BTreeMap<String, Array>;
 
 /// A vector that stretches a matrix, and whether it stretches inputs.
 type Vector = (Array, bool);
@@ -49,13 +50,10 @@ impl Model {
                 _ => return Err(fault(AdapterFault::Changed(path.clone()))),
             }
         }
-        let saved = HEAD.iter().filter(|module| {
-            tensors.keys().any(|name| name[PREFIX.len()..].split('.').any(|part| part == **module))
-        });
         let common = Common {
             targets: Vec::new(),
             whole: true,
-            saved: saved.map(|module| (*module).to_owned()).collect(),
+            saved: heads_in(&tensors),
             transposed: self.network.arch.packed().iter().any(|packed| packed.transposed),
             base: name,
             task: Some(self.peft_task().to_owned()),
@@ -69,15 +67,7 @@ impl Model {
             (None, Some(_)) => AdapterConfig::Ia3(self.ia3(vectors, common, &mut tensors).map_err(fault)?),
             (None, None) => return Err(fault(AdapterFault::Nothing)),
         };
-        let dir = atomic::create_folder(dir)?;
-        let list: Vec<_> = tensors
-            .iter()
-            .map(|(name, value)| (name.clone(), value.shape().to_vec(), value.data()))
-            .collect();
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = checkpoint::write(&dir.join(TENSORS), &list, &metadata)?;
-        atomic::write(&dir.join(CONFIG), format!("{:#}\n", config.to_json()).as_bytes())?;
-        Ok(bytes)
+        written(dir, &tensors, &config.to_json())
     }
 
     fn lora(
@@ -221,4 +211,21 @@ fn stacked(parts: Vec<(usize, Option<Factors>)>) -> Factors {
         row += own;
     }
     (Array::from_vec(down, &[rank, cols]), up)
+}
+
+/// The modules of a task head of which there are tensors.
+pub(super) fn heads_in(tensors: &Named) -> Vec<String> {
+    let there = |module: &&str| tensors.keys().any(|name| name.split('.').any(|part| part == *module));
+    HEAD.into_iter().filter(there).map(str::to_owned).collect()
+}
+
+/// Writes an adapter's two files; the bytes of the tensors.
+pub(super) fn written(dir: &FilePath, tensors: &Named, config: &Value) -> Result<u64, Error> {
+    let dir = atomic::create_folder(dir)?;
+    let list: Vec<_> =
+        tensors.iter().map(|(name, value)| (name.clone(), value.shape().to_vec(), value.data())).collect();
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = checkpoint::write(&dir.join(TENSORS), &list, &metadata)?;
+    atomic::write(&dir.join(CONFIG), format!("{config:#}\n").as_bytes())?;
+    Ok(bytes)
 }

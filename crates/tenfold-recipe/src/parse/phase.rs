@@ -125,11 +125,13 @@ fn squeeze(table: &Reader<'_>) -> Option<Squeeze> {
 
 fn grow(table: &Reader<'_>) -> Option<Grow> {
     let table = table.table("grow", "grow")?;
+    let selections = Selection::ALL.map(|one| (one.word(), one));
     let select = table
         .need("select", "when weights are selected, \"static\" or \"dynamic\"")
-        .and_then(|entry| table.word("select", "selection", entry, &Selection::ALL));
+        .and_then(|entry| table.word("select", "selection", entry, &selections));
     let usual = if select == Some(Selection::Static) { Importance::Zero } else { Importance::Taylor };
-    let score = table.get("score").and_then(|entry| table.word("score", "score", entry, &Importance::ALL));
+    let scores = Importance::ALL.map(|one| (one.word(), one));
+    let score = table.get("score").and_then(|entry| table.word("score", "score", entry, &scores));
     let each = table.count("each", 1..=1000, default::GROW_EACH) as usize;
     let most = table
         .need("most", "how many weights of each kind become larger")

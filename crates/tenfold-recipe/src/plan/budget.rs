@@ -74,7 +74,7 @@ fn methods(steps: &[Step], open: &[bool], share: f64) -> Result<Vec<Arc<dyn Meth
 /// Parameters of the whole tree after the steps. Steps that cannot be planned count as if they were not there: their
 /// fault is found and reported later. A size that is not exact may round up where the method spends the sum of all shares.
 fn planned(methods: &[Arc<dyn Method>], matches: &Matches) -> usize {
-    let tree = &matches.grown;
+    let tree = &matches.whole;
     let mut last: BTreeMap<&Path, usize> =
         tree.iter().map(|(path, form)| (path, form.parameters())).collect();
     for (method, paths) in methods.iter().zip(&matches.paths) {

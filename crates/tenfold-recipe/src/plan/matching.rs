@@ -19,32 +19,32 @@ pub(crate) struct Matches {
     /// What steps add: the weights of modules; empty for steps that rewrite.
     pub(crate) added: Vec<Vec<ModuleWeight>>,
     /// The tree with everything that is added, as zeros.
-    pub(crate) grown: Tree,
+    pub(crate) whole: Tree,
 }
 
 impl Matches {
     /// Matches every step; reports every selector that matches nothing. A step sees what those before it add.
     pub(crate) fn of(steps: &[Step], tree: &Tree) -> Result<Self, Vec<Fault>> {
-        let mut grown = tree.clone();
+        let mut whole = tree.clone();
         let mut faults = Vec::new();
         let (mut paths, mut added) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
         for step in steps {
             // Options that do not fit are a fault of the step, found before.
             let adding = super::build(step.method.name, &step.options).ok().filter(|method| method.adds());
             let Some(method) = adding else {
-                let all: Vec<&Path> = grown.iter().map(|(path, _)| path).collect();
+                let all: Vec<&Path> = whole.iter().map(|(path, _)| path).collect();
                 paths.push(chosen(step, &all, &mut faults));
                 added.push(Vec::new());
                 continue;
             };
-            let weights = modules(step, &*method, &grown, &mut faults);
-            grown.grow(weights.iter().map(|one| (one.path.clone(), Form::dense(Array::zeros(&one.shape)))));
+            let weights = modules(step, &*method, &whole, &mut faults);
+            whole.plug(weights.iter().map(|one| (one.path.clone(), Form::dense(Array::zeros(&one.shape)))));
             let mut own: Vec<Path> = weights.iter().map(|one| one.path.clone()).collect();
             own.sort();
             paths.push(own);
             added.push(weights);
         }
-        if faults.is_empty() { Ok(Self { paths, added, grown }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { paths, added, whole }) } else { Err(faults) }
     }
 
     /// The steps that rewrite a weight, in order.

@@ -1,8 +1,6 @@
 //! A recipe as text, every default spelled out.
 
-use super::{
-    Calibrate, Group, Grow, Importance, Objective, Phase, Recipe, Selection, Squeeze, Step, word_of,
-};
+use super::{Calibrate, Group, Grow, Objective, Phase, Recipe, Squeeze, Step};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -102,8 +100,8 @@ fn phase(out: &mut Text, phase: &Phase) {
         out.inline(
             "grow",
             &[
-                ("select", word_of(&Selection::ALL, &select).into()),
-                ("score", word_of(&Importance::ALL, &score).into()),
+                ("select", select.word().into()),
+                ("score", score.word().into()),
                 ("each", integer(each)),
                 ("most", integer(most)),
                 ("until", until.into()),

@@ -54,8 +54,8 @@ pub(super) fn rewrite(
         if method.adds() {
             let fresh: Vec<(Path, Form)> =
                 resolved.added[at].iter().map(|one| (one.path.clone(), method.start(one))).collect();
-            reference.grow(fresh.iter().cloned());
-            tree.grow(fresh);
+            reference.plug(fresh.iter().cloned());
+            tree.plug(fresh);
             // What the new weights see is not known yet, nor how they meet the others.
             let known = later.take().unwrap_or_else(|| evidence.clone());
             later = Some(known.with_wiring(Arc::clone(tree.wiring())));

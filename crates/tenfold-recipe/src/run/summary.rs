@@ -300,9 +300,10 @@ fn grown(result: &GrowResult) -> String {
 }
 
 fn contracted(result: &ContractionResult) -> String {
+    let ContractionResult { weights, before, after, difference } = *result;
+    let moved = if difference > 0.0 { format!(" by more than {difference:.1e}") } else { String::new() };
     format!(
-        "{} larger forms were multiplied out after training: {} parameters became {}, and no output moved by more than {:.1e}.",
-        result.weights, result.before, result.after, result.difference
+        "{weights} larger forms were multiplied out after training: {before} parameters became {after}, and no output moved{moved}."
     )
 }
 

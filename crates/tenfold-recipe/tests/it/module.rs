@@ -26,13 +26,13 @@ fn golden(name: &str) -> Model {
 }
 
 /// A tree with what a method adds; `of` gives the values.
-fn grown(tree: &Tree, method: &Arc<dyn Method>, of: impl Fn(&tenfold_weight::ModuleWeight) -> Form) -> Tree {
-    let mut grown = tree.clone();
+fn whole(tree: &Tree, method: &Arc<dyn Method>, of: impl Fn(&tenfold_weight::ModuleWeight) -> Form) -> Tree {
+    let mut whole = tree.clone();
     for socket in &tree.wiring().sockets {
         let weights = method.module(socket).into_iter().flat_map(|module| socket.weights(module));
-        grown.grow(weights.map(|one| (one.path.clone(), of(&one))));
+        whole.plug(weights.map(|one| (one.path.clone(), of(&one))));
     }
-    grown
+    whole
 }
 
 fn outputs(model: &Model, scope: &Scope<'_>) -> Array {
@@ -51,7 +51,7 @@ fn fresh_bottlenecks_change_no_bit() {
         for method in ["houlsby", "pfeiffer"] {
             for activation in ["gelu", "gelu-tanh", "relu", "silu", "tanh"] {
                 let method = build(method, &[("activation", Value::Text(activation.to_owned()))]);
-                let tree = grown(&model.tree, &method, |one| method.start(one));
+                let tree = whole(&model.tree, &method, |one| method.start(one));
                 assert!(tree.parameters() > model.tree.parameters());
                 assert_eq!(
                     outputs(&model, &Scope::evaluate(&tree)),
@@ -72,7 +72,7 @@ fn modules_turn_with_the_spaces_they_are_in() {
         for method in ["houlsby", "prefix"] {
             let small = if method == "prefix" { "rows" } else { "size" };
             let method = build(method, &[(small, Value::Integer(3))]);
-            tree = grown(&tree, &method, |one| Form::dense(random::array(one.path.as_str(), &one.shape)));
+            tree = whole(&tree, &method, |one| Form::dense(random::array(one.path.as_str(), &one.shape)));
         }
         let before = outputs(&model, &Scope::evaluate(&tree));
         let collector = Collector::new();

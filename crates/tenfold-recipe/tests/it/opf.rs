@@ -5,7 +5,7 @@ use tenfold_model::Model;
 use tenfold_recipe::{Error, Event, Flow, Plan, Recipe, Runner};
 
 const HEAD: &str =
-    "[[step]]\nmethod = \"opf\"\nselect = \"encoder.**.{query,key,value,dense}.weight\"\nsites = 3\n";
+    "[[step]]\nmethod = \"opf\"\nselect = \"encoder.**.{query,key,value,dense}.weight\"\ncores = 3\n";
 const PHASE: &str = "[[phase]]\nobjective = \"task\"\ntask = \"sst2@1\"\nsteps = 8\nbatch = 16\n\
 optimizer = { lr = 0.003 }\ncheckpoint-every = 3\n";
 

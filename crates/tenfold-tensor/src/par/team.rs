@@ -42,7 +42,7 @@ type Work<'a> = &'a (dyn Fn(usize) + Sync);
 #[derive(Default)]
 struct Team {
     /// Held by the thread that leads a job.
-    members: Mutex<Vec<&'static Member>>,
+    members: Mutex<Vec<Member>>,
     gate: Gate,
     /// Written by the leader while nobody is inside; read by those inside.
     job: UnsafeCell<Option<Job>>,
@@ -62,10 +62,10 @@ struct Job {
 // SAFETY: `job` is the only part that is not for sharing; the gate lets nobody inside while it is written.
 unsafe impl Sync for Team {}
 
-/// A thread besides the leading one.
+/// A thread besides the leading one, and whether it sleeps.
 struct Member {
-    thread: OnceLock<Thread>,
-    asleep: AtomicBool,
+    thread: Thread,
+    asleep: &'static AtomicBool,
 }
 
 /// Who is inside a job: the number of the job above bit 17, whether it is open in bit 16, and how many members are inside.
@@ -124,7 +124,7 @@ fn look(looks: &mut u32) {
 impl Team {
     fn lead(
         &'static self,
-        mut members: MutexGuard<'_, Vec<&'static Member>>,
+        mut members: MutexGuard<'_, Vec<Member>>,
         width: usize,
         count: usize,
         f: Work<'_>,
@@ -141,7 +141,7 @@ impl Team {
         fence(Ordering::SeqCst);
         for member in members.iter().take((width - 1).min(count - 1)) {
             if member.asleep.load(Ordering::SeqCst) {
-                member.thread.get().inspect(|thread| thread.unpark());
+                member.thread.unpark();
             }
         }
         self.calls(count, f);
@@ -170,26 +170,24 @@ impl Team {
     }
 
     /// Makes the team so large, as far as the system gives threads.
-    fn enlist(&'static self, members: &mut Vec<&'static Member>, most: usize) {
+    fn enlist(&'static self, members: &mut Vec<Member>, most: usize) {
         while members.len() < most {
-            let member: &Member =
-                Box::leak(Box::new(Member { thread: OnceLock::new(), asleep: AtomicBool::new(false) }));
+            let asleep: &AtomicBool = Box::leak(Box::default());
             let number = members.len() + 1;
             let spawned = thread::Builder::new()
                 .name(format!("ops {number}"))
-                .spawn(move || self.serve(member, number));
+                .spawn(move || self.serve(asleep, number));
             let Ok(handle) = spawned else { return };
-            let _ = member.thread.set(handle.thread().clone());
-            members.push(member);
+            members.push(Member { thread: handle.thread().clone(), asleep });
         }
     }
 
     /// The life of a member: one job after another.
-    fn serve(&self, member: &Member, number: usize) {
+    fn serve(&self, asleep: &AtomicBool, number: usize) {
         super::place::member(number);
         let mut done = 0;
         loop {
-            let job = self.wait(member, done);
+            let job = self.wait(asleep, done);
             done = job;
             if !self.gate.enter(job) {
                 continue;
@@ -205,7 +203,7 @@ impl Team {
     }
 
     /// The number of a job that is open and not the one last done.
-    fn wait(&self, member: &Member, done: u64) -> u64 {
+    fn wait(&self, asleep: &AtomicBool, done: u64) -> u64 {
         let fresh = || self.gate.job().filter(|job| *job != done);
         loop {
             let (mut looks, mut since) = (0, None);
@@ -218,12 +216,12 @@ impl Team {
                     break;
                 }
             }
-            member.asleep.store(true, Ordering::SeqCst);
+            asleep.store(true, Ordering::SeqCst);
             fence(Ordering::SeqCst);
             if fresh().is_none() {
                 thread::park();
             }
-            member.asleep.store(false, Ordering::SeqCst);
+            asleep.store(false, Ordering::SeqCst);
         }
     }
 }
