@@ -2,6 +2,7 @@
 seeds and steps, and the table of the receipts.
 
 usage: adapt.py OUT --tenfold PROGRAM --data DIR [--tasks mrpc,cola,...] [--seeds 1,2,3] [--methods lora,dora,...] [--workers N] [--lr X]
+                [--precision bf16]
        adapt.py OUT --table
 Runs and table are those of glue.py. Learning rates are those of RATES; NAME carries another one. Full fine-tuning and light tuning of
 operators are rows `dense` and `light` of glue.py.
@@ -90,6 +91,7 @@ arguments.add_argument("--seeds", default="1")
 arguments.add_argument("--methods", default=",".join(METHODS))
 arguments.add_argument("--workers", type=int, default=1)
 arguments.add_argument("--lr", type=float)
+arguments.add_argument("--precision", default="f32", help="of matrix products in training")
 arguments.add_argument("--table", action="store_true")
 args = arguments.parse_args()
 
@@ -99,7 +101,7 @@ def run(job):
     name = f"{task}-{method}-{seed}" + (f"-lr{args.lr:g}" if args.lr else "")
     steps, train, extra = METHODS[method]
     text = f'name = "{name}"\nseed = {seed}\n[model]\nfrom = {MODEL}\n{steps}'
-    text += phase(task, EPOCHS[task], args.lr or RATES.get(method, DEFAULT_RATE), train, extra)
+    text += phase(task, EPOCHS[task], args.lr or RATES.get(method, DEFAULT_RATE), train, extra, args.precision)
     return runs.carry_out(args, name, text + f'\n[eval]\ntasks = ["{task}@1"]\n')
 
 

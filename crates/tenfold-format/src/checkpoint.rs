@@ -22,7 +22,7 @@ pub use header::{HEADER_LIMIT, TensorFault};
 pub use safetensors::Dtype;
 pub use shard::INDEX_LIMIT;
 pub(crate) use shard::names as shard_names;
-pub use write::write;
+pub use write::{Elements, write};
 
 use crate::error::{Error, Result};
 use crate::map::{self, Bytes};
@@ -153,6 +153,22 @@ impl Checkpoint {
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
         let (info, path, bytes) = self.find(name)?;
         convert::to_f32(info.dtype, bytes).ok_or_else(|| Error::NotConvertible {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            dtype: info.dtype.to_string(),
+        })
+    }
+
+    /// The bytes of a tensor of bytes.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`]; [`Error::NotConvertible`] for other elements.
+    pub fn read_bytes(&self, name: &str) -> Result<&[u8]> {
+        let (info, path, bytes) = self.find(name)?;
+        if info.dtype == Dtype::U8 {
+            return Ok(bytes);
+        }
+        Err(Error::NotConvertible {
             path: path.to_owned(),
             tensor: name.to_owned(),
             dtype: info.dtype.to_string(),

@@ -124,6 +124,19 @@ pub enum FormRecord {
         /// The norms, one number per row.
         norms: Box<FormRecord>,
     },
+    /// Numbers rounded to a scheme.
+    Quant {
+        /// The name of the tensor of bytes that holds the codes.
+        codes: String,
+        /// The scheme, as the tensor crate writes it.
+        scheme: String,
+        /// Rows of the matrix that the codes make.
+        rows: usize,
+        /// Its columns.
+        cols: usize,
+        /// The shape of the array: rows and columns for a matrix.
+        shape: Vec<usize>,
+    },
     /// What another weight, or a part of it, holds.
     Shared {
         /// The address of the owner: `path`, or `path#part` with the part `value`, `core.N` (from 1), `down`, `up`,

@@ -71,21 +71,35 @@ pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors)
 
 /// The tree of a folder with a manifest.
 pub(crate) fn saved(dir: &FilePath, manifest: &Manifest, checkpoint: &Checkpoint) -> Result<Tree, Error> {
-    // Reading can fail for reasons that belong to this crate; they wait here while the tree is being built.
-    let mut fault = None;
-    let mut read = |name: &str| {
-        let shape = checkpoint.tensor(name).map(|info| info.shape.clone()).unwrap_or_default();
-        match read(dir, checkpoint, name, &shape) {
+    let mut store = Folder { dir, checkpoint, fault: None };
+    let tree = record::restore(&manifest.weights, &mut store)?;
+    store.fault.map_or(Ok(tree), Err)
+}
+
+/// The checkpoint of a saved folder. Reading can fail for reasons that belong to this crate; the first waits here while the
+/// tree is being built.
+struct Folder<'a> {
+    dir: &'a FilePath,
+    checkpoint: &'a Checkpoint,
+    fault: Option<Error>,
+}
+
+impl record::Store for Folder<'_> {
+    fn leaf(&mut self, name: &str) -> Result<Array, tenfold_weight::Error> {
+        let shape = self.checkpoint.tensor(name).map(|info| info.shape.clone()).unwrap_or_default();
+        match read(self.dir, self.checkpoint, name, &shape) {
             Ok(array) => Ok(array),
             Err(Error::Format(error)) => Err(error.into()),
             Err(other) => {
-                fault.get_or_insert(other);
+                self.fault.get_or_insert(other);
                 Ok(Array::zeros(&shape))
             }
         }
-    };
-    let tree = record::restore(&manifest.weights, &mut read)?;
-    fault.map_or(Ok(tree), Err)
+    }
+
+    fn codes(&mut self, name: &str) -> Result<Vec<u8>, tenfold_weight::Error> {
+        Ok(self.checkpoint.read_bytes(name)?.to_vec())
+    }
 }
 
 /// Compares a tree with what the architecture expects.

@@ -11,8 +11,7 @@ use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use tenfold_format::manifest::{self, Manifest, ModelSection};
 use tenfold_format::{atomic, checkpoint, config};
-use tenfold_tensor::Array;
-use tenfold_weight::{Form, Module, Path, Tree, Wiring, dense_values, record};
+use tenfold_weight::{Form, Module, Path, Tensor, Tree, Wiring, dense_values, record};
 
 /// The small files that travel with a model, where the folder has them.
 const SIDE_FILES: [&str; 14] = [
@@ -56,12 +55,8 @@ impl Model {
             weights: record::describe(&self.tree),
             receipt,
         };
-        self.replace(
-            dir,
-            &self.files,
-            &self.tree.values().into_iter().map(|(id, value)| (id.to_string(), value)).collect(),
-            Some(&manifest),
-        )
+        let tensors = self.tree.tensors().into_iter().map(|(id, tensor)| (id.to_string(), tensor)).collect();
+        self.replace(dir, &self.files, &tensors, Some(&manifest))
     }
 
     /// Writes a plain checkpoint in which every form is multiplied out: loadable by any program that reads the
@@ -85,7 +80,8 @@ impl Model {
         for packed in self.network.arch.packed() {
             let paths: Vec<Path> = packed.paths.iter().map(Path::new).collect();
             let parts = paths.iter().map(dense).collect::<Result<Vec<_>, _>>()?;
-            leaves.insert(self.file_name(&packed.name), import::pack(&packed, &parts));
+            let whole = Tensor::Numbers(import::pack(&packed, &parts));
+            leaves.insert(self.file_name(&packed.name), whole);
             rest.retain(|path, _| !paths.contains(path));
         }
         let output = self.network.arch.output().map(|output| Path::new(format!("{}.weight", output.path)));
@@ -93,7 +89,7 @@ impl Model {
             .as_ref()
             .is_some_and(|output| self.tree.get(output).is_ok_and(|form| form.owner().is_some()));
         for (path, _) in rest.into_iter().filter(|(path, _)| !(tied && output.as_ref() == Some(*path))) {
-            leaves.insert(self.file_name(path.as_str()), dense(path)?);
+            leaves.insert(self.file_name(path.as_str()), Tensor::Numbers(dense(path)?));
         }
         let mut files = self.files.clone();
         if output.is_some()
@@ -119,11 +115,11 @@ impl Model {
         &self,
         dir: &FilePath,
         files: &BTreeMap<String, Vec<u8>>,
-        leaves: &BTreeMap<String, Array>,
+        tensors: &BTreeMap<String, Tensor>,
         manifest: Option<&Manifest>,
     ) -> Result<u64, Error> {
         let fresh = beside(dir, "new");
-        let bytes = fill(&fresh, files, leaves, manifest).and_then(|bytes| {
+        let bytes = fill(&fresh, files, tensors, manifest).and_then(|bytes| {
             swap(&fresh, dir)?;
             Ok(bytes)
         });
@@ -138,7 +134,7 @@ impl Model {
 fn fill(
     fresh: &FilePath,
     files: &BTreeMap<String, Vec<u8>>,
-    leaves: &BTreeMap<String, Array>,
+    tensors: &BTreeMap<String, Tensor>,
     manifest: Option<&Manifest>,
 ) -> Result<u64, Error> {
     if fresh.exists() {
@@ -153,7 +149,7 @@ fn fill(
         atomic::write(&path, bytes)?;
     }
     let tensors: Vec<_> =
-        leaves.iter().map(|(name, value)| (name.clone(), value.shape().to_vec(), value.data())).collect();
+        tensors.iter().map(|(name, value)| (name.clone(), value.shape(), value.elements())).collect();
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = checkpoint::write(&fresh.join(checkpoint::FILE), &tensors, &metadata)?;
     if let Some(manifest) = manifest {

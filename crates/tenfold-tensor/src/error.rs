@@ -1,5 +1,7 @@
 //! What can go wrong at run time; broken shape preconditions panic instead.
 
+use crate::Scheme;
+
 /// A fault of the data given to an op, of an [`Offsets`](crate::Offsets), or of the use of a tape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +37,20 @@ pub enum Error {
         position: usize,
         /// Rows of the table.
         rows: usize,
+    },
+    /// The bytes are not those of such a quantized matrix.
+    #[error("a {rows} x {cols} matrix in scheme {scheme} has {}, got {got}", bytes(*.expected, *.scheme))]
+    Codes {
+        /// The scheme.
+        scheme: Scheme,
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        cols: usize,
+        /// Bytes that such a matrix has; nothing where the scheme has no rows of so many columns.
+        expected: Option<usize>,
+        /// Bytes given.
+        got: usize,
     },
     /// A class label is not one of the columns of the logits.
     #[error("target {target} at row {row} is outside {classes} classes: check the labels")]
@@ -75,4 +91,11 @@ pub enum Error {
         /// The entry itself.
         after: usize,
     },
+}
+
+fn bytes(expected: Option<usize>, scheme: Scheme) -> String {
+    match expected {
+        Some(count) => format!("{count} bytes"),
+        None => format!("no rows of so many columns, which must be a multiple of {}", scheme.block()),
+    }
 }

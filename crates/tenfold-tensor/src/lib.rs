@@ -26,6 +26,7 @@
 
 mod activation;
 mod array;
+mod codes;
 pub mod cpu;
 mod error;
 #[cfg(all(any(test, feature = "guard"), unix))]
@@ -39,13 +40,16 @@ pub mod pool;
 mod precision;
 pub mod product;
 pub mod random;
+mod scheme;
 mod tape;
 
 pub use activation::Activation;
 pub use array::Array;
+pub use codes::Codes;
 pub use error::Error;
 pub use offsets::Offsets;
 pub use op::attention::attention_numbers;
 pub use par::{placed, threads};
 pub use precision::Precision;
+pub use scheme::{Affine, AffineRow, Scheme};
 pub use tape::{Gradients, Tape, Var};

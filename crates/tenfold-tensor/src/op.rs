@@ -4,6 +4,7 @@
 pub(crate) mod attention;
 mod bias_act;
 mod binary;
+mod coded;
 mod cosine_loss;
 mod crop;
 mod cross_entropy;
@@ -33,6 +34,7 @@ mod sum;
 pub use attention::{attention, attention_with_past, attention_with_prefix};
 pub use bias_act::bias_act;
 pub use binary::{add, mul, sub};
+pub use coded::coded;
 pub use cosine_loss::cosine_loss;
 pub use crop::crop;
 pub use cross_entropy::cross_entropy;

@@ -14,6 +14,9 @@ mod gradient;
 #[path = "common/levels.rs"]
 mod levels;
 
+#[path = "common/codes.rs"]
+mod codes;
+
 use gradient::{Options, array, check};
 use levels::{alone, at_every_level};
 
@@ -53,9 +56,10 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 31] = [
+const TABLE: [(&str, Cases); 32] = [
     ("linear", linear),
     ("linear_in", linear_in),
+    ("coded", coded),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
     ("add", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::add(&v[0], &v[1]))),
@@ -110,6 +114,17 @@ fn linear_in(n: usize) -> Vec<Check> {
     let check = |precision: Precision| {
         case(format!("{precision}"), leaves(), move |v| {
             op::linear_in(precision, &v[0], &v[1], Some(&v[2]), Activation::Gelu)
+        })
+    };
+    [Precision::F32, Precision::Bf16x3].into_iter().flat_map(check).collect()
+}
+
+fn coded(n: usize) -> Vec<Check> {
+    let codes = codes::random(3, n + 1, 5, "int4-g3");
+    let check = |precision: Precision| {
+        let codes = codes.clone();
+        case(format!("{precision}"), vec![array(1, &[n, 5]), array(3, &[n + 1])], move |v| {
+            op::coded(precision, &v[0], &codes, Some(&v[1]), Activation::Gelu)
         })
     };
     [Precision::F32, Precision::Bf16x3].into_iter().flat_map(check).collect()

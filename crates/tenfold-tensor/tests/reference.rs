@@ -7,6 +7,11 @@ use tenfold_tensor::{Activation, Array, Error, Offsets, Var, op};
 #[allow(dead_code)]
 #[path = "reference/attention.rs"]
 mod attention;
+#[allow(dead_code)]
+#[path = "reference/coded.rs"]
+mod coded;
+#[path = "common/codes.rs"]
+mod codes;
 #[path = "common/levels.rs"]
 mod levels;
 
@@ -86,6 +91,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[test]
 fn values_agree_with_plain_loops() {
     at_every_level(linear);
+    at_every_level(coded::coded);
     at_every_level(attention);
     at_every_level(grouped_attention);
     at_every_level(prefixed_attention);
@@ -305,6 +311,7 @@ fn mpo_rebuild(n: usize) {
 
 #[test]
 fn faults_of_the_data_are_typed_errors() {
+    coded::faults();
     let table = constant(1, &[4, 3]);
     let outside = Error::IdOutOfRange { id: 4, position: 1, rows: 4 };
     assert_eq!(op::embedding(&table, &[3, 4]).err(), Some(outside));

@@ -4,6 +4,9 @@
 use tenfold_tensor::optim::{AdamW, AdamWState, global_norm};
 use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 
+#[path = "common/codes.rs"]
+mod codes;
+
 fn array(seed: usize, shape: &[usize]) -> Array {
     let len = shape.iter().product();
     let values = (0..len).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect();
@@ -48,6 +51,9 @@ fn step() -> Vec<Vec<u32>> {
     let split = op::linear_in(Precision::Bf16x3, &x, &rebuilt, None, Activation::Tanh);
     let z = op::linear(&x, &rebuilt, Some(&leaves[11]), Activation::Silu);
     let z = op::add(&z, &op::add(&low, &split));
+    let codes = codes::random(2, 256, d, "int4-g32");
+    let few = op::coded(Precision::F32, &op::crop(&x, 3, d), &codes, None, Activation::Tanh);
+    let z = op::add(&z, &op::coded(Precision::F32, &x, &codes, None, Activation::Tanh));
     let first = op::reshape(&op::crop(&z, n, 1), &[n]);
     let z = op::scale_rows(&z, &op::divide(&first, &z.value().row_norms()));
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);
@@ -56,7 +62,7 @@ fn step() -> Vec<Vec<u32>> {
             &op::cross_entropy(&z, &ids.iter().map(|id| id % 256).collect::<Vec<_>>()).unwrap(),
             &op::mse(&op::permute(&z, &[1, 0]), &array(77, &[256, n])),
         ),
-        &op::cosine_loss(&pooled, &array(78, &[5, 256])),
+        &op::add(&op::cosine_loss(&pooled, &array(78, &[5, 256])), &op::sum(&few)),
     );
     let mut gradients = tape.backward(&loss).unwrap();
     let mut out = vec![bits(loss.value()), bits(z.value())];

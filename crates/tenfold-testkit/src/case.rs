@@ -5,7 +5,7 @@
 
 use crate::random;
 use tenfold_linalg::MpoShape;
-use tenfold_tensor::Array;
+use tenfold_tensor::{AffineRow, Array, Codes, Scheme};
 use tenfold_weight::{Address, Form, Path, Tree, form};
 
 /// The weight that the laws look at.
@@ -107,6 +107,13 @@ pub fn forms() -> Vec<Case> {
     case("row-normed mpo with padding", row_normed("np", mpo("nm", &[3, 4], &[2, 5], (11, 9), 4)), vec![]);
     let owner = dense("no", 6, 4);
     case("row-normed, of another", row_normed("nw", owner.shared(OTHER)), vec![(OTHER, owner.form)]);
+
+    case("quant", quant("q", 10, 9, "int4-g4"), vec![]);
+    case("quant, symmetric, one group a row", quant("qs", 6, 40, "int3-row-sym"), vec![]);
+    case("sum of quant and low rank", sum(quant("qb", 10, 8, "int2-g8"), lowrank("ql", 10, 8, 2)), vec![]);
+    case("mpo of quantized cores", quantized_cores(), vec![]);
+    let owner = quant("qo", 6, 4, "int8-g4");
+    case("shared quant", owner.shared(OTHER), vec![(OTHER, owner.form)]);
 
     let owner = dense("zo", 8, 8);
     let up = scaled("zx", mpo("zy", &[3, 4], &[4, 2], (11, 8), 5));
@@ -242,6 +249,53 @@ fn central_core_shared() -> (Part, Form) {
     });
     let form = Form::Mpo(made(form::Mpo::from_forms(shape.clone(), 12, 12, parts.collect())));
     (Part::new(matrix, form, (12, 12)), made(Form::mpo(shape, 12, 12, theirs)))
+}
+
+/// A matrix of codes drawn at random.
+fn quant(name: &str, rows: usize, cols: usize, scheme: &str) -> Part {
+    let codes = codes(name, rows, cols, scheme);
+    let matrix = crate::tolerance::widen(codes.values().data());
+    Part::new(matrix, Form::quant(codes), (rows, cols))
+}
+
+fn codes(name: &str, rows: usize, cols: usize, word: &str) -> Codes {
+    let scheme = Scheme::parse(word);
+    let Some(Scheme::Affine(affine)) = scheme else { panic!("{word} names no affine scheme") };
+    let (groups, top) = (affine.groups(cols), (1u32 << affine.bits()) as f32);
+    let below = |value: &f32| ((value.abs() * top) as u32).min(top as u32 - 1) as u8;
+    let mut bytes = Vec::new();
+    for row in 0..rows {
+        let numbers = |what: &str, count| random::array(&format!("{name} {what} {row}"), &[count]);
+        let zero = |value: &f32| if affine.is_symmetric() { 1 << (affine.bits() - 1) } else { below(value) };
+        let parts = AffineRow {
+            codes: numbers("codes", cols).data().iter().map(below).collect(),
+            scales: numbers("scales", groups).data().iter().map(|value| value / top).collect(),
+            zeros: numbers("zeros", groups).data().iter().map(zero).collect(),
+        };
+        let start = bytes.len();
+        bytes.resize(start + affine.row_bytes(cols), 0);
+        affine.pack(&parts, &mut bytes[start..]);
+    }
+    made(Codes::new(Scheme::Affine(affine), rows, cols, bytes))
+}
+
+/// A chain of which every core is codes.
+fn quantized_cores() -> Part {
+    let shape = made(MpoShape::new(vec![3, 4], vec![4, 2]));
+    let codes = |k: usize, size: &[usize; 4]| {
+        let len: usize = size.iter().product();
+        codes(&format!("qc {k}"), 2, len / 2, "int4-g8")
+    };
+    let sizes = shape.core_shapes(&shape.capped(4));
+    let codes: Vec<Codes> = sizes.iter().enumerate().map(|(k, size)| codes(k, size)).collect();
+    let cores: Vec<Array> =
+        codes.iter().zip(&sizes).map(|(codes, size)| codes.values().reshape(size)).collect();
+    let matrix = contracted(&shape, &cores, (12, 8));
+    let parts = codes
+        .into_iter()
+        .zip(sizes)
+        .map(|(codes, size)| Form::Quant(made(form::Quant::new(codes, size.to_vec()))));
+    Part::new(matrix, Form::Mpo(made(form::Mpo::from_forms(shape, 12, 8, parts.collect()))), (12, 8))
 }
 
 /// A chain whose second core is stored as two summands.

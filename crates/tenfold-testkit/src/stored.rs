@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use tenfold_format::checkpoint;
-use tenfold_weight::Tree;
+use tenfold_weight::{Tensor, Tree};
 
 /// A folder that is removed when the value is dropped.
 ///
@@ -18,19 +18,28 @@ pub fn folder() -> tempfile::TempDir {
     }
 }
 
-/// Writes every stored leaf of a tree under its id; the bytes written.
+/// Writes every stored array of a tree under its id; the bytes written.
 ///
 /// # Panics
 /// When the file cannot be written.
 #[track_caller]
 pub fn write(tree: &Tree, path: &Path) -> u64 {
-    let values = tree.values();
+    let stored = tree.tensors();
     let tensors: Vec<_> =
-        values.iter().map(|(id, value)| (id.to_string(), value.shape().to_vec(), value.data())).collect();
+        stored.iter().map(|(id, tensor)| (id.to_string(), tensor.shape(), tensor.elements())).collect();
     match checkpoint::write(path, &tensors, &BTreeMap::new()) {
         Ok(bytes) => bytes,
         Err(fault) => panic!("{fault}"),
     }
+}
+
+/// How many numbers a tree stores, each code being one.
+pub fn numbers(tree: &Tree) -> usize {
+    let count = |tensor: &Tensor| match tensor {
+        Tensor::Numbers(array) => array.len(),
+        Tensor::Codes(codes) => codes.height() * codes.width(),
+    };
+    tree.tensors().values().map(count).sum()
 }
 
 /// Bytes of a safetensors file before its data: the length, then the header it announces.

@@ -75,6 +75,12 @@ pub enum Error {
         /// The record as it was read.
         record: String,
     },
+    /// Codes of a scheme that this version does not know.
+    #[error("unknown quantization scheme {scheme}")]
+    UnknownScheme {
+        /// The scheme as it was read.
+        scheme: String,
+    },
     /// A part of a step failed when it was computed again.
     #[error("computing a part of the step again")]
     Part(#[source] Box<dyn std::error::Error + Send + Sync>),

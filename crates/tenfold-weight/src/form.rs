@@ -6,6 +6,7 @@
 mod dense;
 mod lowrank;
 mod mpo;
+mod quant;
 mod scaled;
 mod shared;
 mod sum;
@@ -13,6 +14,7 @@ mod sum;
 pub use dense::Dense;
 pub use lowrank::Lowrank;
 pub use mpo::Mpo;
+pub use quant::Quant;
 pub use scaled::Scaled;
 pub use shared::Shared;
 pub use sum::Sum;
@@ -24,7 +26,7 @@ use crate::role::Role;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
 use tenfold_linalg::MpoShape;
-use tenfold_tensor::{Activation, Array, Var, op};
+use tenfold_tensor::{Activation, Array, Codes, Var, op};
 
 /// A stored array and what it is for.
 #[derive(Clone, Debug)]
@@ -33,6 +35,15 @@ pub struct Leaf {
     pub role: Role,
     /// The stored values.
     pub value: Array,
+}
+
+/// An array as a form stores it.
+#[derive(Clone, Copy, Debug)]
+pub enum Stored<'f> {
+    /// Numbers, which may train.
+    Leaf(&'f Leaf),
+    /// Codes of a scheme, which do not.
+    Codes(&'f Codes),
 }
 
 /// How a weight is represented.
@@ -51,6 +62,8 @@ pub enum Form {
     Shared(Shared),
     /// A form with one factor per column or row, or with stored norms of its rows.
     Scaled(Scaled),
+    /// Numbers rounded to a scheme.
+    Quant(Quant),
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
@@ -63,8 +76,8 @@ pub(crate) trait Operations {
     fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error>;
     /// W itself.
     fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error>;
-    /// Calls `see` for every stored leaf.
-    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf));
+    /// Calls `see` for every stored array.
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>));
     /// The part that `name` leads to and the rest of the way.
     fn part<'f>(&'f self, inner: &str) -> Option<(&'f Form, String)>;
     /// Calls `see` for every form directly inside.
@@ -157,6 +170,11 @@ impl Form {
         Scaled::norms(inner, Self::dense(norms)).map(Self::Scaled)
     }
 
+    /// A matrix of codes.
+    pub fn quant(codes: Codes) -> Self {
+        Self::Quant(Quant::matrix(codes))
+    }
+
     /// A form stored at `owner`, of the shape given.
     pub fn shared(owner: Address, shape: Vec<usize>) -> Self {
         Self::Shared(Shared::new(owner, shape))
@@ -170,6 +188,7 @@ impl Form {
             Self::Sum(form) => form,
             Self::Shared(form) => form,
             Self::Scaled(form) => form,
+            Self::Quant(form) => form,
         }
     }
 
@@ -181,6 +200,7 @@ impl Form {
             Self::Sum(form) => form,
             Self::Shared(form) => form,
             Self::Scaled(form) => form,
+            Self::Quant(form) => form,
         }
     }
 
@@ -211,6 +231,14 @@ impl Form {
 
     /// Calls `see` for every leaf stored in this form.
     pub fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf)) {
+        self.stored(at, &mut |at, stored| match stored {
+            Stored::Leaf(leaf) => see(at, leaf),
+            Stored::Codes(_) => {}
+        });
+    }
+
+    /// Calls `see` for every array stored in this form, codes included.
+    pub fn stored(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {
         self.operations().visit(at, see);
     }
 

@@ -39,11 +39,11 @@ pub mod wiring;
 
 pub use cost::Cost;
 pub use error::{Error, OwnerFault, SelectorFault};
-pub use form::{Form, Leaf};
+pub use form::{Form, Leaf, Stored};
 pub use path::{Address, LeafId, Path};
 pub use role::Role;
 pub use scope::{Contraction, Observer, Scope, dense_values};
 pub use selector::Selector;
 pub use socket::{Module, ModuleWeight, Part, Place, Socket};
-pub use tree::{LeafInfo, Tree};
+pub use tree::{LeafInfo, Tensor, Tree};
 pub use wiring::{Norm, Space, Structure, Wiring};

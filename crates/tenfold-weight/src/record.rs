@@ -3,13 +3,13 @@
 //! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
 
 use crate::error::Error;
-use crate::form::{Form, Lowrank, Mpo, Scaled, Sum};
+use crate::form::{Form, Lowrank, Mpo, Quant, Scaled, Sum};
 use crate::path::{Address, Path};
 use crate::tree::Tree;
 use std::collections::BTreeMap;
 use tenfold_format::manifest::{FormRecord, WeightRecord};
 use tenfold_linalg::MpoShape;
-use tenfold_tensor::Array;
+use tenfold_tensor::{Array, Codes, Scheme};
 
 /// The record of every weight, by path.
 pub fn describe(tree: &Tree) -> BTreeMap<String, WeightRecord> {
@@ -20,17 +20,29 @@ pub fn describe(tree: &Tree) -> BTreeMap<String, WeightRecord> {
     tree.iter().map(record).collect()
 }
 
-/// Builds the tree that records describe; `read` gives the stored array of a name.
+/// Where the arrays of a tree are stored, by name.
+pub trait Store {
+    /// The numbers of a leaf.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from giving them.
+    fn leaf(&mut self, name: &str) -> Result<Array, Error>;
+
+    /// The bytes of codes.
+    ///
+    /// # Errors
+    /// Whatever keeps the store from giving them.
+    fn codes(&mut self, name: &str) -> Result<Vec<u8>, Error>;
+}
+
+/// Builds the tree that records describe from what is stored.
 ///
 /// # Errors
-/// Whatever `read` returns, [`Error::Parts`] where arrays do not fit their form, [`Error::Owner`] for faulty
+/// Whatever the store returns, [`Error::Parts`] where arrays do not fit their form, [`Error::Owner`] for faulty
 /// sharing, [`Error::Shape`] where a form and its record disagree.
-pub fn restore(
-    records: &BTreeMap<String, WeightRecord>,
-    read: &mut dyn FnMut(&str) -> Result<Array, Error>,
-) -> Result<Tree, Error> {
+pub fn restore(records: &BTreeMap<String, WeightRecord>, store: &mut dyn Store) -> Result<Tree, Error> {
     let mut tree = Tree::new();
-    let mut reader = Reader { records, read };
+    let mut reader = Reader { records, store };
     for (path, record) in records {
         let form = reader.form(&record.form, &record.shape)?;
         if form.shape() != record.shape {
@@ -45,14 +57,14 @@ pub fn restore(
 
 struct Reader<'a> {
     records: &'a BTreeMap<String, WeightRecord>,
-    read: &'a mut dyn FnMut(&str) -> Result<Array, Error>,
+    store: &'a mut dyn Store,
 }
 
 impl Reader<'_> {
     /// `shape` is the expected shape where the record's surroundings tell it, else empty.
     fn form(&mut self, record: &FormRecord, shape: &[usize]) -> Result<Form, Error> {
         Ok(match record {
-            FormRecord::Dense { leaf } => Form::dense((self.read)(leaf)?),
+            FormRecord::Dense { leaf } => Form::dense(self.store.leaf(leaf)?),
             FormRecord::Mpo { rows, cols, cores } => {
                 let factors = MpoShape::new(rows.clone(), cols.clone())?;
                 let cores = cores.iter().map(|core| self.form(core, &[]));
@@ -91,6 +103,12 @@ impl Reader<'_> {
                 let left = self.form(left, shape)?;
                 Form::Sum(Sum::new(left, self.form(right, shape)?)?)
             }
+            FormRecord::Quant { codes, scheme, rows, cols, shape } => {
+                let scheme =
+                    Scheme::parse(scheme).ok_or_else(|| Error::UnknownScheme { scheme: scheme.clone() })?;
+                let codes = Codes::new(scheme, *rows, *cols, self.store.codes(codes)?)?;
+                Form::Quant(Quant::new(codes, shape.clone())?)
+            }
             FormRecord::Shared { owner } => {
                 let owner = Address::parse(owner);
                 let shape = if shape.is_empty() { self.stored_shape(&owner)? } else { shape.to_vec() };
@@ -104,7 +122,8 @@ impl Reader<'_> {
     fn stored_shape(&mut self, owner: &Address) -> Result<Vec<usize>, Error> {
         let part = self.records.get(owner.path.as_str()).and_then(|root| part(&root.form, &owner.inner));
         match part {
-            Some(FormRecord::Dense { leaf }) => Ok((self.read)(leaf)?.shape().to_vec()),
+            Some(FormRecord::Quant { shape, .. }) => Ok(shape.clone()),
+            Some(FormRecord::Dense { leaf }) => Ok(self.store.leaf(leaf)?.shape().to_vec()),
             _ => Ok(Vec::new()),
         }
     }

@@ -2,13 +2,14 @@
 
 use crate::cost::Cost;
 use crate::error::{Error, OwnerFault};
-use crate::form::{Form, Leaf};
+use crate::form::{Form, Leaf, Stored};
 use crate::path::{Address, LeafId, Path};
 use crate::selector::Selector;
 use crate::wiring::Wiring;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tenfold_tensor::Array;
+use tenfold_format::checkpoint::Elements;
+use tenfold_tensor::{Array, Codes};
 
 /// A leaf's address, role, shape and size, without its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,33 @@ pub struct LeafInfo {
     pub role: crate::role::Role,
     /// Its shape.
     pub shape: Vec<usize>,
+}
+
+/// An array of a tree as a file holds it.
+#[derive(Clone, Debug)]
+pub enum Tensor {
+    /// Numbers.
+    Numbers(Array),
+    /// Codes: bytes.
+    Codes(Codes),
+}
+
+impl Tensor {
+    /// Its shape in a file.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Numbers(array) => array.shape().to_vec(),
+            Self::Codes(codes) => vec![codes.bytes().len()],
+        }
+    }
+
+    /// Its elements in a file.
+    pub fn elements(&self) -> Elements<'_> {
+        match self {
+            Self::Numbers(array) => Elements::F32(array.data()),
+            Self::Codes(codes) => Elements::U8(codes.bytes()),
+        }
+    }
 }
 
 /// Named weights in path order. Cloning is cheap: arrays are shared until one side changes them.
@@ -109,6 +137,21 @@ impl Tree {
         for (path, form) in &self.weights {
             form.visit(&Address::root(path.clone()), &mut see);
         }
+    }
+
+    /// Every stored array, codes included; a shared one once, at its owner. Nothing is copied.
+    pub fn tensors(&self) -> BTreeMap<LeafId, Tensor> {
+        let mut found = BTreeMap::new();
+        for (path, form) in &self.weights {
+            form.stored(&Address::root(path.clone()), &mut |id, stored| {
+                let tensor = match stored {
+                    Stored::Leaf(leaf) => Tensor::Numbers(leaf.value.clone()),
+                    Stored::Codes(codes) => Tensor::Codes(codes.clone()),
+                };
+                found.insert(id, tensor);
+            });
+        }
+        found
     }
 
     /// Calls `see` for every stored leaf, for change in place.

@@ -16,7 +16,58 @@ const CHUNK: usize = 1 << 14;
 /// The header is padded to a multiple of this, so that the data is aligned in a mapped file.
 const ALIGNMENT: usize = 8;
 
-/// Writes f32 tensors (name, shape, row-major data) as the file `path`; returns the bytes written.
+/// The elements of a tensor to write, in row-major order.
+#[derive(Clone, Copy, Debug)]
+pub enum Elements<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Bytes.
+    U8(&'a [u8]),
+}
+
+impl<'a> From<&'a [f32]> for Elements<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Elements<'a> {
+    fn from(values: &'a Vec<f32>) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [f32; N]> for Elements<'a> {
+    fn from(values: &'a [f32; N]) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl Elements<'_> {
+    fn bytes(self) -> u64 {
+        match self {
+            Self::F32(values) => 4 * values.len() as u64,
+            Self::U8(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Bytes of an element, and its type as the format writes it.
+    fn kind(self) -> (u64, &'static str) {
+        match self {
+            Self::F32(_) => (4, "F32"),
+            Self::U8(_) => (1, "U8"),
+        }
+    }
+
+    fn write(self, file: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::F32(values) => write_floats(file, values),
+            Self::U8(bytes) => file.write_all(bytes),
+        }
+    }
+}
+
+/// Writes tensors (name, shape, row-major data) as the file `path`; returns the bytes written.
 ///
 /// The file appears as a whole or not at all, and the data is streamed: memory for the header and one small buffer.
 /// Equal arguments give equal bytes. `metadata` goes into the header; `format` = `pt` is added when it is absent,
@@ -25,22 +76,23 @@ const ALIGNMENT: usize = 8;
 /// # Errors
 /// [`Error::Unwritable`] for a name given twice or data that does not fill its shape; [`Error::Write`] or
 /// [`Error::DiskFull`], after which `path` is as it was.
-pub fn write(
+pub fn write<'a, E: Copy + Into<Elements<'a>>>(
     path: &Path,
-    tensors: &[(String, Vec<usize>, &[f32])],
+    tensors: &[(String, Vec<usize>, E)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<u64> {
-    let header = header(path, tensors, metadata)?;
+    let tensors: Vec<_> = tensors.iter().map(|(name, shape, data)| (name, shape, (*data).into())).collect();
+    let header = header(path, &tensors, metadata)?;
     atomic::write_with(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        tensors.iter().try_for_each(|(_, _, data)| write_data(file, data))
+        tensors.iter().try_for_each(|(_, _, data)| data.write(file))
     })
 }
 
 fn header(
     path: &Path,
-    tensors: &[(String, Vec<usize>, &[f32])],
+    tensors: &[(&String, &Vec<usize>, Elements<'_>)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>> {
     let mut names = BTreeSet::new();
@@ -49,13 +101,13 @@ fn header(
     metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());
     entries.insert("__metadata__".to_owned(), json!(metadata));
     let mut start = 0;
-    for (name, shape, data) in tensors {
+    for &(name, shape, data) in tensors {
         let fault = |fault| Error::Unwritable { path: path.to_owned(), tensor: name.clone(), fault };
         if !names.insert(name) || name == "__metadata__" {
             return Err(fault(TensorFault::Duplicate));
         }
-        let bytes = 4 * data.len() as u64;
-        let expected = shape.iter().try_fold(4, |bytes: u64, &size| bytes.checked_mul(size as u64));
+        let (bytes, (size, kind)) = (data.bytes(), data.kind());
+        let expected = shape.iter().try_fold(size, |bytes: u64, &size| bytes.checked_mul(size as u64));
         let overflow =
             || TensorFault::ShapeOverflow { shape: shape.iter().map(|&size| size as u64).collect() };
         let expected = expected.ok_or_else(|| fault(overflow()))?;
@@ -63,7 +115,7 @@ fn header(
             return Err(fault(TensorFault::WrongLength { shape: shape.clone(), expected, got: bytes }));
         }
         let end = start + bytes;
-        entries.insert(name.clone(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }));
+        entries.insert(name.clone(), json!({ "dtype": kind, "shape": shape, "data_offsets": [start, end] }));
         start = end;
     }
     let mut header = serde_json::to_vec(&entries).map_err(Error::json(path))?;
@@ -71,7 +123,7 @@ fn header(
     Ok(header)
 }
 
-fn write_data(file: &mut dyn Write, data: &[f32]) -> io::Result<()> {
+fn write_floats(file: &mut dyn Write, data: &[f32]) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(4 * CHUNK.min(data.len()));
     for chunk in data.chunks(CHUNK) {
         buffer.clear();

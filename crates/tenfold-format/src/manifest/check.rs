@@ -114,7 +114,7 @@ impl<'a> Claims<'a> {
             return fault(SavedFault::TooDeep { limit: DEPTH_LIMIT });
         }
         match form {
-            FormRecord::Dense { leaf } => {
+            FormRecord::Dense { leaf } | FormRecord::Quant { codes: leaf, .. } => {
                 if self.checkpoint.tensor(leaf).is_none() {
                     return fault(SavedFault::MissingLeaf { leaf: leaf.clone() });
                 }
@@ -192,6 +192,8 @@ impl Shapes<'_> {
                 Some(tensor) => Ok(tensor.shape.clone()),
                 None => self.fault(at, SavedFault::MissingLeaf { leaf: leaf.clone() }),
             },
+            // Whether there are as many bytes as the scheme asks for is for those to say who know schemes.
+            FormRecord::Quant { shape, .. } => Ok(shape.clone()),
             FormRecord::Shared { owner } => self.owner(at, owner, depth + 1),
             FormRecord::Sum { left, right } => {
                 let left = self.shape(at, left, wanted, depth + 1)?;

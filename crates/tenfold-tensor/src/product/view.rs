@@ -90,6 +90,12 @@ impl<'a, T> ViewMut<'a, T> {
         ViewMut { life: std::marker::PhantomData, ..*self }
     }
 
+    /// Some of its columns.
+    pub(super) fn columns(self, first: usize, count: usize) -> ViewMut<'a, T> {
+        assert!(first + count <= self.cols);
+        ViewMut { start: self.start.wrapping_add(first), cols: count, ..self }
+    }
+
     /// A matrix from a pointer, for disjoint strided parts of one array.
     ///
     /// # Safety

@@ -18,7 +18,8 @@ pub fn holds(case: &Case) {
         Ok(file) => file,
         Err(fault) => panic!("{name}: {fault}"),
     };
-    let (numbers, bytes) = file.tensors().fold((0, 0), |(n, b), info| (n + info.elements(), b + info.bytes));
+    let bytes = file.tensors().map(|info| info.bytes).sum::<usize>();
+    let numbers = stored::numbers(&case.tree);
     let cost = case.tree.cost();
     assert_eq!(cost.parameters, numbers, "{name}: parameters");
     assert_eq!(cost.bytes, bytes, "{name}: bytes");

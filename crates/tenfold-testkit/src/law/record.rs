@@ -3,9 +3,11 @@
 use super::{bits, given};
 use crate::case::Case;
 use crate::stored;
+use std::collections::BTreeMap;
+use tenfold_format::checkpoint::Checkpoint;
 use tenfold_format::manifest::{Manifest, ModelSection, VERSION};
-use tenfold_tensor::Array;
-use tenfold_weight::{Tree, record};
+use tenfold_tensor::{Array, Codes};
+use tenfold_weight::{Error, LeafId, Tensor, Tree, record};
 
 /// Checks a case through the files themselves.
 ///
@@ -22,14 +24,23 @@ pub fn holds(case: &Case) {
     stored::write(&case.tree, &folder.path().join(tenfold_format::checkpoint::FILE));
 
     let manifest = given(name, Manifest::read(folder.path()).map_err(Into::into));
-    let checkpoint =
-        given(name, tenfold_format::checkpoint::Checkpoint::open(folder.path()).map_err(Into::into));
+    let checkpoint = given(name, Checkpoint::open(folder.path()).map_err(Into::into));
     given(name, manifest.check(&checkpoint).map_err(Into::into));
-    let restored = record::restore(&manifest.weights, &mut |leaf| {
-        let shape = checkpoint.tensor(leaf).map_or(vec![0], |info| info.shape.clone());
-        Ok(Array::from_vec(checkpoint.read_f32(leaf)?, &shape))
-    });
+    let restored = record::restore(&manifest.weights, &mut File(checkpoint));
     same(name, &case.tree, &given(name, restored));
+}
+
+struct File(Checkpoint);
+
+impl record::Store for File {
+    fn leaf(&mut self, name: &str) -> Result<Array, Error> {
+        let shape = self.0.tensor(name).map_or(vec![0], |info| info.shape.clone());
+        Ok(Array::from_vec(self.0.read_f32(name)?, &shape))
+    }
+
+    fn codes(&mut self, name: &str) -> Result<Vec<u8>, Error> {
+        Ok(self.0.read_bytes(name)?.to_vec())
+    }
 }
 
 /// Two trees are the same in forms, leaves, roles and bits.
@@ -44,8 +55,17 @@ pub fn same(what: &str, expected: &Tree, got: &Tree) {
     assert_eq!(forms(got), forms(expected), "{what}: forms");
     assert_eq!(record::describe(got), record::describe(expected), "{what}: records");
     assert_eq!(got.leaves(), expected.leaves(), "{what}: leaves, roles and shapes");
-    let expected = expected.values();
+    let (expected_tree, expected) = (expected, expected.values());
     for (id, value) in got.values() {
         assert_eq!(bits(&value), bits(&expected[&id]), "{what}: bits of {id}");
     }
+    assert!(codes(expected_tree) == codes(got), "{what}: codes");
+}
+
+fn codes(tree: &Tree) -> BTreeMap<LeafId, Codes> {
+    let codes = |tensor| match tensor {
+        Tensor::Codes(codes) => Some(codes),
+        Tensor::Numbers(_) => None,
+    };
+    tree.tensors().into_iter().filter_map(|(id, tensor)| Some((id, codes(tensor)?))).collect()
 }

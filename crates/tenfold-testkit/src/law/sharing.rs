@@ -16,7 +16,7 @@ pub fn holds(case: &Case) {
     let leaves = case.tree.leaves();
     let ids: BTreeSet<_> = leaves.iter().map(|leaf| &leaf.id).collect();
     assert_eq!(ids.len(), leaves.len(), "{name}: two leaves with one id");
-    let numbers: usize = leaves.iter().map(|leaf| leaf.shape.iter().product::<usize>()).sum();
+    let numbers = crate::stored::numbers(&case.tree);
     assert_eq!(case.tree.parameters(), numbers, "{name}: parameters of the tree");
     let each: usize = case.tree.iter().map(|(_, form)| form.parameters()).sum();
     assert_eq!(each, numbers, "{name}: parameters of its weights");

@@ -1,6 +1,6 @@
 //! The dense form: the values themselves.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut};
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
@@ -38,8 +38,8 @@ impl Operations for Dense {
         Ok(cx.leaf(at, &self.leaf))
     }
 
-    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf)) {
-        see(at.clone(), &self.leaf);
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {
+        see(at.clone(), Stored::Leaf(&self.leaf));
     }
 
     fn part<'f>(&'f self, _inner: &str) -> Option<(&'f Form, String)> {

@@ -1,6 +1,6 @@
 //! The low-rank form: `W = up * down`, O x r times r x I.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
@@ -70,9 +70,9 @@ impl Operations for Lowrank {
         })
     }
 
-    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf)) {
-        self.down.visit(&at.part("down"), see);
-        self.up.visit(&at.part("up"), see);
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {
+        self.down.stored(&at.part("down"), see);
+        self.up.stored(&at.part("up"), see);
     }
 
     fn part<'f>(&'f self, inner: &str) -> Option<(&'f Form, String)> {

@@ -4,7 +4,7 @@
 //! training, once and for all in evaluation) and run one dense product, or contract the activations
 //! through the chain. Looked up the same way: from the rebuilt matrix, or only the rows in use.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::{self, Cost};
 use crate::error::Error;
 use crate::path::Address;
@@ -158,9 +158,9 @@ impl Operations for Mpo {
         })
     }
 
-    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf)) {
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {
         for (k, core) in self.cores.iter().enumerate() {
-            core.visit(&at.part(format_args!("core.{}", k + 1)), see);
+            core.stored(&at.part(format_args!("core.{}", k + 1)), see);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The scaled form: a form whose columns or rows are stretched by a stored vector, or whose rows get stored norms.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
@@ -171,9 +171,9 @@ impl Operations for Scaled {
         })
     }
 
-    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf)) {
-        self.inner.visit(&Self::inner_at(at), see);
-        self.scales.visit(&at.part(self.side.part()), see);
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {
+        self.inner.stored(&Self::inner_at(at), see);
+        self.scales.stored(&at.part(self.side.part()), see);
     }
 
     fn part<'f>(&'f self, inner: &str) -> Option<(&'f Form, String)> {

@@ -1,6 +1,6 @@
 //! The shared form: what is stored elsewhere in the tree, by the owner's address.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut};
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
@@ -43,7 +43,7 @@ impl Operations for Shared {
         cx.form(&self.owner)?.operations().dense(cx, &self.owner)
     }
 
-    fn visit(&self, _at: &Address, _see: &mut dyn FnMut(Address, &Leaf)) {}
+    fn visit(&self, _at: &Address, _see: &mut dyn FnMut(Address, Stored<'_>)) {}
 
     fn part<'f>(&'f self, _inner: &str) -> Option<(&'f Form, String)> {
         None

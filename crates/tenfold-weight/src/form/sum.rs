@@ -1,6 +1,6 @@
 //! The sum of two forms: a base and a delta, a truncation and its repair.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut, rest_after};
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
@@ -71,9 +71,9 @@ impl Operations for Sum {
         })
     }
 
-    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, &Leaf)) {
-        self.left.visit(&at.part("left"), see);
-        self.right.visit(&at.part("right"), see);
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {
+        self.left.stored(&at.part("left"), see);
+        self.right.stored(&at.part("right"), see);
     }
 
     fn part<'f>(&'f self, inner: &str) -> Option<(&'f Form, String)> {

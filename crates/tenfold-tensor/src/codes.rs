@@ -1,0 +1,115 @@
+//! Quantized matrices: codes of a scheme, as bytes.
+
+use crate::par::{self, Shared};
+use crate::{Array, Error, Scheme};
+use std::fmt;
+use std::sync::Arc;
+
+/// A matrix whose numbers are rounded to a [`Scheme`], row by row. Cloning shares the bytes; nothing changes them.
+#[derive(Clone, PartialEq)]
+pub struct Codes {
+    scheme: Scheme,
+    rows: usize,
+    cols: usize,
+    bytes: Arc<[u8]>,
+}
+
+impl Codes {
+    /// The matrix (rows x cols) with these bytes, one row after the other.
+    ///
+    /// # Errors
+    /// [`Error::Codes`] where the scheme has no rows of `cols` numbers, or there are more or fewer bytes.
+    pub fn new(scheme: Scheme, rows: usize, cols: usize, bytes: impl Into<Arc<[u8]>>) -> Result<Self, Error> {
+        let bytes = bytes.into();
+        let expected = scheme.row_bytes(cols).and_then(|row| row.checked_mul(rows));
+        if expected != Some(bytes.len()) {
+            return Err(Error::Codes { scheme, rows, cols, expected, got: bytes.len() });
+        }
+        Ok(Self { scheme, rows, cols, bytes })
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Rows of the matrix.
+    pub fn height(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the matrix.
+    pub fn width(&self) -> usize {
+        self.cols
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// All bytes, one row after the other.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes of a row.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[track_caller]
+    pub fn row(&self, row: usize) -> &[u8] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        let size = self.bytes.len() / self.rows;
+        &self.bytes[row * size..(row + 1) * size]
+    }
+
+    /// The matrix itself.
+    pub fn values(&self) -> Array {
+        let mut values = Array::stale(&[self.rows, self.cols]);
+        self.decode(0, values.data_mut());
+        values
+    }
+
+    /// The rows that the ids name, in order, N x cols.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`] for an id that is not a row.
+    pub fn look_up(&self, ids: &[u32]) -> Result<Array, Error> {
+        let rows = self.rows;
+        if let Some((position, &id)) = ids.iter().enumerate().find(|&(_, &id)| id as usize >= rows) {
+            return Err(Error::IdOutOfRange { id, position, rows });
+        }
+        let mut values = Array::stale(&[ids.len(), self.cols]);
+        self.each_row(values.data_mut(), |at| ids[at] as usize);
+        Ok(values)
+    }
+
+    /// Writes rows from `first` on, as many as fit.
+    pub(crate) fn decode(&self, first: usize, out: &mut [f32]) {
+        self.each_row(out, |at| first + at);
+    }
+
+    fn each_row(&self, out: &mut [f32], row: impl Fn(usize) -> usize + Sync + Send) {
+        if self.cols == 0 {
+            return;
+        }
+        let count = out.len() / self.cols;
+        let block = par::block_rows(self.cols);
+        let out = Shared::new(out);
+        par::each(count.div_ceil(block), |i| {
+            for at in i * block..((i + 1) * block).min(count) {
+                // SAFETY: rows of different tasks do not overlap.
+                let values = unsafe { out.slice(at * self.cols, self.cols) };
+                self.scheme.decode(self.row(row(at)), values);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Codes {
+    /// Scheme and shape; the bytes are too long to print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Codes[{} x {}, {}]", self.rows, self.cols, self.scheme)
+    }
+}

@@ -1,0 +1,45 @@
+//! The linear map of a quantized matrix.
+
+use super::bias_act::{chain, finish};
+use crate::product::{self, View, ViewMut};
+use crate::tape::{any_tracked, record};
+use crate::{Activation, Array, Codes, Precision, Var};
+
+/// y = f(x W^T + bias), with this product and that of its gradient in a precision. W is constant: gradients reach x and the
+/// bias.
+///
+/// # Shapes
+/// x N x I (leading dimensions are taken together), W O x I, bias O; the result is N x O.
+///
+/// # Panics
+/// When the widths of x and W differ or the bias does not have one element per row of W.
+#[track_caller]
+pub fn coded(precision: Precision, x: &Var, w: &Codes, bias: Option<&Var>, act: Activation) -> Var {
+    let (rows, inner) = (x.value().height(), x.value().width());
+    let [outer, width] = w.shape();
+    assert_eq!(inner, width, "input {:?} against {w:?}", x.shape());
+    if let Some(bias) = bias {
+        assert_eq!(bias.shape(), [outer], "bias for {w:?}");
+    }
+    let constant = Var::constant(Array::scalar(0.0));
+    let inputs = [x, bias.unwrap_or(&constant)];
+
+    let mut z = Array::stale(&[rows, outer]);
+    let (dst, source) = (ViewMut::new(z.data_mut(), rows, outer), View::new(x.value().data(), rows, inner));
+    product::coded(precision, dst, source, w);
+    let (y, slope) = finish(z, bias.map(Var::value), act, any_tracked(&inputs));
+
+    let shape_x = x.shape().to_vec();
+    let w = w.clone();
+    let with_bias = bias.is_some();
+    record(&inputs, y, move |gradient, sink| {
+        let (dz, dbias) = chain(gradient, slope, with_bias && sink.wants(1));
+        if let Some(dbias) = dbias {
+            sink.add(1, dbias);
+        }
+        sink.accumulate(0, &shape_x, |dx, filled| {
+            let (dx, dz) = (ViewMut::new(dx, rows, inner), View::new(dz.data(), rows, outer));
+            product::coded_back(precision, dx, filled, dz, &w);
+        });
+    })
+}

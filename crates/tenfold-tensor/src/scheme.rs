@@ -1,0 +1,91 @@
+//! Schemes of quantization: how numbers of a row become bytes. Each has a file with its layout and a scalar reference.
+
+mod affine;
+
+pub use affine::{Affine, AffineRow};
+
+use std::fmt;
+
+/// How a row of numbers is rounded and stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// Integer codes with a scale and a zero point per group.
+    Affine(Affine),
+}
+
+impl Scheme {
+    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`.
+    pub fn parse(word: &str) -> Option<Self> {
+        let mut parts = word.split('-');
+        let bits = parts.next()?.strip_prefix("int")?.parse().ok()?;
+        let group = match parts.next()? {
+            "row" => 0,
+            group => group.strip_prefix('g')?.parse().ok().filter(|group| *group > 0)?,
+        };
+        let symmetric = match parts.next() {
+            None => false,
+            Some("sym") => true,
+            Some(_) => return None,
+        };
+        let scheme = Self::Affine(Affine::new(bits, group, symmetric)?);
+        (parts.next().is_none() && scheme.to_string() == word).then_some(scheme)
+    }
+
+    /// What the number of columns must be a multiple of.
+    pub fn block(self) -> usize {
+        match self {
+            Self::Affine(_) => 1,
+        }
+    }
+
+    /// Bytes of a row of so many columns; nothing where the scheme has no such rows.
+    pub fn row_bytes(self, cols: usize) -> Option<usize> {
+        match self {
+            Self::Affine(scheme) => Some(scheme.row_bytes(cols)),
+        }
+    }
+
+    /// The numbers of a row.
+    ///
+    /// # Panics
+    /// When `row` has not the bytes of a row of as many columns as `out` has numbers.
+    #[track_caller]
+    pub fn decode(self, row: &[u8], out: &mut [f32]) {
+        match self {
+            Self::Affine(scheme) => scheme.decode(row, out),
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Affine(scheme) => {
+                write!(f, "int{}-", scheme.bits())?;
+                match scheme.group() {
+                    0 => f.write_str("row")?,
+                    group => write!(f, "g{group}")?,
+                }
+                f.write_str(if scheme.is_symmetric() { "-sym" } else { "" })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_name_schemes() {
+        for word in ["int4-g128", "int2-g64-sym", "int8-row", "int3-row-sym"] {
+            assert_eq!(Scheme::parse(word).map(|scheme| scheme.to_string()).as_deref(), Some(word));
+        }
+        for word in
+            ["", "int", "int0-row", "int9-g8", "int4", "int4-g0", "int4-g8-asym", "int4-g8-sym-", "int04-g8"]
+        {
+            assert_eq!(Scheme::parse(word), None, "{word}");
+        }
+    }
+}

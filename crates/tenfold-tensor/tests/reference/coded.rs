@@ -1,0 +1,68 @@
+//! Products with quantized matrices by plain loops over their decoded rows.
+
+use super::codes::random;
+use super::{activate, array, assert_close, constant, dot, wide};
+use tenfold_tensor::{Activation, Codes, Error, Precision, Scheme, Tape, Var, op};
+
+/// Several tokens take the product of blocks, few the one of rows; 300 columns and 1000 rows make several blocks.
+pub(crate) fn coded(n: usize) {
+    check(n, n + 3, 33, "int4-g8");
+    check(3, n, 40, "int3-g16-sym");
+    if n == 33 {
+        for rows in [2, 6] {
+            check(rows, 1000, 300, "int2-g64");
+        }
+    }
+}
+
+fn check(tokens: usize, rows: usize, cols: usize, word: &str) {
+    let codes = random(7, rows, cols, word);
+    let values: Vec<f64> = codes.values().data().iter().map(|&value| f64::from(value)).collect();
+    let (x, bias) = (constant(1, &[tokens, cols]), constant(2, &[rows]));
+    let (xs, bs) = (wide(&x), wide(&bias));
+    let product = |at: usize| {
+        let (token, row) = (at / rows, at % rows);
+        dot(&xs[token * cols..][..cols], &values[row * cols..][..cols]) + bs[row]
+    };
+    let want: Vec<f64> = (0..tokens * rows).map(|at| activate(product(at), Activation::Silu)).collect();
+    let name = format!("coded {tokens} x {cols} by {rows} in {word}");
+    let y = op::coded(Precision::F32, &x, &codes, Some(&bias), Activation::Silu);
+    assert_close(&name, &y, &want);
+    let split = op::coded(Precision::Bf16x3, &x, &codes, Some(&bias), Activation::Silu);
+    assert_close(&format!("{name}, bf16x3"), &split, &want);
+
+    // The gradient of x is g W, summed over blocks of rows, and adds to what is there.
+    let tape = Tape::new();
+    let leaf = tape.leaf(x.value().clone());
+    let y = op::coded(Precision::F32, &leaf, &codes, None, Activation::Identity);
+    let direction = array(5, &[tokens, rows]);
+    let loss = op::sum(&op::mul(&y, &Var::constant(direction.clone())));
+    let loss = op::add(&loss, &op::sum(&leaf));
+    let gradient = tape.backward(&loss).unwrap().take(&leaf).unwrap();
+    let slope = |at: usize| {
+        let (token, col) = (at / cols, at % cols);
+        (0..rows)
+            .map(|row| f64::from(direction.data()[token * rows + row]) * values[row * cols + col])
+            .sum::<f64>()
+            + 1.0
+    };
+    let want: Vec<f64> = (0..tokens * cols).map(slope).collect();
+    assert_close(&format!("gradient of {name}"), &Var::constant(gradient), &want);
+
+    let ids = [rows as u32 - 1, 0, 0];
+    let picked: Vec<f64> = ids.iter().flat_map(|&id| values[id as usize * cols..][..cols].to_vec()).collect();
+    assert_close("rows", &Var::constant(codes.look_up(&ids).unwrap()), &picked);
+}
+
+pub(crate) fn faults() {
+    let codes = random(1, 3, 8, "int4-row");
+    assert!(matches!(codes.look_up(&[0, 3]), Err(Error::IdOutOfRange { id: 3, position: 1, rows: 3 })));
+    let scheme = Scheme::parse("int4-row").unwrap();
+    let got = Codes::new(scheme, 3, 8, codes.bytes()[1..].to_vec());
+    let expected = Some(codes.bytes().len());
+    assert_eq!(got, Err(Error::Codes { scheme, rows: 3, cols: 8, expected, got: codes.bytes().len() - 1 }));
+    assert!(Codes::new(scheme, usize::MAX, 8, vec![]).is_err());
+    let none = Codes::new(scheme, 0, 8, vec![]).unwrap();
+    let y = op::coded(Precision::F32, &constant(1, &[2, 8]), &none, None, Activation::Identity);
+    assert_eq!(y.shape(), [2, 0]);
+}

@@ -1,0 +1,103 @@
+//! The quant form: numbers rounded to a scheme and stored as its codes. Constant; what trains stands beside it, in a sum.
+
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored};
+use crate::cost::Cost;
+use crate::error::Error;
+use crate::path::Address;
+use crate::scope::Scope;
+use tenfold_format::manifest::FormRecord;
+use tenfold_tensor::{Array, Codes, Var, op};
+
+/// An array of which only the codes are kept. They lie in a matrix, whose rows are those of the weight, or any cut of its
+/// numbers where the weight is no matrix (cores of an operator).
+#[derive(Clone, Debug)]
+pub struct Quant {
+    codes: Codes,
+    shape: Vec<usize>,
+}
+
+impl Quant {
+    /// Numbers of any shape, in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] where there are not as many codes as numbers, or a matrix has other rows than its codes.
+    pub fn new(codes: Codes, shape: Vec<usize>) -> Result<Self, Error> {
+        let [rows, cols] = codes.shape();
+        let fits = if shape.len() == 2 {
+            shape == [rows, cols]
+        } else {
+            shape.iter().product::<usize>() == rows * cols
+        };
+        if fits {
+            return Ok(Self { codes, shape });
+        }
+        Err(Error::Parts {
+            form: "quant",
+            expected: format!("codes of an array of shape {shape:?}"),
+            got: vec![rows, cols],
+        })
+    }
+
+    /// A matrix.
+    pub fn matrix(codes: Codes) -> Self {
+        let shape = codes.shape().to_vec();
+        Self { codes, shape }
+    }
+
+    /// The codes.
+    pub fn codes(&self) -> &Codes {
+        &self.codes
+    }
+}
+
+impl Operations for Quant {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    fn apply(&self, cx: &Scope<'_>, _at: &Address, call: &Call<'_>) -> Result<Var, Error> {
+        Ok(op::coded(cx.precision(), call.x, &self.codes, call.bias, call.activation))
+    }
+
+    fn rows(&self, _cx: &Scope<'_>, _at: &Address, ids: &[u32]) -> Result<Var, Error> {
+        Ok(Var::constant(self.codes.look_up(ids)?))
+    }
+
+    fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error> {
+        let values = || -> Array { self.codes.values().reshape(&self.shape) };
+        cx.built(at, || Ok(Var::constant(values())))
+    }
+
+    fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {
+        see(at.part("codes"), Stored::Codes(&self.codes));
+    }
+
+    fn part<'f>(&'f self, _inner: &str) -> Option<(&'f Form, String)> {
+        None
+    }
+
+    fn parts(&self, _see: &mut dyn FnMut(&Form)) {}
+
+    fn cost(&self) -> Cost {
+        let parameters = self.shape.iter().product();
+        Cost { parameters, bytes: self.codes.bytes().len(), macs_per_row: parameters, rebuild_macs: 0 }
+    }
+
+    fn record(&self, at: &Address) -> FormRecord {
+        FormRecord::Quant {
+            codes: at.part("codes").to_string(),
+            scheme: self.codes.scheme().to_string(),
+            rows: self.codes.height(),
+            cols: self.codes.width(),
+            shape: self.shape.clone(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("quant {}", self.codes.scheme())
+    }
+}
+
+impl OperationsMut for Quant {
+    fn visit_mut(&mut self, _at: &Address, _see: &mut dyn FnMut(Address, &mut Leaf)) {}
+}
