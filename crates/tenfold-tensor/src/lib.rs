@@ -30,6 +30,7 @@ pub mod cpu;
 mod error;
 #[cfg(all(any(test, feature = "guard"), unix))]
 mod guard;
+mod half;
 mod kernel;
 mod offsets;
 pub mod op;
@@ -39,13 +40,16 @@ pub mod pool;
 mod precision;
 pub mod product;
 pub mod random;
+pub mod scheme;
 mod tape;
 
 pub use activation::Activation;
 pub use array::Array;
 pub use error::Error;
+pub use half::Half;
 pub use offsets::Offsets;
 pub use op::attention::attention_numbers;
 pub use par::{placed, threads};
 pub use precision::Precision;
+pub use scheme::Scheme;
 pub use tape::{Gradients, Tape, Var};
