@@ -91,6 +91,42 @@ pub enum Error {
         /// The entry itself.
         after: usize,
     },
+    /// A row that is cut into blocks must be a whole number of them.
+    #[error("rows of {width} weights are no whole number of blocks of {block}: {scheme} cannot hold them")]
+    SchemeWidth {
+        /// Name of the scheme.
+        scheme: &'static str,
+        /// Weights in a block.
+        block: usize,
+        /// Weights in a row.
+        width: usize,
+    },
+    /// Data given to a scheme must be whole rows.
+    #[error("{got} bytes or weights are no whole number of rows of {row} under {scheme}: check the shape")]
+    SchemeBytes {
+        /// Name of the scheme.
+        scheme: &'static str,
+        /// Bytes or weights of a row.
+        row: usize,
+        /// Bytes or weights given.
+        got: usize,
+    },
+    /// A weight that no scale in half precision reaches.
+    #[error(
+        "the block at weight {position} holds a number that {scheme} cannot store: NaN, infinite or too large"
+    )]
+    SchemeValue {
+        /// Name of the scheme.
+        scheme: &'static str,
+        /// First weight of the block.
+        position: usize,
+    },
+    /// A scheme without a quantizer that rounds to the nearest code.
+    #[error("{scheme} has no plain rounding: its scales need a search")]
+    SchemeSearch {
+        /// Name of the scheme.
+        scheme: &'static str,
+    },
 }
 
 fn bytes(expected: Option<usize>, scheme: Scheme) -> String {

@@ -1,8 +1,10 @@
 //! Schemes of quantization: how numbers of a row become bytes. Each has a file with its layout and a scalar reference.
 
 mod affine;
+pub mod blocks;
 
 pub use affine::{Affine, AffineRow};
+pub use blocks::Blocks;
 
 use std::fmt;
 
@@ -12,11 +14,16 @@ use std::fmt;
 pub enum Scheme {
     /// Integer codes with a scale and a zero point per group.
     Affine(Affine),
+    /// Blocks of fixed size, as GGUF files have them.
+    Blocks(Blocks),
 }
 
 impl Scheme {
-    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`.
+    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`.
     pub fn parse(word: &str) -> Option<Self> {
+        if let Some(blocks) = Blocks::named(word) {
+            return (blocks.name() == word).then_some(Self::Blocks(blocks));
+        }
         let mut parts = word.split('-');
         let bits = parts.next()?.strip_prefix("int")?.parse().ok()?;
         let group = match parts.next()? {
@@ -36,6 +43,7 @@ impl Scheme {
     pub fn block(self) -> usize {
         match self {
             Self::Affine(_) => 1,
+            Self::Blocks(blocks) => blocks.weights(),
         }
     }
 
@@ -43,6 +51,7 @@ impl Scheme {
     pub fn row_bytes(self, cols: usize) -> Option<usize> {
         match self {
             Self::Affine(scheme) => Some(scheme.row_bytes(cols)),
+            Self::Blocks(blocks) => blocks.row_bytes(cols),
         }
     }
 
@@ -54,6 +63,18 @@ impl Scheme {
     pub fn decode(self, row: &[u8], out: &mut [f32]) {
         match self {
             Self::Affine(scheme) => scheme.decode(row, out),
+            Self::Blocks(blocks) => {
+                assert_eq!(
+                    self.row_bytes(out.len()),
+                    Some(row.len()),
+                    "bytes of a row of {} weights",
+                    out.len()
+                );
+                let values = out.chunks_exact_mut(blocks.weights());
+                row.chunks_exact(blocks.bytes())
+                    .zip(values)
+                    .for_each(|(bytes, values)| blocks.decode(bytes, values));
+            }
         }
     }
 }
@@ -69,6 +90,7 @@ impl fmt::Display for Scheme {
                 }
                 f.write_str(if scheme.is_symmetric() { "-sym" } else { "" })
             }
+            Self::Blocks(blocks) => blocks.fmt(f),
         }
     }
 }
@@ -79,12 +101,21 @@ mod tests {
 
     #[test]
     fn words_name_schemes() {
-        for word in ["int4-g128", "int2-g64-sym", "int8-row", "int3-row-sym"] {
+        for word in ["int4-g128", "int2-g64-sym", "int8-row", "int3-row-sym", "q4_k", "q8_0"] {
             assert_eq!(Scheme::parse(word).map(|scheme| scheme.to_string()).as_deref(), Some(word));
         }
-        for word in
-            ["", "int", "int0-row", "int9-g8", "int4", "int4-g0", "int4-g8-asym", "int4-g8-sym-", "int04-g8"]
-        {
+        for word in [
+            "",
+            "int",
+            "int0-row",
+            "int9-g8",
+            "int4",
+            "int4-g0",
+            "int4-g8-asym",
+            "int4-g8-sym-",
+            "int04-g8",
+            "Q4_K",
+        ] {
             assert_eq!(Scheme::parse(word), None, "{word}");
         }
     }

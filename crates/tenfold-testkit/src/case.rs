@@ -5,7 +5,7 @@
 
 use crate::random;
 use tenfold_linalg::MpoShape;
-use tenfold_tensor::{AffineRow, Array, Codes, Scheme};
+use tenfold_tensor::{AffineRow, Array, Blocks, Codes, Scheme};
 use tenfold_weight::{Address, Form, Path, Tree, form};
 
 /// The weight that the laws look at.
@@ -110,6 +110,7 @@ pub fn forms() -> Vec<Case> {
 
     case("quant", quant("q", 10, 9, "int4-g4"), vec![]);
     case("quant, symmetric, one group a row", quant("qs", 6, 40, "int3-row-sym"), vec![]);
+    case("quant of blocks", blocks("qk", 5, 64, Blocks::Q8_0), vec![]);
     case("sum of quant and low rank", sum(quant("qb", 10, 8, "int2-g8"), lowrank("ql", 10, 8, 2)), vec![]);
     case("mpo of quantized cores", quantized_cores(), vec![]);
     let owner = quant("qo", 6, 4, "int8-g4");
@@ -254,6 +255,14 @@ fn central_core_shared() -> (Part, Form) {
 /// A matrix of codes drawn at random.
 fn quant(name: &str, rows: usize, cols: usize, scheme: &str) -> Part {
     let codes = codes(name, rows, cols, scheme);
+    let matrix = crate::tolerance::widen(codes.values().data());
+    Part::new(matrix, Form::quant(codes), (rows, cols))
+}
+
+/// A matrix rounded to blocks.
+fn blocks(name: &str, rows: usize, cols: usize, blocks: Blocks) -> Part {
+    let bytes = made(blocks.nearest_rows(random::array(name, &[rows, cols]).data(), cols));
+    let codes = made(Codes::new(Scheme::Blocks(blocks), rows, cols, bytes));
     let matrix = crate::tolerance::widen(codes.values().data());
     Part::new(matrix, Form::quant(codes), (rows, cols))
 }

@@ -7,7 +7,7 @@
 //! w bits has, from its lowest bits on, the parts of numbers j, j + c w / 8, j + 2 c w / 8, ... A whole group is thus taken
 //! apart by shifts of whole registers.
 
-use half::f16;
+use crate::Half;
 
 /// Numbers in a run.
 const RUN: usize = 32;
@@ -96,7 +96,7 @@ impl Affine {
         let (scales, zeros) = rest.split_at_mut(2 * groups);
         pack_numbers(&parts.codes, self.bits, codes);
         for (bytes, &scale) in scales.chunks_exact_mut(2).zip(&parts.scales) {
-            bytes.copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+            Half::nearest(scale).write(bytes, 0);
         }
         if !self.symmetric {
             pack_numbers(&parts.zeros, self.bits, zeros);
@@ -114,10 +114,7 @@ impl Affine {
         let groups = self.groups(cols);
         let mut parts = AffineRow {
             codes: vec![0; cols],
-            scales: scales
-                .chunks_exact(2)
-                .map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]]).to_f32())
-                .collect(),
+            scales: scales.chunks_exact(2).map(|bytes| Half::read(bytes, 0).value()).collect(),
             zeros: vec![1 << (self.bits - 1); groups],
         };
         unpack_numbers(codes, self.bits, &mut parts.codes);
