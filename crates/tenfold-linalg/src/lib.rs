@@ -37,6 +37,7 @@ mod matrix;
 mod metric;
 mod mpo;
 pub mod parallel;
+pub mod quant;
 mod shape;
 pub mod spectrum;
 pub mod top;

@@ -16,6 +16,8 @@ mod laws;
 mod manifold;
 #[path = "it/properties.rs"]
 mod properties;
+#[path = "it/quant.rs"]
+mod quant;
 #[path = "it/refine.rs"]
 mod refine;
 #[path = "it/sample.rs"]
