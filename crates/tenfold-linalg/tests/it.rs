@@ -4,6 +4,8 @@
 
 #[path = "it/basis.rs"]
 mod basis;
+#[path = "it/block.rs"]
+mod block;
 #[path = "it/counts.rs"]
 mod counts;
 #[path = "it/fixtures.rs"]
@@ -24,3 +26,5 @@ mod refine;
 mod sample;
 #[path = "it/top.rs"]
 mod top;
+#[path = "it/trellis.rs"]
+mod trellis;

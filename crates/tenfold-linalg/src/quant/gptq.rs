@@ -151,7 +151,7 @@ pub fn gptq<S: Scheme>(
 const LARGEST_REFIT: usize = 1024;
 
 /// The diagonal of a moment that fits the matrix.
-fn diagonal(w: &Matrix, h: &Matrix) -> Result<Vec<f64>> {
+pub(super) fn diagonal(w: &Matrix, h: &Matrix) -> Result<Vec<f64>> {
     let n = w.cols();
     if h.rows() != n || h.cols() != n {
         return Err(Error::ShapeMismatch {

@@ -2,6 +2,8 @@
 //!
 //! The copies do the same operations in the same order, without fused ones, so they agree in every bit.
 
+#![allow(unsafe_code)] // calls of functions that are compiled for a processor which was asked first
+
 /// Work that is compiled once for each level. Implementations inline all of it.
 pub(super) trait Work {
     /// What it gives.
