@@ -1,4 +1,4 @@
-//! Affine grids: a step and a whole zero per group of columns.
+//! Affine grids: a scale and a whole zero per group of columns.
 
 use super::scheme::{Line, Scheme, half_step};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ pub enum Range {
     Asymmetric,
     /// From minus to plus the largest magnitude, the zero in the middle (code 2^(b-1)).
     Symmetric,
-    /// Signed codes from -2^(b-1), which is exactly the weight of largest magnitude; so the step may be negative.
+    /// Signed codes from -2^(b-1), which is exactly the weight of largest magnitude; so the scale may be negative.
     Full,
 }
 
@@ -30,7 +30,7 @@ impl Default for Clip {
     }
 }
 
-/// Round to `bits` bits within groups of a row: value = step * (code - zero).
+/// Round to `bits` bits within groups of a row: value = scale * (code - zero).
 ///
 /// # Source
 /// The quantizer of GPTQ (Frantar et al. 2023, arXiv 2210.17323); the full range as in ggml's Q4_0. The symmetric range is
@@ -45,12 +45,12 @@ pub struct Affine {
     pub range: Range,
     /// Search for the range of least weighted squared error; `None` keeps the extremes.
     pub clip: Option<Clip>,
-    /// Whether steps are rounded to f16, as files store them.
+    /// Whether scales are rounded to f16, as files store them.
     pub half: bool,
 }
 
 impl Affine {
-    /// Asymmetric min-max rounding, with steps as f64.
+    /// Asymmetric min-max rounding, with scales as f64.
     pub fn new(bits: u32, group: usize) -> Self {
         Self { bits, group, range: Range::Asymmetric, clip: None, half: false }
     }
@@ -90,13 +90,13 @@ impl Affine {
             }
         };
         let zero = if self.range == Range::Asymmetric { zero } else { self.middle() };
-        AffineGroup { step, zero: zero as u8 }
+        AffineGroup { scale: step, zero: zero as u8 }
     }
 
     #[inline(always)]
     fn line(&self, group: &AffineGroup) -> Line {
         let zero = f64::from(group.zero);
-        Line { step: group.step, offset: 0.0, low: -zero, high: self.largest() - zero }
+        Line { step: group.scale, offset: 0.0, low: -zero, high: self.largest() - zero }
     }
 
     /// The best of smaller grids, and of those whose step fits the levels they give.
@@ -104,7 +104,7 @@ impl Affine {
     fn searched(&self, whole: AffineGroup, values: &[f64], importance: &[f64], clip: Clip) -> AffineGroup {
         let mut best = (self.line(&whole).error(values, importance), whole);
         let consider = |best: &mut (f64, AffineGroup), step: f64, zero: u8| {
-            let group = AffineGroup { step: self.stored(step), zero };
+            let group = AffineGroup { scale: self.stored(step), zero };
             let error = self.line(&group).error(values, importance);
             if error < best.0 {
                 *best = (error, group);
@@ -112,9 +112,9 @@ impl Affine {
         };
         for i in 1..=clip.steps {
             let share = 1.0 - (1.0 - clip.least) * i as f64 / clip.steps as f64;
-            consider(&mut best, whole.step * share, whole.zero);
+            consider(&mut best, whole.scale * share, whole.zero);
             if self.range == Range::Full {
-                consider(&mut best, -whole.step * share, whole.zero);
+                consider(&mut best, -whole.scale * share, whole.zero);
             }
         }
         for _ in 0..2 {
@@ -124,9 +124,9 @@ impl Affine {
                 consider(&mut best, refitted, group.zero);
             }
             if self.range == Range::Asymmetric {
-                let AffineGroup { step, zero } = best.1;
-                consider(&mut best, step, zero.saturating_sub(1));
-                consider(&mut best, step, zero.saturating_add(1).min(self.largest() as u8));
+                let AffineGroup { scale, zero } = best.1;
+                consider(&mut best, scale, zero.saturating_sub(1));
+                consider(&mut best, scale, zero.saturating_add(1).min(self.largest() as u8));
             }
             if best.0 >= before {
                 break;
@@ -136,11 +136,11 @@ impl Affine {
     }
 }
 
-/// Step and zero of a group.
+/// Scale and zero of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AffineGroup {
     /// Distance of two levels; negative only in a full range.
-    pub step: f64,
+    pub scale: f64,
     /// The code whose value is zero, 0 to 2^b - 1.
     pub zero: u8,
 }
@@ -198,6 +198,6 @@ impl Scheme for Affine {
     }
 
     fn with(&self, group: &AffineGroup, [step, _]: [f64; 2]) -> AffineGroup {
-        AffineGroup { step: self.stored(step), ..*group }
+        AffineGroup { scale: self.stored(step), ..*group }
     }
 }

@@ -18,7 +18,7 @@ pub struct GptqOptions {
     /// In which order columns are rounded.
     pub order: Order,
     /// Fits all groups before any column is rounded, to the weights as they are given. With [`Order::Falling`] groups are
-    /// then runs of neighbors.
+    /// then neighbors in storage.
     pub fixed_groups: bool,
     /// Added to the diagonal of the moment, as a share of its mean over live columns. Grows tenfold until the moment can
     /// be factored safely.

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 /// Values that a row of codes can take. One implementation serves plain rounding and error feedback alike.
 ///
 /// A row is cut into groups of [`Scheme::span`] columns. The parameters of a group are fitted at once, to weights and the
-/// importance of their columns; then its columns are rounded one by one. Columns at equal [`Scheme::run`] of a group round in the
-/// same way, and what rounding needs of the parameters there is a cell.
+/// importance of their columns; then its columns are rounded one by one. Columns of one strip ([`Scheme::strip`] of a group)
+/// round in the same way, and what rounding needs of the parameters there is a cell.
 pub trait Scheme: Sync {
     /// What is stored for a group besides its codes.
     type Group: Copy + Send + Sync;
@@ -24,14 +24,14 @@ pub trait Scheme: Sync {
     fn span(&self) -> usize;
 
     /// Columns of a group that round alike; divides the span, or equals it.
-    fn run(&self) -> usize {
+    fn strip(&self) -> usize {
         self.span()
     }
 
-    /// Parameters for some weights. `importance` has one number per weight, at least 0; all zero counts as all one.
+    /// Parameters for some weights. `importance` has one number per weight, at least 0 and not all zero.
     fn fit(&self, values: &[f64], importance: &[f64]) -> Self::Group;
 
-    /// The cell at run `index` of a group.
+    /// The cell of strip `index` of a group.
     fn cell(&self, group: &Self::Group, index: usize) -> Self::Cell;
 
     /// The level nearest to `x`, as a whole number that [`Scheme::value`] and [`Scheme::code`] understand.

@@ -205,14 +205,14 @@ impl<S: Scheme> Bench<'_, S> {
     /// Rounds the visits from `at` on that `start` holds, with the parameters of the group as they are.
     #[inline(always)]
     fn try_group(&self, group: usize, start: &[Lanes], at: usize, lane: usize, trial: &mut Trial) {
-        let (plan, run) = (self.plan, self.plan.scheme.run().max(1));
+        let (plan, strip) = (self.plan, self.plan.scheme.strip().max(1));
         let groups = &self.groups[group * self.stride + lane..][..LANES];
         trial.levels.clear();
         trial.losses = [0.0; LANES];
         trial.residuals.clear();
         trial.residuals.extend_from_slice(start);
         for k in 0..start.len() {
-            let index = plan.visit.place[at + k] / run;
+            let index = plan.visit.place[at + k] / strip;
             let (here, later) = trial.residuals[k..].split_at_mut(1);
             let mut levels = [0.0; LANES];
             for l in 0..LANES {
@@ -241,12 +241,12 @@ impl<S: Scheme> Bench<'_, S> {
         lane: usize,
         trials: &mut (Trial, Trial),
     ) -> bool {
-        let (plan, run) = (self.plan, self.plan.scheme.run().max(1));
+        let (plan, strip) = (self.plan, self.plan.scheme.strip().max(1));
         let Some(factor) = plan.factor else { return false };
         let before = self.groups[group * self.stride + lane..][..LANES].to_vec();
         let mut parts = [start.to_vec(), start.to_vec(), start.to_vec()];
         for (k, levels) in trials.0.levels.iter().enumerate() {
-            let index = plan.visit.place[at + k] / run;
+            let index = plan.visit.place[at + k] / strip;
             for l in 0..LANES {
                 let Some([first, second]) = plan.scheme.slopes(&before[l], index, levels[l]) else {
                     return false;
@@ -299,7 +299,7 @@ impl<S: Scheme> Bench<'_, S> {
     fn keep(&mut self, group: usize, at: usize, lane: usize, trial: &Trial) {
         let scheme = self.plan.scheme;
         for (k, levels) in trial.levels.iter().enumerate() {
-            let index = self.plan.visit.place[at + k] / scheme.run().max(1);
+            let index = self.plan.visit.place[at + k] / scheme.strip().max(1);
             for l in 0..LANES {
                 let cell = scheme.cell(&self.groups[group * self.stride + lane + l], index);
                 let to = (at + k) * self.stride + lane + l;

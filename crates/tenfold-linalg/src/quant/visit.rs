@@ -9,8 +9,8 @@ pub enum Order {
     /// By falling importance. Unless groups are fixed, columns that are visited together share a group, and the files need
     /// to store which column belongs to which.
     Falling,
-    /// By falling importance within a group of neighbors, groups by the most important of their columns: as `Stored`, a
-    /// group is a run of neighbors.
+    /// By falling importance within a group of neighbors, groups by the most important of their columns: groups are those
+    /// of `Stored`.
     Grouped,
 }
 
@@ -28,8 +28,8 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    /// Plans visits of `importance.len()` columns in groups of `span`; `fixed` groups are runs of stored neighbors
-    /// whatever the order.
+    /// Plans visits of `importance.len()` columns in groups of `span`; `fixed` groups are those of the stored
+    /// order.
     pub(super) fn new(order: Order, fixed: bool, importance: &[f64], span: usize) -> Self {
         let cols = importance.len();
         let span = span.min(cols).max(1);

@@ -17,9 +17,9 @@ const FORMATS: [(&str, BlockFormat); 8] = [
     ("Q6_K", BlockFormat::Q6_K),
 ];
 
-/// Codes, step and taken min of a run as ggml's search with an importance matrix finds them: ranges around the extremes, each
+/// Codes, step and taken min of a strip as ggml's search with an importance matrix finds them: ranges around the extremes, each
 /// with a least-squares fit to its codes; errors are those of the codes before another rounding.
-fn run_of_reference(x: &[f64], w: &[f64], largest: f64) -> (f64, f64) {
+fn strip_of_reference(x: &[f64], w: &[f64], largest: f64) -> (f64, f64) {
     let low = x.iter().fold(0.0f64, |m, v| m.min(*v));
     let high = x.iter().fold(f64::MIN, |m, v| m.max(*v));
     if high <= low {
@@ -102,17 +102,17 @@ fn error_of_reference(format: &BlockFormat, x: &[f64], w: &[f64]) -> f64 {
     let largest = f64::from(format.codes.1);
     let most = f64::from(format.mins.unwrap());
     let fits: Vec<(f64, f64)> = x
-        .chunks(format.run)
-        .zip(w.chunks(format.run))
-        .map(|(x, w)| run_of_reference(x, w, largest))
+        .chunks(format.strip)
+        .zip(w.chunks(format.strip))
+        .map(|(x, w)| strip_of_reference(x, w, largest))
         .collect();
-    let weights: Vec<f64> = w.chunks(format.run).map(|w| w.iter().sum()).collect();
+    let weights: Vec<f64> = w.chunks(format.strip).map(|w| w.iter().sum()).collect();
     let (d, scales) = units_of_reference(&fits.iter().map(|f| f.0).collect::<Vec<_>>(), &weights, most);
     let (dmin, mins) = units_of_reference(&fits.iter().map(|f| f.1).collect::<Vec<_>>(), &weights, most);
     let (d, dmin) = (half(d), half(dmin));
     let mut error = 0.0;
     for (k, (x, w)) in x.iter().zip(w).enumerate() {
-        let (step, min) = (d * scales[k / format.run], dmin * mins[k / format.run]);
+        let (step, min) = (d * scales[k / format.strip], dmin * mins[k / format.strip]);
         let code = if step > 0.0 { ((x + min) / step).round().clamp(0.0, largest) } else { 0.0 };
         error += w * (step * code - min - x).powi(2);
     }
@@ -125,7 +125,7 @@ fn error(block: &Block, x: &[f64], w: &[f64]) -> f64 {
         .zip(w)
         .enumerate()
         .map(|(k, (x, w))| {
-            let cell = block.cell(&found, k / block.format.run);
+            let cell = block.cell(&found, k / block.format.strip);
             w * (x - block.value(&cell, block.nearest(&cell, *x))).powi(2)
         })
         .sum()
@@ -160,7 +160,7 @@ fn the_search_is_not_above_the_procedure_of_ggml() {
 #[test]
 fn values_are_what_codes_and_scales_say() {
     let mut random = Random(22);
-    // A short last block, and a run of zeros.
+    // A short last block, and a strip of zeros.
     let mut w = random.matrix(9, 600);
     w.data_mut()[64..96].fill(0.0);
     let h = moment(&mut random, 600, 700);
@@ -178,15 +178,15 @@ fn values_are_what_codes_and_scales_say() {
             for r in 0..9 {
                 for c in 0..600 {
                     let group: &BlockScales = &got.groups[r * per_row + c / format.block];
-                    let run = c % format.block / format.run;
+                    let strip = c % format.block / format.strip;
                     let code = got.codes[r * 600 + c];
                     assert!((format.codes.0..=format.codes.1).contains(&code), "{name} {code}");
                     let (low, high) = format.scales.unwrap_or((1, 1));
-                    assert!((low..=high).contains(&group.scales[run]), "{name}");
-                    assert!((0..=format.mins.unwrap_or(0)).contains(&group.mins[run]), "{name}");
+                    assert!((low..=high).contains(&group.scales[strip]), "{name}");
+                    assert!((0..=format.mins.unwrap_or(0)).contains(&group.mins[strip]), "{name}");
                     assert_eq!((half(group.d), half(group.dmin)), (group.d, group.dmin), "{name}");
-                    let want = group.d * f64::from(group.scales[run]) * f64::from(code)
-                        - group.dmin * f64::from(group.mins[run]);
+                    let want = group.d * f64::from(group.scales[strip]) * f64::from(code)
+                        - group.dmin * f64::from(group.mins[strip]);
                     assert!((got.values.get(r, c) - want).abs() < 1e-12, "{name}");
                 }
             }
@@ -240,7 +240,7 @@ fn more_bits_lose_less_and_zeros_nothing() {
 fn impossible_formats_are_refused() {
     let w = Matrix::zeros(1, 32);
     for format in [
-        BlockFormat { run: 0, ..BlockFormat::Q4_0 },
+        BlockFormat { strip: 0, ..BlockFormat::Q4_0 },
         BlockFormat { block: 48, ..BlockFormat::Q4_0 },
         BlockFormat { block: 1024, ..BlockFormat::Q4_0 },
         BlockFormat { codes: (1, 3), ..BlockFormat::Q4_0 },

@@ -1,13 +1,13 @@
-//! The search for the scales of a block: each run by itself, then common units, then all together.
+//! The search for the scales of a block: each strip by itself, then common units, then all together.
 
-use super::{BlockFormat, BlockScales, RUNS};
+use super::{BlockFormat, BlockScales, STRIPS};
 use crate::quant::scheme::{Line, half, half_step};
 use crate::quant::wide::Work;
 
-/// Ranges tried for a run with a min: the number of steps in it, less the largest code.
+/// Ranges tried for a strip with a min: the number of steps in it, less the largest code.
 const WITH_MIN: std::ops::RangeInclusive<i32> = -18..=18;
 const MIN_UNIT: f64 = 0.05;
-/// The same for a run without.
+/// The same for a strip without.
 const WITHOUT: std::ops::RangeInclusive<i32> = -9..=9;
 const UNIT: f64 = 0.1;
 /// Units tried for the scales of a block: one up to as much away from the extreme scale over the largest code.
@@ -23,9 +23,9 @@ pub(super) struct Fit<'a> {
     pub(super) weights: &'a [f64],
 }
 
-/// The best of a run when nothing rounds its scale.
+/// The best of a strip when nothing rounds its scale.
 #[derive(Clone, Copy, Default)]
-struct Run {
+struct Strip {
     step: f64,
     /// At least 0, and taken away.
     min: f64,
@@ -39,14 +39,14 @@ impl Work for Fit<'_> {
     #[inline(always)]
     fn run(self) -> BlockScales {
         let format = self.format;
-        let mut runs = [Run::default(); RUNS];
-        for (run, (values, weights)) in self.runs() {
-            runs[run] = match format.mins {
+        let mut strips = [Strip::default(); STRIPS];
+        for (strip, (values, weights)) in self.strips() {
+            strips[strip] = match format.mins {
                 Some(_) => with_min(format, values, weights),
                 None => without_min(format, values, weights),
             };
         }
-        let mut found = self.units(&runs);
+        let mut found = self.units(&strips);
         let mut error = self.error(&found);
         for _ in 0..ROUNDS {
             let before = error;
@@ -68,55 +68,55 @@ impl Work for Fit<'_> {
 impl<'a> Fit<'a> {
     /// Runs with their number.
     #[inline(always)]
-    fn runs(&self) -> impl Iterator<Item = (usize, (&'a [f64], &'a [f64]))> {
-        let run = self.format.run;
-        self.values.chunks(run).zip(self.weights.chunks(run)).enumerate()
+    fn strips(&self) -> impl Iterator<Item = (usize, (&'a [f64], &'a [f64]))> {
+        let strip = self.format.strip;
+        self.values.chunks(strip).zip(self.weights.chunks(strip)).enumerate()
     }
 
     #[inline(always)]
     fn error(&self, scales: &BlockScales) -> f64 {
-        self.runs().map(|(run, (x, w))| scales.line(self.format, run).error(x, w)).sum()
+        self.strips().map(|(strip, (x, w))| scales.line(self.format, strip).error(x, w)).sum()
     }
 
-    /// Units and whole scales nearest to those of the runs.
+    /// Units and whole scales nearest to those of the strips.
     #[inline(always)]
-    fn units(&self, runs: &[Run; RUNS]) -> BlockScales {
-        let mut found = BlockScales { d: 0.0, dmin: 0.0, scales: [0; RUNS], mins: [0; RUNS] };
+    fn units(&self, strips: &[Strip; STRIPS]) -> BlockScales {
+        let mut found = BlockScales { d: 0.0, dmin: 0.0, scales: [0; STRIPS], mins: [0; STRIPS] };
         match self.format.scales {
             None => {
-                found.d = half_step(runs[0].step);
+                found.d = half_step(strips[0].step);
                 found.scales[0] = 1;
             }
             Some(range) => {
-                let steps = runs.map(|run| (run.step, run.curvature.0));
+                let steps = strips.map(|strip| (strip.step, strip.curvature.0));
                 (found.d, found.scales) = unit(&steps, range);
             }
         }
         if let Some(largest) = self.format.mins {
-            let mins = runs.map(|run| (run.min, run.curvature.1));
+            let mins = strips.map(|strip| (strip.min, strip.curvature.1));
             (found.dmin, found.mins) = unit(&mins, (0, largest));
         }
         found
     }
 
-    /// Moves the scale and min of each run by one where that lowers its error.
+    /// Moves the scale and min of each strip by one where that lowers its error.
     #[inline(always)]
     fn descend(&self, found: &mut BlockScales) {
         let Some((low, high)) = self.format.scales else { return };
-        for (run, (values, weights)) in self.runs() {
-            let (scale, min) = (found.scales[run], found.mins[run]);
-            let mut best = (found.line(self.format, run).error(values, weights), scale, min);
+        for (strip, (values, weights)) in self.strips() {
+            let (scale, min) = (found.scales[strip], found.mins[strip]);
+            let mut best = (found.line(self.format, strip).error(values, weights), scale, min);
             for scale in (scale - 1).max(low)..=(scale + 1).min(high) {
                 let mins = self.format.mins.map_or(0..=0, |most| (min - 1).max(0)..=(min + 1).min(most));
                 for min in mins {
-                    (found.scales[run], found.mins[run]) = (scale, min);
-                    let error = found.line(self.format, run).error(values, weights);
+                    (found.scales[strip], found.mins[strip]) = (scale, min);
+                    let error = found.line(self.format, strip).error(values, weights);
                     if error < best.0 {
                         best = (error, scale, min);
                     }
                 }
             }
-            (found.scales[run], found.mins[run]) = (best.1, best.2);
+            (found.scales[strip], found.mins[strip]) = (best.1, best.2);
         }
     }
 
@@ -124,9 +124,9 @@ impl<'a> Fit<'a> {
     #[inline(always)]
     fn refitted(&self, found: &BlockScales) -> BlockScales {
         let (mut aa, mut ab, mut bb, mut ax, mut bx) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for (run, (values, weights)) in self.runs() {
-            let line = found.line(self.format, run);
-            let (scale, min) = (f64::from(found.scales[run]), -f64::from(found.mins[run]));
+        for (strip, (values, weights)) in self.strips() {
+            let line = found.line(self.format, strip);
+            let (scale, min) = (f64::from(found.scales[strip]), -f64::from(found.mins[strip]));
             let sums = sums(&line, values, weights);
             aa += scale * scale * sums.square;
             ab += scale * min * sums.level;
@@ -146,7 +146,7 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// Weighted sums over a run at its nearest levels.
+/// Weighted sums over a strip at its nearest levels.
 #[derive(Default)]
 struct Sums {
     weight: f64,
@@ -170,9 +170,9 @@ fn sums(line: &Line, values: &[f64], weights: &[f64]) -> Sums {
     sums
 }
 
-/// The step and min of least error of a run, by least squares for the codes of many ranges.
+/// The step and min of least error of a strip, by least squares for the codes of many ranges.
 #[inline(always)]
-fn with_min(format: &BlockFormat, values: &[f64], weights: &[f64]) -> Run {
+fn with_min(format: &BlockFormat, values: &[f64], weights: &[f64]) -> Strip {
     let (low, high) = extremes(values);
     let low = low.min(0.0);
     let largest = f64::from(format.codes.1);
@@ -197,7 +197,7 @@ fn with_min(format: &BlockFormat, values: &[f64], weights: &[f64]) -> Run {
         }
     }
     let Sums { square, weight, .. } = sums(&best.1, values, weights);
-    Run { step: best.1.step, min: 0.0 - best.1.offset, curvature: (square, weight) }
+    Strip { step: best.1.step, min: 0.0 - best.1.offset, curvature: (square, weight) }
 }
 
 #[inline(always)]
@@ -224,15 +224,15 @@ fn solved(line: &Line, values: &[f64], weights: &[f64]) -> Line {
     if step > 0.0 { Line { step, offset, ..*line } } else { *line }
 }
 
-/// The step of least error of a run of signed codes; its sign is free where the scale of a run may be negative.
+/// The step of least error of a strip of signed codes; its sign is free where the scale of a strip may be negative.
 #[inline(always)]
-fn without_min(format: &BlockFormat, values: &[f64], weights: &[f64]) -> Run {
+fn without_min(format: &BlockFormat, values: &[f64], weights: &[f64]) -> Strip {
     let (low, high) = extremes(values);
     let most = if high >= -low { high } else { low };
     let (least, largest) = (f64::from(format.codes.0), f64::from(format.codes.1));
     let line = |step: f64| Line { step, offset: 0.0, low: least, high: largest };
     if most == 0.0 {
-        return Run::default();
+        return Strip::default();
     }
     let first = line(most / least);
     let mut best = (first.error(values, weights), first);
@@ -246,7 +246,7 @@ fn without_min(format: &BlockFormat, values: &[f64], weights: &[f64]) -> Run {
         }
     }
     let Sums { square, .. } = sums(&best.1, values, weights);
-    Run { step: best.1.step, min: 0.0, curvature: (square, 0.0) }
+    Strip { step: best.1.step, min: 0.0, curvature: (square, 0.0) }
 }
 
 #[inline(always)]
@@ -256,13 +256,13 @@ fn extremes(values: &[f64]) -> (f64, f64) {
 
 /// A half-precision unit and the whole multiples of it nearest to some numbers, for the least weighted squared error.
 #[inline(always)]
-fn unit(numbers: &[(f64, f64); RUNS], (low, high): (i16, i16)) -> (f64, [i16; RUNS]) {
+fn unit(numbers: &[(f64, f64); STRIPS], (low, high): (i16, i16)) -> (f64, [i16; STRIPS]) {
     let most = numbers.iter().fold(0.0f64, |most, (x, _)| if x.abs() > most.abs() { *x } else { most });
     if most == 0.0 {
-        return (0.0, [0; RUNS]);
+        return (0.0, [0; STRIPS]);
     }
     let extreme = if low < 0 { f64::from(low) } else { f64::from(high) };
-    let mut best = (f64::MAX, 0.0, [0; RUNS]);
+    let mut best = (f64::MAX, 0.0, [0; STRIPS]);
     for i in UNITS {
         let unit = half_step(most / (extreme + extreme.signum() * UNIT_STEP * f64::from(i)));
         let multiples =
