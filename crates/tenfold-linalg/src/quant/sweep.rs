@@ -18,6 +18,8 @@ use crate::matrix::Matrix;
 pub(super) const BAND: usize = 128;
 /// Rows in a register.
 const LANES: usize = 8;
+/// Columns that are passed on at once.
+const ABREAST: usize = 4;
 
 /// One number for each of the rows that go together.
 type Lanes = [f64; LANES];
@@ -194,9 +196,9 @@ impl<S: Scheme> Bench<'_, S> {
             self.keep(group, at, lane, &trials.0);
             for (k, missed) in trials.0.residuals.iter().enumerate() {
                 residuals[(at - from + k) * stride + lane..][..LANES].copy_from_slice(missed);
-                if let Some(factor) = plan.factor {
-                    pass_on(ahead, missed, &factor.unit.row(at + k)[end..to]);
-                }
+            }
+            if let Some(factor) = plan.factor {
+                pass_on(ahead, &trials.0.residuals, &factor.unit, at, end);
             }
             at = end;
         }
@@ -211,21 +213,26 @@ impl<S: Scheme> Bench<'_, S> {
         trial.losses = [0.0; LANES];
         trial.residuals.clear();
         trial.residuals.extend_from_slice(start);
-        for k in 0..start.len() {
+        let Trial { levels, residuals, losses } = trial;
+        let mut round = |k: usize, here: &mut Lanes| {
             let index = plan.visit.place[at + k] / strip;
-            let (here, later) = trial.residuals[k..].split_at_mut(1);
-            let mut levels = [0.0; LANES];
+            let mut found = [0.0; LANES];
             for l in 0..LANES {
                 let cell = plan.scheme.cell(&groups[l], index);
-                levels[l] = plan.scheme.nearest(&cell, here[0][l]);
-                here[0][l] -= plan.scheme.value(&cell, levels[l]);
+                found[l] = plan.scheme.nearest(&cell, here[l]);
+                here[l] -= plan.scheme.value(&cell, found[l]);
             }
-            trial.levels.push(levels);
-            if let Some(factor) = plan.factor {
-                for l in 0..LANES {
-                    trial.losses[l] += factor.diagonal[at + k] * here[0][l] * here[0][l];
+            levels.push(found);
+        };
+        match plan.factor {
+            None => residuals.iter_mut().enumerate().for_each(|(k, here)| round(k, here)),
+            Some(factor) => {
+                settle(residuals, &factor.unit, at, round);
+                for (missed, d) in residuals.iter().zip(&factor.diagonal[at..]) {
+                    for l in 0..LANES {
+                        losses[l] += d * missed[l] * missed[l];
+                    }
                 }
-                pass_on(later, &here[0], &factor.unit.row(at + k)[at + k + 1..at + start.len()]);
             }
         }
     }
@@ -256,12 +263,9 @@ impl<S: Scheme> Bench<'_, S> {
             }
         }
         // Sums of products of the three, after each column has been freed of what earlier ones pass on.
+        parts.iter_mut().for_each(|part| settle(part, &factor.unit, at, |_, _| {}));
         let mut sums = [[0.0; LANES]; 5];
         for k in 0..start.len() {
-            for part in &mut parts {
-                let (here, later) = part[k..].split_at_mut(1);
-                pass_on(later, &here[0], &factor.unit.row(at + k)[at + k + 1..at + start.len()]);
-            }
             let d = factor.diagonal[at + k];
             for l in 0..LANES {
                 let (x, first, second) = (parts[0][k][l], parts[1][k][l], parts[2][k][l]);
@@ -330,12 +334,46 @@ impl<S: Scheme> Bench<'_, S> {
     }
 }
 
-/// Takes from later columns their share of what was missed.
+/// Lets `each` turn one column after another into what it misses, and takes from the columns behind it their share.
+///
+/// `unit` has a row of shares per visit, and the first column is visit `at`. A few columns go on to those behind them at once, so that
+/// these are loaded and stored less often; the differences are taken in the order of visits all the same.
 #[inline(always)]
-fn pass_on(later: &mut [Lanes], missed: &Lanes, shares: &[f64]) {
-    for (column, share) in later.iter_mut().zip(shares) {
-        for l in 0..LANES {
-            column[l] -= missed[l] * share;
+fn settle(columns: &mut [Lanes], unit: &Matrix, at: usize, mut each: impl FnMut(usize, &mut Lanes)) {
+    let len = columns.len();
+    for first in (0..len).step_by(ABREAST) {
+        let end = (first + ABREAST).min(len);
+        for k in first..end {
+            each(k, &mut columns[k]);
+            let (done, later) = columns[..end].split_at_mut(k + 1);
+            pass_on(later, &done[k..], unit, at + k, at + k + 1);
+        }
+        let (done, later) = columns.split_at_mut(end);
+        pass_on(later, &done[first..], unit, at + first, at + end);
+    }
+}
+
+/// Takes from `later` columns, the first of which is visit `to`, their share of what visits from `from` on missed.
+#[inline(always)]
+fn pass_on(later: &mut [Lanes], missed: &[Lanes], unit: &Matrix, from: usize, to: usize) {
+    let behind = to..to + later.len();
+    let shares = |k: usize| &unit.row(from + k)[behind.clone()];
+    let (fours, rest) = missed.as_chunks::<ABREAST>();
+    let mut at = 0;
+    for four in fours {
+        let [a, b, c, d] = [shares(at), shares(at + 1), shares(at + 2), shares(at + 3)];
+        for ((((column, a), b), c), d) in later.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            for l in 0..LANES {
+                column[l] = column[l] - four[0][l] * a - four[1][l] * b - four[2][l] * c - four[3][l] * d;
+            }
+        }
+        at += ABREAST;
+    }
+    for (k, one) in rest.iter().enumerate() {
+        for (column, share) in later.iter_mut().zip(shares(at + k)) {
+            for l in 0..LANES {
+                column[l] -= one[l] * share;
+            }
         }
     }
 }

@@ -147,7 +147,6 @@ impl<'a> Fit<'a> {
 }
 
 /// Weighted sums over a strip at its nearest levels.
-#[derive(Default)]
 struct Sums {
     weight: f64,
     level: f64,
@@ -158,16 +157,25 @@ struct Sums {
 
 #[inline(always)]
 fn sums(line: &Line, values: &[f64], weights: &[f64]) -> Sums {
-    let mut sums = Sums::default();
-    for (&x, &w) in values.iter().zip(weights) {
+    const LANES: usize = 8;
+    let mut sums = [[0.0; LANES]; 5];
+    let mut add = |lane: usize, x: f64, w: f64| {
         let level = if line.step == 0.0 { 0.0 } else { line.nearest(x) };
-        sums.weight += w;
-        sums.level += w * level;
-        sums.square += w * level * level;
-        sums.value += w * x;
-        sums.product += w * level * x;
+        sums[0][lane] += w;
+        sums[1][lane] += w * level;
+        sums[2][lane] += w * level * level;
+        sums[3][lane] += w * x;
+        sums[4][lane] += w * level * x;
+    };
+    let (values, weights) = (values.as_chunks::<LANES>(), weights.as_chunks::<LANES>());
+    for (x, w) in values.0.iter().zip(weights.0) {
+        for lane in 0..LANES {
+            add(lane, x[lane], w[lane]);
+        }
     }
-    sums
+    values.1.iter().zip(weights.1).enumerate().for_each(|(lane, (x, w))| add(lane, *x, *w));
+    let [weight, level, square, value, product] = sums.map(|lanes| lanes.iter().sum());
+    Sums { weight, level, square, value, product }
 }
 
 /// The step and min of least error of a strip, by least squares for the codes of many ranges.
