@@ -118,6 +118,20 @@ pub enum Error {
         /// The weight.
         value: f64,
     },
+    /// An importance or a diagonal entry of a moment that is negative or not finite.
+    #[error("importance {value} of column {col} is no finite number of at least 0; collect the moment again")]
+    BadImportance {
+        /// The column.
+        col: usize,
+        /// The value.
+        value: f64,
+    },
+    /// Impossible parameters of a way to quantize.
+    #[error("{what} makes no quantization")]
+    BadScheme {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// An iterative factorization that did not converge.
     #[error("{operation} of a {rows} x {cols} matrix did not converge; check it for extreme values")]
     NoConvergence {

@@ -1,11 +1,11 @@
-//! SVD, MPO decomposition and spectra of a matrix.
+//! SVD, MPO decomposition, spectra and quantization of a matrix.
 //!
 //! A weight matrix becomes a chain of cores (a matrix product operator, MPO) or a pair of low-rank factors,
 //! with the singular values that say what truncation will cost. [`decompose`] cuts a matrix along the factor
 //! lists of an
 //! [`MpoShape`]; [`svd_in_metric`] gives low-rank factors that are best for weights, for layer outputs or for
 //! frequent rows; [`refine`] improves the cores of a truncated chain in any of these metrics; [`basis`] finds the
-//! coordinates in which a truncation keeps most; [`parallel::map`] spreads many matrices over threads.
+//! coordinates in which a truncation keeps most; [`quant`] rounds to few bits; [`parallel::map`] spreads many matrices over threads.
 //!
 //! ```
 //! use tenfold_linalg::{Bonds, Gauge, Matrix, MpoShape, decompose};
@@ -28,7 +28,8 @@
 //! are the caller's decision.
 //!
 //! Start reading at `shape.rs` (how a matrix is cut), then `mpo.rs` and `mpo/symmetric.rs` (the decomposition
-//! in one page of equations), then `mpo/basis.rs` (why it is fast); `metric.rs` stands alone.
+//! in one page of equations), then `mpo/basis.rs` (why it is fast); `metric.rs` stands alone. For rounding start
+//! at `quant/scheme.rs`, then `quant/sweep.rs`.
 
 pub mod basis;
 mod error;
@@ -37,6 +38,7 @@ mod matrix;
 mod metric;
 mod mpo;
 pub mod parallel;
+pub mod quant;
 mod shape;
 pub mod spectrum;
 pub mod top;

@@ -142,6 +142,12 @@ impl Matrix {
         self.data.iter().fold(0.0, |m, v| v.abs().max(m))
     }
 
+    /// A matrix over a buffer that was made for it.
+    pub(crate) fn from_vec(rows: usize, cols: usize, data: Vec<f64>) -> Self {
+        debug_assert_eq!(data.len(), rows * cols);
+        Self { rows, cols, data }
+    }
+
     /// Fails on an empty matrix and on the first NaN or infinity.
     pub(crate) fn check(&self) -> Result<()> {
         if self.rows == 0 || self.cols == 0 {

@@ -4,6 +4,8 @@
 
 #[path = "it/basis.rs"]
 mod basis;
+#[path = "it/block.rs"]
+mod block;
 #[path = "it/counts.rs"]
 mod counts;
 #[path = "it/fixtures.rs"]
@@ -16,9 +18,13 @@ mod laws;
 mod manifold;
 #[path = "it/properties.rs"]
 mod properties;
+#[path = "it/quant.rs"]
+mod quant;
 #[path = "it/refine.rs"]
 mod refine;
 #[path = "it/sample.rs"]
 mod sample;
 #[path = "it/top.rs"]
 mod top;
+#[path = "it/trellis.rs"]
+mod trellis;
