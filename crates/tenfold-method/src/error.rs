@@ -65,6 +65,20 @@ pub enum Error {
         /// Its matrix.
         weight: Path,
     },
+    /// A row that is no whole number of blocks.
+    #[error(
+        "{path} has rows of {width}, no multiple of the {block} of {scheme}; leave it out, or round it in groups (bits, group)"
+    )]
+    BlockWidth {
+        /// The weight's path.
+        path: Path,
+        /// Columns of the weight.
+        width: usize,
+        /// Weights of a block.
+        block: usize,
+        /// The scheme.
+        scheme: String,
+    },
     /// A product of a rank that the matrix does not have.
     #[error(
         "{path} has rank {most} at most; a product of rank {rank} beside it cannot be of use, lower the rank"

@@ -156,7 +156,8 @@ impl Method for Lora {
                 None => roles.push((role, count)),
             }
         }
-        Ok(Planned::certain(named(format!("{} + low rank {}", base.form, self.rank)), roles))
+        let form = named(format!("{} + low rank {}", base.form, self.rank));
+        Ok(Planned::certain(form, roles).with_codes(base.codes))
     }
 
     fn settle(

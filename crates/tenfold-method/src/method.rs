@@ -8,7 +8,7 @@ use crate::option::OptionInfo;
 use crate::squeeze::SqueezeOptions;
 use std::sync::Arc;
 use tenfold_tensor::Array;
-use tenfold_weight::{Address, Form, Module, ModuleWeight, Path, Role, Socket, Wiring};
+use tenfold_weight::{Address, Form, Module, ModuleWeight, Path, Role, Socket, Stored, Wiring};
 
 /// What `explain` says about a method.
 #[derive(Debug)]
@@ -42,12 +42,37 @@ pub struct Planned {
     pub exact: bool,
     /// Parameters by the role of the leaves that hold them, each role once; empty where that is not known.
     pub roles: Vec<(Role, usize)>,
+    /// How many of the parameters are codes of a scheme, which no leaf holds, and their bytes.
+    pub codes: Coded,
 }
+
+/// Codes of a scheme: numbers and the bytes that they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coded {
+    /// Numbers.
+    pub numbers: usize,
+    /// Bytes, scales and zero points included.
+    pub bytes: usize,
+}
+
+/// Bytes of a number that is no code.
+const NUMBER: usize = 4;
 
 impl Planned {
     /// A form that is certain, with its parameters by role.
     pub fn certain(form: String, roles: Vec<(Role, usize)>) -> Self {
-        Self { form, parameters: roles.iter().map(|(_, count)| count).sum(), exact: true, roles }
+        let parameters = roles.iter().map(|(_, count)| count).sum();
+        Self { form, parameters, exact: true, roles, codes: Coded::default() }
+    }
+
+    /// The same with codes beside the leaves.
+    pub fn with_codes(self, codes: Coded) -> Self {
+        Self { parameters: self.parameters + codes.numbers, codes, ..self }
+    }
+
+    /// Stored bytes, without file headers; an upper bound unless `exact`.
+    pub fn bytes(&self) -> usize {
+        NUMBER * (self.parameters - self.codes.numbers) + self.codes.bytes
     }
 
     /// A form that stays as it is.
@@ -60,7 +85,7 @@ impl Planned {
             Some((_, count)) => *count += leaf.value.len(),
             None => roles.push((leaf.role, leaf.value.len())),
         });
-        Self { form: form.describe(), parameters: form.parameters(), exact: true, roles }
+        Self::certain(form.describe(), roles).with_codes(Coded::of(form))
     }
 
     /// The values themselves, so many.
@@ -70,7 +95,21 @@ impl Planned {
 
     /// A form that evidence will choose, of at most so many parameters.
     pub fn at_most(form: String, parameters: usize) -> Self {
-        Self { form, parameters, exact: false, roles: Vec::new() }
+        Self { form, parameters, exact: false, roles: Vec::new(), codes: Coded::default() }
+    }
+}
+
+impl Coded {
+    /// The codes that a form stores.
+    pub fn of(form: &Form) -> Self {
+        let mut sum = Self::default();
+        form.stored(&Address::root(Path::new("")), &mut |_, stored| {
+            if let Stored::Codes(codes) = stored {
+                sum.numbers += codes.height() * codes.width();
+                sum.bytes += codes.bytes().len();
+            }
+        });
+        sum
     }
 }
 

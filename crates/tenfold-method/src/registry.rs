@@ -20,6 +20,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::bitfit::INFO, build: crate::bitfit::build },
     Entry { info: &crate::calisr::INFO, build: crate::calisr::build },
     Entry { info: &crate::childtuning::INFO, build: crate::childtuning::build },
+    Entry { info: &crate::gptq::INFO, build: crate::gptq::build },
     Entry { info: &crate::houlsby::INFO, build: crate::houlsby::build },
     Entry { info: &crate::ia3::INFO, build: crate::ia3::build },
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
@@ -28,6 +29,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::opf::INFO, build: crate::opf::build },
     Entry { info: &crate::pfeiffer::INFO, build: crate::pfeiffer::build },
     Entry { info: &crate::prefix::INFO, build: crate::prefix::build },
+    Entry { info: &crate::rtn::INFO, build: crate::rtn::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
 ];
 

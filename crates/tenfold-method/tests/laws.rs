@@ -17,10 +17,6 @@ use ways::{Ways, ways};
 
 /// Square, wide, tall, with a prime side, a row, a column.
 const SHAPES: [(usize, usize); 6] = [(24, 24), (12, 40), (40, 12), (13, 18), (1, 20), (20, 1)];
-/// The most that a rewrite at full size may differ, relative to the largest entry: decompositions are in f64, factors
-/// are stored in f32.
-const EXACT: Tolerance = Tolerance { relative: 0.0, absolute: 1e-5 };
-
 fn build(name: &str, options: &Options) -> Arc<dyn Method> {
     (registry::find(name).unwrap().build)(options).unwrap()
 }
@@ -130,8 +126,8 @@ fn the_plan_is_what_the_rewrite_makes() {
         for (path, plan) in paths.iter().zip(&plans) {
             let form = rewritten.get(path).unwrap();
             if plan.exact {
-                let got = (form.describe(), form.parameters());
-                assert_eq!(got, (plan.form.clone(), plan.parameters), "{what}: {path}");
+                let got = (form.describe(), form.parameters(), form.cost().bytes);
+                assert_eq!(got, (plan.form.clone(), plan.parameters, plan.bytes()), "{what}: {path}");
             }
             assert_eq!(form.shape(), tree.get(path).unwrap().shape(), "{what}: shape of {path}");
             (most, total) = (most + plan.parameters, total + form.parameters());
@@ -169,7 +165,8 @@ fn full_size_is_exact() {
         for path in &paths {
             let expected = widen(dense_values(&tree, path).unwrap().data());
             let got = dense_values(&rewritten, path).unwrap();
-            assert_close(&format!("{}: {path}", ways.name), got.data(), &expected, EXACT);
+            let within = Tolerance { relative: 0.0, absolute: ways.within };
+            assert_close(&format!("{}: {path}", ways.name), got.data(), &expected, within);
         }
     }
 }

@@ -26,8 +26,6 @@ use std::sync::Arc;
 use tenfold_method::{Method, Planned, registry};
 use tenfold_weight::{Cost, Form, ModuleWeight, Path, Tree};
 
-/// Bytes of a stored number.
-const BYTES: usize = 4;
 /// The form of a weight that is not there.
 const NOTHING: &str = "nothing";
 
@@ -177,7 +175,7 @@ impl Weight<'_> {
     fn row(&self, recipe: &Recipe, methods: &[Arc<dyn Method>]) -> Row {
         let cost = if self.added { Cost::default() } else { self.form.cost() };
         let governing = self.governing(methods);
-        let bytes_after = if self.steps.is_empty() { cost.bytes } else { BYTES * self.planned.parameters };
+        let bytes_after = if self.steps.is_empty() { cost.bytes } else { self.planned.bytes() };
         Row {
             path: self.path.to_string(),
             shape: self.form.shape(),

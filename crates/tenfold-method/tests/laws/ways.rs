@@ -7,11 +7,16 @@ pub(crate) struct Ways {
     pub(crate) name: &'static str,
     /// Nothing is cut.
     pub(crate) full: Options,
+    /// How far numbers may lie from what they were then, relative to the largest.
+    pub(crate) within: f64,
     /// Something is cut.
     pub(crate) cut: Vec<Options>,
     /// Whether `share` is measured on the inputs of the layer rather than on the weights alone.
     pub(crate) inputs: bool,
 }
+
+/// Decompositions are in double precision, factors are stored in single.
+const EXACT: f64 = 1e-5;
 
 pub(crate) fn ways() -> Vec<Ways> {
     let text = |word: &str| Value::Text(word.to_owned());
@@ -23,35 +28,67 @@ pub(crate) fn ways() -> Vec<Ways> {
         Ways {
             name: "auto",
             full: Options::from([("share", integer(1))]),
+            within: EXACT,
             cut: vec![Options::default(), Options::from([("share", Value::Float(0.4))])],
             inputs: true,
         },
         Ways {
             name: "basis",
             full: Options::default(),
+            within: EXACT,
             cut: vec![Options::from([("heads", text("off")), ("hidden", text("off"))])],
             inputs: false,
         },
-        Ways { name: "bitfit", full: Options::default(), cut: vec![], inputs: false },
-        Ways { name: "houlsby", full: Options::default(), cut: vec![], inputs: false },
-        Ways { name: "pfeiffer", full: Options::default(), cut: vec![], inputs: false },
-        Ways { name: "prefix", full: Options::default(), cut: vec![], inputs: false },
-        Ways { name: "calisr", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "bitfit", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
+        Ways {
+            name: "gptq",
+            full: Options::from([("bits", integer(8)), ("group", integer(8))]),
+            // Feedback moves numbers by more than the half step that rounding costs.
+            within: 0.03,
+            cut: vec![
+                Options::default(),
+                Options::from([
+                    ("bits", integer(2)),
+                    ("group", integer(0)),
+                    ("order", text("falling")),
+                    ("refits", integer(1)),
+                ]),
+                Options::from([
+                    ("bits", integer(3)),
+                    ("order", text("stored")),
+                    ("guard", Value::Flag(true)),
+                    ("clip", Value::Flag(true)),
+                ]),
+                Options::from([
+                    ("range", text("full")),
+                    ("group", integer(5)),
+                    ("damping", Value::Float(0.1)),
+                ]),
+            ],
+            inputs: true,
+        },
+        Ways { name: "houlsby", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
+        Ways { name: "pfeiffer", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
+        Ways { name: "prefix", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
+        Ways { name: "calisr", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
             name: "childtuning",
             full: Options::default(),
+            within: EXACT,
             cut: vec![Options::from([("mask", text("random"))])],
             inputs: false,
         },
         Ways {
             name: "ia3",
             full: Options::default(),
+            within: EXACT,
             cut: vec![Options::from([("stretch", text("inputs"))])],
             inputs: false,
         },
         Ways {
             name: "lora",
             full: Options::from([("rank", integer(1))]),
+            within: EXACT,
             cut: vec![
                 Options::from([
                     ("rank", integer(1)),
@@ -72,6 +109,7 @@ pub(crate) fn ways() -> Vec<Ways> {
         Ways {
             name: "mpo",
             full: Options::default(),
+            within: EXACT,
             cut: vec![
                 Options::from([("bond-max", integer(3))]),
                 Options::from([("cores", integer(3)), ("share", Value::Float(0.5))]),
@@ -96,10 +134,11 @@ pub(crate) fn ways() -> Vec<Ways> {
             ],
             inputs: false,
         },
-        Ways { name: "mpop", full: Options::default(), cut: vec![], inputs: false },
+        Ways { name: "mpop", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
             name: "opf",
             full: Options::default(),
+            within: EXACT,
             cut: vec![
                 Options::from([("cores", integer(3)), ("as", text("product"))]),
                 Options::from([("growth", Value::Float(2.0))]),
@@ -108,8 +147,29 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways {
+            name: "rtn",
+            full: Options::from([("bits", integer(8)), ("group", integer(8))]),
+            within: 0.005,
+            cut: vec![
+                Options::default(),
+                Options::from([
+                    ("bits", integer(3)),
+                    ("range", text("symmetric")),
+                    ("clip", Value::Flag(true)),
+                ]),
+                Options::from([
+                    ("bits", integer(2)),
+                    ("group", integer(0)),
+                    ("clip", Value::Flag(true)),
+                    ("metric", text("inputs")),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "svd",
             full: Options::default(),
+            within: EXACT,
             cut: vec![
                 Options::from([("rank", integer(2))]),
                 Options::from([("share", Value::Float(0.5)), ("metric", text("inputs"))]),
