@@ -4,8 +4,7 @@ seeds and steps, and the table of the receipts.
 usage: adapt.py OUT --tenfold PROGRAM --data DIR [--tasks mrpc,cola,...] [--seeds 1,2,3] [--methods lora,dora,...] [--workers N] [--lr X]
                 [--precision bf16]
        adapt.py OUT --table
-Runs and table are those of glue.py. Learning rates are those of RATES; NAME carries another one. Full fine-tuning and light tuning of
-operators are rows `dense` and `light` of glue.py.
+Runs and table are those of glue.py. Learning rates are those of RATES; names of runs carry another one.
 """
 
 import argparse
@@ -74,10 +73,10 @@ RATES = {
     "ia3": 1e-2,
     "houlsby": 1e-3,
     "pfeiffer": 1e-3,
-    "prefix": 1e-3,
+    "prefix": 3e-3,
+    "childtuning": 2e-4,
     "calisr-d-lora": 1e-3,
     "calisr-s-lora": 1e-3,
-    "mpop": 2e-4,
 }
 # Of what was not searched.
 DEFAULT_RATE = 1e-4
