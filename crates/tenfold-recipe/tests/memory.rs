@@ -84,6 +84,8 @@ fn estimates_are_near_what_phases_hold() {
         ("bert, operators", bert, format!("{mpo}{}", phase(1000, ""))),
         ("gpt2", golden.join("tiny_gpt2"), phase(1500, "")),
         ("llama", golden.join("tiny_llama"), phase(1500, "")),
+        ("t5", golden.join("tiny_t5"), phase(1500, "")),
+        ("t5, gated", golden.join("tiny_t5/gated"), phase(1500, "")),
     ];
     let mut found = Vec::new();
     for (name, model, text) in cases {
