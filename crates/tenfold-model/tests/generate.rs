@@ -10,7 +10,7 @@ use tenfold_weight::Scope;
 /// Sums over tokens in another order.
 const SAME: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
 
-const MODELS: [&str; 4] = ["tiny_gpt2", "tiny_llama", "tiny_t5", "tiny_t5/gated"];
+const MODELS: [&str; 4] = ["tiny_gpt2", "tiny_llama", "tiny_t5", "tiny_t5_gated"];
 
 fn model(name: &str) -> Model {
     Model::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).unwrap()

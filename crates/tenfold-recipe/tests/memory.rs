@@ -85,7 +85,7 @@ fn estimates_are_near_what_phases_hold() {
         ("gpt2", golden.join("tiny_gpt2"), phase(1500, "")),
         ("llama", golden.join("tiny_llama"), phase(1500, "")),
         ("t5", golden.join("tiny_t5"), phase(1500, "")),
-        ("t5, gated", golden.join("tiny_t5/gated"), phase(1500, "")),
+        ("t5, gated", golden.join("tiny_t5_gated"), phase(1500, "")),
     ];
     let mut found = Vec::new();
     for (name, model, text) in cases {

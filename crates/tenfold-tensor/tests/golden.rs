@@ -107,7 +107,7 @@ fn attention_across() {
     });
 }
 
-/// Every distance to 400 on either side has the row that transformers gives it, bounds of ranges included.
+/// Every distance to 130 on either side has the row that transformers gives it, bounds of ranges included.
 #[test]
 fn distances_have_the_rows_of_trained_models() {
     let all = cases();
@@ -115,7 +115,7 @@ fn distances_have_the_rows_of_trained_models() {
         let number = |key: &str| case[key].as_u64().unwrap() as usize;
         let causal = case["causal"].as_bool().unwrap();
         let buckets = op::Buckets::new(number("buckets"), number("farthest"), causal);
-        let got: Vec<usize> = (-400..=400).map(|distance| buckets.of(distance)).collect();
+        let got: Vec<usize> = (-130..=130).map(|distance| buckets.of(distance)).collect();
         assert_eq!(got, indices(&case["rows"]), "{buckets:?}");
     }
 }

@@ -14,7 +14,7 @@ use tenfold_weight::{Form, Path, Scope, Tree, Wiring};
 /// f32 weights that were turned in f64 and rounded once more, through two layers, against logits of size 1 to 10.
 const SAME: Tolerance = Tolerance { relative: 1e-5, absolute: 3e-5 };
 
-const MODELS: [&str; 4] = ["tiny_gpt2", "tiny_llama", "tiny_t5", "tiny_t5/gated"];
+const MODELS: [&str; 4] = ["tiny_gpt2", "tiny_llama", "tiny_t5", "tiny_t5_gated"];
 
 fn model(name: &str) -> Model {
     Model::load(&FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tenfold-model/tests/golden").join(name))

@@ -1,6 +1,6 @@
-"""Writes two tiny T5 models with random weights, one of version 1.0 (here) and one of version 1.1 (in gated/), a tokenizer of
-unigrams, and what transformers makes of pairs of sequences, in double precision: hidden states, logits, the loss of a batch with
-gradients of some weights, and greedy answers.
+"""Writes a tiny T5 of version 1.0 with random weights, a tokenizer of unigrams, and what transformers makes of pairs of sequences, in
+double precision: hidden states, logits, the loss of a batch with gradients of some weights, and greedy answers. The generator of
+tiny_t5_gated uses the same functions.
 
 usage: python make.py      (needs torch, transformers, safetensors)
 """
@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import T5Config, T5ForConditionalGeneration
 
-here = pathlib.Path(__file__).parent
 START, END = 0, 3
 # Lengths on either side, one pair beyond the largest distance that has a range of its own.
 PAIRS = [
@@ -63,7 +62,7 @@ def write(folder, seed, tied, **settings):
         inputs = {"input_ids": torch.tensor([source]), "decoder_input_ids": torch.tensor([ids])}
         with torch.no_grad():
             found = double(**inputs, output_hidden_states=True)
-            greedy = double.generate(inputs["input_ids"], do_sample=False, num_beams=1, max_new_tokens=14)[0].tolist()
+            greedy = double.generate(inputs["input_ids"], do_sample=False, num_beams=1, max_new_tokens=14, use_cache=False)[0].tolist()
         cases.append({
             "source": source, "ids": ids, "hidden": found.decoder_hidden_states[-1][0].flatten().tolist(),
             "logits": found.logits[0].flatten().tolist(),
@@ -98,7 +97,10 @@ def tokenizer():
     return unigrams
 
 
-write(here, 31, True, feed_forward_proj="relu")
-write(here / "gated", 32, False, feed_forward_proj="gated-gelu")
-for folder in [here, here / "gated"]:
+def main(folder, seed, tied, feed_forward):
+    write(folder, seed, tied, feed_forward_proj=feed_forward)
     tokenizer().save(str(folder / "tokenizer.json"), pretty=False)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(__file__).parent, 31, True, "relu")
