@@ -200,6 +200,7 @@ fn settings_of_decoders_that_are_not_implemented_are_refused_by_name() {
         ("t5", "layer_norm_epsilon", "-1.0"),
         ("t5", "dropout_rate", "1.0"),
         ("t5", "decoder_start_token_id", "32128"),
+        ("t5", "decoder_start_token_id", "null,\"pad_token_id\":null"),
     ] {
         let refused = parse(&format!(r#"{{"model_type":"{model}","{field}":{value}}}"#));
         assert!(matches!(refused, Err(Error::OutOfRange { field: got, .. }) if got == field), "{field}");

@@ -88,6 +88,7 @@ pub(crate) fn attention(
         None => None,
     };
     let biases = biases.as_ref().map(|(table, buckets)| (table, *buckets));
+    // No architecture has both a socket for a prefix and biases by distance.
     let mixed = match (kept, &before) {
         (Some((past, layer)), _) => {
             let inputs = [&query, &key, &value];
