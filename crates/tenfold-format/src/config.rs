@@ -7,6 +7,7 @@ mod bert;
 mod field;
 mod gpt2;
 mod llama;
+mod t5;
 
 use std::path::Path;
 
@@ -14,6 +15,7 @@ pub use bert::BertConfig;
 pub use gpt2::Gpt2Config;
 pub use llama::LlamaConfig;
 use serde_json::Value;
+pub use t5::T5Config;
 
 use crate::error::{Error, Result};
 use crate::map;
@@ -34,7 +36,7 @@ pub const LAYERS_LIMIT: usize = 1 << 12;
 pub const POSITIONS_LIMIT: usize = 1 << 20;
 
 /// The model types that can be read.
-pub const KNOWN: &[&str] = &["bert", "gpt2", "llama", "mistral"];
+pub const KNOWN: &[&str] = &["bert", "gpt2", "llama", "mistral", "t5"];
 
 /// A nonlinearity, by the names in `hidden_act`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub enum ModelConfig {
     Gpt2(Gpt2Config),
     /// A LLaMA decoder, or one of its layout by another name.
     Llama(LlamaConfig),
+    /// A T5 encoder-decoder.
+    T5(T5Config),
 }
 
 impl ModelConfig {
@@ -97,6 +101,7 @@ impl ModelConfig {
             ModelConfig::Bert(_) => "bert",
             ModelConfig::Gpt2(_) => "gpt2",
             ModelConfig::Llama(_) => "llama",
+            ModelConfig::T5(_) => "t5",
         }
     }
 
@@ -106,6 +111,7 @@ impl ModelConfig {
             ModelConfig::Bert(bert) => bert.hf_json(),
             ModelConfig::Gpt2(gpt2) => gpt2.hf_json(),
             ModelConfig::Llama(llama) => llama.hf_json(),
+            ModelConfig::T5(t5) => t5.hf_json(),
         }
     }
 }
@@ -132,6 +138,7 @@ pub fn parse(path: &Path, text: &str) -> Result<ModelConfig> {
         class if class.starts_with("Bert") => Some("bert"),
         class if class.starts_with("GPT2") => Some("gpt2"),
         class if class.starts_with("Llama") => Some("llama"),
+        class if class.starts_with("T5") => Some("t5"),
         _ => None,
     };
     let model = kind.model_type.as_deref().or_else(|| class.as_deref().and_then(by_class));
@@ -149,6 +156,10 @@ pub fn parse(path: &Path, text: &str) -> Result<ModelConfig> {
         Some("llama" | "mistral") => {
             let raw: llama::RawLlama = serde_json::from_str(text).map_err(bad)?;
             raw.check(path).map(ModelConfig::Llama)
+        }
+        Some("t5") => {
+            let raw: t5::RawT5 = serde_json::from_str(text).map_err(bad)?;
+            raw.check(path).map(ModelConfig::T5)
         }
         other => {
             let model = other.or(class.as_deref()).unwrap_or("(none)").to_owned();

@@ -3,6 +3,7 @@
 mod bert;
 mod gpt2;
 mod llama;
+mod t5;
 
 use crate::batch::Batch;
 use crate::error::Error;
@@ -13,6 +14,7 @@ use llama::Llama;
 use std::fmt::Debug;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use t5::T5;
 use tenfold_format::config::{Activation as Named, ModelConfig};
 use tenfold_tensor::{Activation, Var};
 use tenfold_weight::{Path, Scope, Wiring};
@@ -35,6 +37,10 @@ pub(crate) trait Architecture: Debug + Send + Sync {
     fn hidden(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&mut Past>) -> Result<Var, Error>;
     /// What turns hidden states into logits of the next token; nothing in an encoder.
     fn output(&self) -> Option<Output>;
+    /// The token that begins what the decoder of an encoder-decoder writes; nothing where texts go on from a prompt.
+    fn start(&self) -> Option<u32> {
+        None
+    }
     /// The path that this crate uses for a checkpoint's name; nothing for what is left out.
     fn path_of(&self, name: &str) -> Option<String>;
     /// What checkpoints of models with an output or a task head put before the names of everything else.
@@ -56,6 +62,7 @@ pub(crate) fn of(dir: &FilePath, config: ModelConfig) -> Result<Arc<dyn Architec
         ModelConfig::Bert(config) => Arc::new(Bert { config }),
         ModelConfig::Gpt2(config) => Arc::new(Gpt2 { config }),
         ModelConfig::Llama(config) => Arc::new(Llama { config }),
+        ModelConfig::T5(config) => Arc::new(T5 { config }),
         other => {
             return Err(Error::Architecture { dir: dir.to_owned(), architecture: other.architecture() });
         }
@@ -113,6 +120,17 @@ pub(crate) struct Output {
     pub(crate) table: &'static str,
     /// Whether a plain checkpoint keeps it only as that table.
     pub(crate) tied: bool,
+    /// Whether one that is stored all the same, with other numbers, counts more than the table.
+    pub(crate) unless_stored: bool,
+    /// What last hidden states are multiplied with before it.
+    pub(crate) scale: f32,
+}
+
+impl Output {
+    /// The same as the table of tokens or not, and nothing in between.
+    pub(crate) fn plain(path: &'static str, table: &'static str, tied: bool) -> Self {
+        Self { path, table, tied, unless_stored: false, scale: 1.0 }
+    }
 }
 
 /// A tensor of a checkpoint that holds weights in another way than the tree.
@@ -167,7 +185,16 @@ fn activation(named: Named) -> Activation {
 mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
-    use tenfold_format::config::{BertConfig, Gpt2Config, LlamaConfig};
+    use tenfold_format::config::{BertConfig, Gpt2Config, LlamaConfig, T5Config};
+
+    const BIASES: [&str; 2] = [
+        "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+        "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+    ];
+
+    fn t5(gated: bool) -> T5Config {
+        T5Config { layers: 2, decoder_layers: 3, heads: 4, head_width: 24, gated, ..T5Config::default() }
+    }
 
     fn all() -> Vec<(Arc<dyn Architecture>, &'static [&'static str], usize)> {
         let bert = BertConfig { layers: 2, ..BertConfig::default() };
@@ -186,6 +213,9 @@ mod tests {
             (Arc::new(Gpt2 { config: gpt2 }), &[], 1 + 2 * 3),
             // Queries and keys are turned by positions, so they share no free space.
             (Arc::new(Llama { config: llama }), &[], 1 + 2 * 2),
+            // Biases belong to distances.
+            (Arc::new(T5 { config: t5(false) }), &BIASES, 1 + 2 * 3 + 3 * 5),
+            (Arc::new(T5 { config: t5(true) }), &BIASES, 1 + 2 * 3 + 3 * 5),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! A packed batch of token sequences.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 use tenfold_tensor::Offsets;
 
 /// Sequences laid end to end: N tokens in B sequences, no padding.
@@ -12,6 +13,9 @@ pub struct Batch {
     pub types: Vec<u32>,
     /// Where each sequence begins, B + 1.
     pub offsets: Offsets,
+    /// What the encoder of an encoder-decoder reads, sequence by sequence. Nothing: these sequences themselves, which the
+    /// decoder then has before its eyes.
+    pub source: Option<Arc<Batch>>,
 }
 
 impl Batch {
@@ -19,7 +23,7 @@ impl Batch {
     pub fn from_sequences<S: AsRef<[u32]>>(sequences: &[S]) -> Self {
         let lengths: Vec<usize> = sequences.iter().map(|one| one.as_ref().len()).collect();
         let ids: Vec<u32> = sequences.iter().flat_map(|one| one.as_ref()).copied().collect();
-        Self { types: vec![0; ids.len()], ids, offsets: Offsets::from_lengths(&lengths) }
+        Self { types: vec![0; ids.len()], ids, offsets: Offsets::from_lengths(&lengths), source: None }
     }
 
     /// Packs pairs of texts given as (ids, segment ids).
@@ -29,7 +33,23 @@ impl Batch {
             ids: pairs.iter().flat_map(|pair| &pair.borrow().0).copied().collect(),
             types: pairs.iter().flat_map(|pair| &pair.borrow().1).copied().collect(),
             offsets: Offsets::from_lengths(&lengths),
+            source: None,
         }
+    }
+
+    /// The same sequences, each the answer to one of `source`.
+    ///
+    /// # Panics
+    /// When there are not as many sources as sequences.
+    #[track_caller]
+    pub fn answering(self, source: Batch) -> Self {
+        assert_eq!(source.offsets.sequences(), self.offsets.sequences(), "sources against sequences");
+        Self { source: Some(Arc::new(source)), ..self }
+    }
+
+    /// What an encoder reads.
+    pub(crate) fn source(&self) -> &Batch {
+        self.source.as_deref().unwrap_or(self)
     }
 
     /// N.
@@ -48,5 +68,14 @@ mod tests {
         assert_eq!(batch.ids, [5, 6, 7, 8]);
         assert_eq!(batch.types, [0, 0, 0, 0]);
         assert_eq!(batch.offsets.sequences(), 3);
+        assert_eq!(batch.source(), &batch);
+        let source = Batch::from_sequences(&[vec![9], vec![], vec![8, 8]]);
+        assert_eq!(batch.answering(source.clone()).source(), &source);
+    }
+
+    #[test]
+    #[should_panic(expected = "sources against sequences")]
+    fn a_sequence_without_a_source_is_refused() {
+        let _ = Batch::from_sequences(&[[1], [2]]).answering(Batch::from_sequences(&[[1]]));
     }
 }

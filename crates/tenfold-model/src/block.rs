@@ -3,5 +3,5 @@
 mod attention;
 mod feed_forward;
 
-pub(crate) use attention::{AttentionPaths, Heads, attention};
+pub(crate) use attention::{AttentionPaths, Heads, Read, attention, cross_attention};
 pub(crate) use feed_forward::{GatedPaths, feed_forward, gated_feed_forward};

@@ -9,7 +9,7 @@ use thiserror::Error as Derive;
 #[non_exhaustive]
 pub enum Error {
     /// The config names an architecture that is read but cannot be run.
-    #[error("{dir}: architecture {architecture} cannot be run; known: bert, gpt2, llama")]
+    #[error("{dir}: architecture {architecture} cannot be run; known: bert, gpt2, llama, t5")]
     Architecture {
         /// The model folder.
         dir: PathBuf,
@@ -92,9 +92,23 @@ pub enum Error {
     },
     /// A model that reads in both directions was asked for the next token.
     #[error(
-        "a {architecture} model does not say which token comes next; that takes a decoder, such as gpt2 or llama"
+        "a {architecture} model does not say which token comes next; that takes a decoder, such as gpt2, llama or t5"
     )]
     NoOutput {
+        /// The architecture.
+        architecture: &'static str,
+    },
+    /// An encoder-decoder has nothing to read.
+    #[error("a {architecture} model answers to a source text, and there is none")]
+    NoSource {
+        /// The architecture.
+        architecture: &'static str,
+    },
+    /// A source text was given to a model that reads none.
+    #[error(
+        "a {architecture} model has no encoder beside its decoder to read a source text; that takes a t5"
+    )]
+    NoEncoder {
         /// The architecture.
         architecture: &'static str,
     },
@@ -105,7 +119,7 @@ pub enum Error {
     EmptyPrompt,
     /// Task heads are made for encoders only.
     #[error(
-        "a task head reads the first token of an encoder; {architecture} is a decoder, whose first token sees no other"
+        "a task head reads the first token of an encoder; {architecture} has a decoder, whose first token sees none that follows"
     )]
     HeadOnDecoder {
         /// The architecture.

@@ -1,4 +1,4 @@
-//! Text that a decoder goes on with: greedy, sampled, or the best of a beam.
+//! Text that a decoder goes on with, or that it answers to a source: greedy, sampled, or the best of a beam.
 
 use crate::batch::Batch;
 use crate::error::Error;
@@ -62,7 +62,7 @@ pub struct Written {
 }
 
 impl Model {
-    /// The ids of a text to go on from, with the token that begins texts where the tokenizer or, for no text at all, the
+    /// The ids of a text to go on from or to answer, with the token that begins texts where the tokenizer or, for no text at all, the
     /// config has one. Never cut: the end is what counts.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Model {
         Ok(ids)
     }
 
-    /// Goes on from the ids of a prompt. `see` is shown every token when it is certain, which in a beam is at the end, and
+    /// Goes on from the ids of a prompt; an encoder-decoder reads them as its source. `see` is shown every token when it is certain, which in a beam is at the end, and
     /// may stop the work.
     ///
     /// # Errors
@@ -94,16 +94,21 @@ impl Model {
         if prompt.is_empty() {
             return Err(Error::EmptyPrompt);
         }
-        let room = self.network.positions().saturating_sub(prompt.len());
-        let most = options.max_tokens.min(room);
+        let start = self.network.arch.start().map(|start| [start]);
+        let first = start.as_ref().map_or(prompt, |start| &start[..]);
+        let most = options.max_tokens.min(self.network.positions().saturating_sub(first.len()));
         let full = if most < options.max_tokens { Ended::Positions } else { Ended::Length };
         let mut writer = Writer {
             model: self,
             scope: Scope::evaluate(&self.tree),
             ends: ends(&self.network.config()),
-            past: Past::new(1, prompt.len() + most),
+            past: Past::new(1, first.len() + most),
         };
-        let logits = writer.read(&[prompt])?;
+        let batch = Batch::from_sequences(&[first]);
+        let logits = writer.read(match start {
+            Some(_) => batch.answering(Batch::from_sequences(&[prompt])),
+            None => batch,
+        })?;
         match options.choice {
             Choice::Beam { width } => writer.beam(logits, width.max(1), most, full, see),
             choice => writer.stream(logits, choice, most, full, see),
@@ -120,9 +125,8 @@ struct Writer<'m> {
 }
 
 impl Writer<'_> {
-    /// Logits after the last token of every sequence, given the tokens that come next in each.
-    fn read(&mut self, next: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
-        let batch = Batch::from_sequences(next);
+    /// Logits after the last token of every sequence, given a batch of the tokens that come next in each.
+    fn read(&mut self, batch: Batch) -> Result<Vec<Vec<f32>>, Error> {
         let network = &self.model.network;
         let hidden = network.go_on(&self.scope, &batch, &mut self.past)?;
         let last: Vec<usize> = batch.offsets.ranges().map(|range| range.end - 1).collect();
@@ -157,7 +161,7 @@ impl Writer<'_> {
                 return Ok(Written { tokens, ended: Ended::Stopped });
             }
             if tokens.len() < most {
-                logits = self.read(&[&[token]])?;
+                logits = self.read(Batch::from_sequences(&[[token]]))?;
             }
         }
         Ok(Written { tokens, ended: full })
@@ -216,7 +220,7 @@ impl Writer<'_> {
                 self.past = self.past.selected(&from);
                 let next: Vec<&[u32]> =
                     open.iter().map(|line| &line.tokens[line.tokens.len() - 1..]).collect();
-                logits = self.read(&next)?;
+                logits = self.read(Batch::from_sequences(&next))?;
             }
         }
         for line in open.iter().filter(|line| line.tokens.len() == most) {
@@ -246,6 +250,7 @@ fn ends(config: &ModelConfig) -> Vec<u32> {
     match config {
         ModelConfig::Gpt2(config) => config.end_tokens.clone(),
         ModelConfig::Llama(config) => config.end_tokens.clone(),
+        ModelConfig::T5(config) => config.end_tokens.clone(),
         _ => Vec::new(),
     }
 }

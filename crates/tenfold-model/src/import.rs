@@ -43,13 +43,14 @@ impl Tensors for Llama2c {
 pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors) -> Result<Tree, Error> {
     let packed: BTreeMap<String, Packed> =
         arch.packed().into_iter().map(|one| (one.name.clone(), one)).collect();
-    let tied = arch.output().filter(|output| output.tied);
-    let tied = tied.map(|output| (weight(output.path), weight(output.table)));
+    let output = arch.output().filter(|output| output.tied);
+    let unless_stored = output.as_ref().is_some_and(|output| output.unless_stored);
+    let mut tied = output.map(|output| (weight(output.path), weight(output.table)));
     let mut tree = Tree::new();
     for (name, shape) in file.list() {
         let Some(path) = arch.path_of(&name) else { continue };
         // What is tied may be stored once more; the table counts.
-        if tied.as_ref().is_some_and(|(output, _)| output.as_str() == path) {
+        if !unless_stored && tied.as_ref().is_some_and(|(output, _)| output.as_str() == path) {
             continue;
         }
         let array = read(dir, file, &name, &shape)?;
@@ -62,6 +63,11 @@ pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors)
             None => drop(tree.insert(Path::new(path), Form::dense(array))),
         }
     }
+    // A config can say that the output is tied while the file has another one.
+    tied = tied.filter(|(output, table)| {
+        let own = tree.get(output).ok().and_then(Form::as_array);
+        own.is_none() || own == tree.get(table).ok().and_then(Form::as_array)
+    });
     if let Some((output, table)) = tied {
         let shape = tree.get(&table).map(Form::shape).unwrap_or_default();
         tree.insert(output, Form::shared(Address::root(table), shape));

@@ -29,6 +29,7 @@ mod model;
 mod network;
 mod past;
 mod save;
+mod sequence;
 
 pub use adapter::AdapterFault;
 pub use batch::Batch;

@@ -37,7 +37,8 @@ impl Network {
         Ok(self.pool(&self.hidden(cx, batch)?, batch))
     }
 
-    /// The last hidden states, N x D; those of decoders have passed the final norm.
+    /// The last hidden states, N x D; those of decoders have passed the final norm. Of an encoder-decoder they are those of
+    /// the decoder, whose tokens the batch has, while its source is for the encoder.
     ///
     /// # Errors
     /// [`Error::TooLong`], ids outside the vocabulary, and faults of the tree.
@@ -45,9 +46,11 @@ impl Network {
         self.arch.hidden(cx, batch, None)
     }
 
-    /// The last hidden states of the next tokens of every sequence of a past (N x D), which then has seen them.
+    /// The last hidden states of the next tokens of every sequence of a past (N x D), which then has seen them. An
+    /// encoder-decoder reads the source of the first batch, and of no other.
     ///
     /// # Errors
+    /// [`Error::NoSource`] where an encoder-decoder has none to begin with;
     /// [`Error::NoOutput`] where the architecture is an encoder, which reads in both directions; as [`Network::hidden`].
     ///
     /// # Panics
@@ -119,7 +122,14 @@ impl Network {
     /// # Errors
     /// [`Error::NoOutput`] where the architecture is an encoder, and faults of the tree.
     pub fn next_token(&self, cx: &Scope<'_>, hidden: &Var) -> Result<Var, Error> {
-        Ok(cx.linear(self.decodes()?.path, hidden, Activation::Identity)?)
+        let Output { path, scale, .. } = self.decodes()?;
+        let scaled = (scale != 1.0).then(|| op::scale(hidden, scale));
+        Ok(cx.linear(path, scaled.as_ref().unwrap_or(hidden), Activation::Identity)?)
+    }
+
+    /// Whether an encoder reads a source, to which a decoder writes the answer.
+    pub fn reads_source(&self) -> bool {
+        self.arch.start().is_some()
     }
 
     /// Logits of the next token after every token of a batch, N x V.

@@ -1,4 +1,4 @@
-//! Keys and values that a decoder keeps of the tokens it has seen.
+//! Keys and values that a decoder keeps of the tokens it has seen, and of a source that it reads.
 
 use std::ops::Range;
 use tenfold_tensor::{Array, Offsets, Var, op};
@@ -12,12 +12,17 @@ pub struct Past {
     capacity: usize,
     /// Tokens seen of every sequence.
     lengths: Vec<usize>,
+    /// Per layer keys and values of the sources, S x D'.
+    sources: Vec<[Array; 2]>,
+    /// Their rows for every sequence; sequences that come from one share them.
+    source_rows: Vec<Range<usize>>,
 }
 
 impl Past {
     /// An empty past of `sequences` sequences that will have at most `capacity` tokens.
     pub fn new(sequences: usize, capacity: usize) -> Self {
-        Self { layers: Vec::new(), capacity, lengths: vec![0; sequences] }
+        let (sources, source_rows) = (Vec::new(), Vec::new());
+        Self { layers: Vec::new(), capacity, lengths: vec![0; sequences], sources, source_rows }
     }
 
     /// Tokens seen of every sequence.
@@ -46,11 +51,36 @@ impl Past {
             layers: self.layers.iter().map(|layer| layer.each_ref().map(pick)).collect(),
             capacity: self.capacity,
             lengths: from.iter().map(|b| self.lengths[*b]).collect(),
+            sources: self.sources.clone(),
+            source_rows: match self.source_rows.is_empty() {
+                true => Vec::new(),
+                false => from.iter().map(|b| self.source_rows[*b].clone()).collect(),
+            },
         }
     }
 
+    /// Whether the sources were read.
+    pub(crate) fn has_source(&self) -> bool {
+        !self.source_rows.is_empty()
+    }
+
+    /// Keys and values of the sources in a layer, and their rows for every sequence. `fresh` are kept where the layer has none.
+    pub(crate) fn source(
+        &mut self,
+        layer: usize,
+        fresh: Option<([Array; 2], &[Range<usize>])>,
+    ) -> Option<([Var; 2], &[Range<usize>])> {
+        if let Some((own, rows)) = fresh.filter(|_| self.sources.len() == layer) {
+            self.sources.push(own);
+            self.source_rows = rows.to_vec();
+        }
+        let own = self.sources.get(layer)?;
+        Some((own.each_ref().map(|array| Var::constant(array.clone())), &self.source_rows))
+    }
+
     /// Attention of new tokens (query N x D, key and value N x D', as `offsets` says) to all of their sequences, whose keys and
-    /// values of this layer grow by theirs, and to the prefix (keys and values, P x D') before them.
+    /// values of this layer grow by theirs, and to the prefix (keys and values, P x D') before them. Biases by distance come from
+    /// a table, where there is one.
     pub(crate) fn attend(
         &mut self,
         layer: usize,
@@ -58,6 +88,7 @@ impl Past {
         prefix: Option<&[Var; 2]>,
         offsets: &Offsets,
         heads: usize,
+        biases: Option<(&Var, op::Buckets)>,
     ) -> Var {
         let width = key.value().width();
         let before = prefix.map_or(0, |[keys, _]| keys.value().height());
@@ -88,7 +119,10 @@ impl Past {
             .enumerate()
             .map(|(b, new)| b * span..b * span + before + self.lengths[b] + new.len())
             .collect();
-        op::attention_with_past(query, &keys, &values, offsets, &seen, heads)
+        match biases {
+            Some(biases) => op::attention_relative([query, &keys, &values], biases, offsets, &seen, heads),
+            None => op::attention_with_past(query, &keys, &values, offsets, &seen, heads),
+        }
     }
 
     /// Counts the tokens of a batch as seen, once every layer has them.

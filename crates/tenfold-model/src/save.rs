@@ -14,7 +14,7 @@ use tenfold_format::{atomic, checkpoint, config};
 use tenfold_weight::{Form, Module, Path, Tensor, Tree, Wiring, dense_values, record};
 
 /// The small files that travel with a model, where the folder has them.
-const SIDE_FILES: [&str; 14] = [
+const SIDE_FILES: [&str; 15] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -23,6 +23,7 @@ const SIDE_FILES: [&str; 14] = [
     "vocab.json",
     "merges.txt",
     "tokenizer.model",
+    "spiece.model",
     "generation_config.json",
     "modules.json",
     "sentence_bert_config.json",
@@ -88,14 +89,21 @@ impl Model {
         let tied = output
             .as_ref()
             .is_some_and(|output| self.tree.get(output).is_ok_and(|form| form.owner().is_some()));
+        let scale = self.network.arch.output().map_or(1.0, |output| output.scale);
         for (path, _) in rest.into_iter().filter(|(path, _)| !(tied && output.as_ref() == Some(*path))) {
-            leaves.insert(self.file_name(path.as_str()), Tensor::Numbers(dense(path)?));
+            let mut values = dense(path)?;
+            if scale != 1.0 && output.as_ref() == Some(path) {
+                // Other programs scale what they tie, and nothing else.
+                values.data_mut().iter_mut().for_each(|value| *value *= scale);
+            }
+            leaves.insert(self.file_name(path.as_str()), Tensor::Numbers(values));
         }
         let mut files = self.files.clone();
         if output.is_some()
             && let Some(config) = files.get_mut(config::FILE)
         {
-            *config = tying(config, tied).unwrap_or_else(|| config.clone());
+            let scaled = self.network.reads_source().then_some(tied && scale != 1.0);
+            *config = tying(config, tied, scaled).unwrap_or_else(|| config.clone());
         }
         self.replace(dir, &files, &leaves, None)
     }
@@ -158,10 +166,14 @@ fn fill(
     Ok(bytes)
 }
 
-/// A config that says whether the output matrix is the table of tokens; nothing when the file is no object.
-fn tying(bytes: &[u8], tied: bool) -> Option<Vec<u8>> {
+/// A config that says whether the output matrix is the table of tokens and, where that can be said, whether what it is applied to
+/// is scaled; nothing when the file is no object.
+fn tying(bytes: &[u8], tied: bool, scaled: Option<bool>) -> Option<Vec<u8>> {
     let mut config: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
     config.insert("tie_word_embeddings".to_owned(), tied.into());
+    if let Some(scaled) = scaled {
+        config.insert("scale_decoder_outputs".to_owned(), scaled.into());
+    }
     Some(format!("{:#}\n", Value::Object(config)).into_bytes())
 }
 

@@ -17,7 +17,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// Name of the adapter, name of its model.
-const CASES: [(&str, &str); 11] = [
+const CASES: [(&str, &str); 13] = [
     ("peft_lora/bert", "tiny_bert"),
     ("peft_lora/task", "tiny_bert"),
     ("peft_lora/gpt2", "tiny_gpt2"),
@@ -29,6 +29,8 @@ const CASES: [(&str, &str); 11] = [
     ("peft_vectors/ia3_task", "tiny_bert"),
     ("peft_vectors/ia3_gpt2", "tiny_gpt2"),
     ("peft_vectors/ia3_llama", "tiny_llama"),
+    ("peft_t5/lora", "tiny_t5"),
+    ("peft_t5/ia3", "tiny_t5_gated"),
 ];
 
 fn adapted(name: &str, base: &str) -> (Model, Model) {

@@ -32,7 +32,7 @@ fn gradients(model: &Model, trains: &BTreeSet<LeafId>, again: bool) -> Found {
 #[test]
 fn losses_and_gradients_are_those_of_a_step_that_keeps_everything() {
     let _alone = ALONE.lock().unwrap();
-    for name in ["tiny_bert", "tiny_gpt2", "tiny_llama"] {
+    for name in ["tiny_bert", "tiny_gpt2", "tiny_llama", "tiny_t5", "tiny_t5_gated"] {
         let model = golden(name);
         let all: BTreeSet<LeafId> = model.tree.leaves().into_iter().map(|info| info.id).collect();
         let leaves = model.tree.leaves();

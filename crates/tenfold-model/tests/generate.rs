@@ -10,7 +10,7 @@ use tenfold_weight::Scope;
 /// Sums over tokens in another order.
 const SAME: Tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
 
-const MODELS: [&str; 2] = ["tiny_gpt2", "tiny_llama"];
+const MODELS: [&str; 4] = ["tiny_gpt2", "tiny_llama", "tiny_t5", "tiny_t5_gated"];
 
 fn model(name: &str) -> Model {
     Model::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).unwrap()
@@ -28,10 +28,30 @@ fn write(model: &Model, prompt: &[u32], choice: Choice, max_tokens: usize) -> Wr
     written
 }
 
-/// Log-probabilities of the next token after a whole sequence, without a past.
-fn after(model: &Model, sequence: &[u32]) -> Vec<f64> {
+/// Texts that go on from others, without a past: behind these, or, where a source is read, behind a token that begins.
+fn whole(model: &Model, pairs: &[(&[u32], &[u32])]) -> Batch {
+    let begin = |prompt: &[u32]| if model.network.reads_source() { vec![0] } else { prompt.to_vec() };
+    let texts: Vec<Vec<u32>> =
+        pairs.iter().map(|(prompt, written)| [&begin(prompt), *written].concat()).collect();
+    answering(
+        model,
+        Batch::from_sequences(&texts),
+        &pairs.iter().map(|(prompt, _)| *prompt).collect::<Vec<_>>(),
+    )
+}
+
+/// A batch with its sources, where a model reads some.
+fn answering(model: &Model, batch: Batch, sources: &[&[u32]]) -> Batch {
+    match model.network.reads_source() {
+        true => batch.answering(Batch::from_sequences(sources)),
+        false => batch,
+    }
+}
+
+/// Log-probabilities of the next token after a prompt and what was written, without a past.
+fn after(model: &Model, prompt: &[u32], written: &[u32]) -> Vec<f64> {
     let scope = Scope::evaluate(&model.tree);
-    let hidden = model.network.hidden(&scope, &Batch::from_sequences(&[sequence])).unwrap();
+    let hidden = model.network.hidden(&scope, &whole(model, &[(prompt, written)])).unwrap();
     let logits = model.network.next_token(&scope, &hidden).unwrap();
     let last = widen(&logits.value().data()[logits.value().len() - logits.value().width()..]);
     let norm = last.iter().map(|logit| logit.exp()).sum::<f64>().ln();
@@ -45,13 +65,16 @@ fn a_past_changes_no_hidden_state() {
     for name in MODELS {
         let model = model(name);
         let scope = Scope::evaluate(&model.tree);
-        let whole = Batch::from_sequences(&texts);
+        let sources: [&[u32]; 2] = [&[7, 3], &[9, 9, 30, 12, 3]];
+        let whole = answering(&model, Batch::from_sequences(&texts), &sources);
         let expected = model.network.hidden(&scope, &whole).unwrap();
         let width = model.network.width();
         let mut past = Past::new(2, 12);
         for cuts in [[0, 0], [3, 1], [4, 2], [4, 9], [8, 12]].windows(2) {
             let next = [0, 1].map(|at| &texts[at][cuts[0][at]..cuts[1][at]]);
             let batch = Batch::from_sequences(&next);
+            // A source is read once, with the first piece.
+            let batch = if cuts[0] == [0, 0] { answering(&model, batch, &sources) } else { batch };
             let hidden = model.network.go_on(&scope, &batch, &mut past).unwrap();
             for at in [0, 1] {
                 let (own, all) = (batch.offsets.range(at), whole.offsets.range(at).start);
@@ -72,16 +95,14 @@ fn greedy_is_the_likeliest_token_each_time() {
         let model = model(name);
         let prompt = [2, 17, 9];
         let written = write(&model, &prompt, Choice::Greedy, 6);
-        let mut text = prompt.to_vec();
         let mut expected = Vec::new();
         while expected.len() < 6 {
-            let scores = after(&model, &text);
+            let scores = after(&model, &prompt, &expected);
             let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap() as u32;
             if best == 3 {
                 break;
             }
             expected.push(best);
-            text.push(best);
         }
         assert_eq!(written.tokens, expected, "{name}");
         // As narrow as can be, a draw and a beam choose the same.
@@ -102,13 +123,13 @@ fn a_wide_beam_finds_what_brute_force_finds() {
                 best = (mean, tokens);
             }
         };
-        let first = after(&model, &prompt);
+        let first = after(&model, &prompt, &[]);
         for one in 0..40u32 {
             if one == 3 {
                 offer(first[3], Vec::new());
                 continue;
             }
-            let second = after(&model, &[prompt[0], prompt[1], one]);
+            let second = after(&model, &prompt, &[one]);
             for two in 0..40u32 {
                 let mean = (first[one as usize] + second[two as usize]) / 2.0;
                 offer(mean, if two == 3 { vec![one] } else { vec![one, two] });

@@ -81,7 +81,7 @@ fn hidden_states_and_logits_of_decoders_agree_with_transformers() {
 /// Weights that a checkpoint keeps transposed, side by side or once for two, come back as they were.
 #[test]
 fn a_plain_checkpoint_of_a_decoder_is_written_as_it_was_read() {
-    for name in ["tiny_gpt2", "tiny_llama"] {
+    for name in ["tiny_gpt2", "tiny_llama", "tiny_t5", "tiny_t5_gated"] {
         let model = Model::load(&golden(name)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         model.save_dense(&dir.path().join("plain")).unwrap();
@@ -112,7 +112,7 @@ fn an_encoder_has_no_next_token_and_a_decoder_no_head() {
     let error = bert.network.next_token(&scope, &hidden).err().unwrap().to_string();
     assert!(error.starts_with("a bert model does not say which token comes next"), "{error}");
     let error = llama.with_head(2, 1).err().unwrap().to_string();
-    assert!(error.ends_with("llama is a decoder, whose first token sees no other"), "{error}");
+    assert!(error.ends_with("llama has a decoder, whose first token sees none that follows"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tenfold_model::Model;
 use tenfold_recipe::bench::{BenchOptions, measure_recipe};
 use tenfold_recipe::{Plan, Recipe, memory};
@@ -40,6 +40,17 @@ fn compare(model_dir: &Path, text: &str) -> (usize, usize) {
     };
     let measured = measure_recipe(model, &recipe, None, &options, &mut |_| {}).unwrap();
     (estimate, measured.phases[0].peak_bytes)
+}
+
+/// A copy of an encoder-decoder whose texts are cut to the length of the others'.
+fn short(from: &Path, to: &Path) -> PathBuf {
+    fs::create_dir(to).unwrap();
+    for name in ["model.safetensors", "tokenizer.json"] {
+        fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    let config = fs::read_to_string(from.join("config.json")).unwrap();
+    fs::write(to.join("config.json"), config.replacen('{', "{\"n_positions\": 64,", 1)).unwrap();
+    to.to_owned()
 }
 
 #[test]
@@ -84,6 +95,8 @@ fn estimates_are_near_what_phases_hold() {
         ("bert, operators", bert, format!("{mpo}{}", phase(1000, ""))),
         ("gpt2", golden.join("tiny_gpt2"), phase(1500, "")),
         ("llama", golden.join("tiny_llama"), phase(1500, "")),
+        ("t5", short(&golden.join("tiny_t5"), &dir.path().join("t5")), phase(1500, "")),
+        ("t5, gated", short(&golden.join("tiny_t5_gated"), &dir.path().join("gated")), phase(1500, "")),
     ];
     let mut found = Vec::new();
     for (name, model, text) in cases {

@@ -31,7 +31,8 @@ mod scale_rows;
 mod segment;
 mod sum;
 
-pub use attention::{attention, attention_with_past, attention_with_prefix};
+pub use attention::{Buckets, attention, attention_across, attention_relative};
+pub use attention::{attention_with_past, attention_with_prefix};
 pub use bias_act::bias_act;
 pub use binary::{add, mul, sub};
 pub use coded::coded;

@@ -19,9 +19,9 @@ enum Node {
         inputs: Vec<Option<usize>>,
         backward: Backward,
     },
-    /// What lies between this value and the input was not recorded; the number says what it was.
+    /// What lies between this value and the inputs was not recorded; the number says what it was.
     Deferred {
-        input: Option<usize>,
+        inputs: Vec<Option<usize>>,
         part: usize,
     },
     Consumed,
@@ -71,18 +71,19 @@ impl Tape {
         Var { value, track: Some(Track { record: Arc::clone(&self.record), node }) }
     }
 
-    /// A value of which only the input is kept: whoever calls [`Tape::backward_from`] computes again what lies between, by
-    /// the number `part`. It is tracked even where the input is not.
+    /// A value of which only the inputs are kept: whoever calls [`Tape::backward_from`] computes again what lies between, by
+    /// the number `part`. It is tracked even where no input is.
     ///
     /// # Panics
-    /// When the input belongs to another tape.
+    /// When an input belongs to another tape.
     #[track_caller]
-    pub fn deferred(&self, input: &Var, output: Array, part: usize) -> Var {
-        let input = input.track.as_ref().map(|track| {
+    pub fn deferred(&self, inputs: &[Var], output: Array, part: usize) -> Var {
+        let node = |input: &Var| {
+            let track = input.track.as_ref()?;
             assert!(track.record.id == self.record.id, "the input of a part belongs to another tape");
-            track.node
-        });
-        let node = self.record.push(Node::Deferred { input, part });
+            Some(track.node)
+        };
+        let node = self.record.push(Node::Deferred { inputs: inputs.iter().map(node).collect(), part });
         Var { value: output, track: Some(Track { record: Arc::clone(&self.record), node }) }
     }
 
@@ -100,7 +101,7 @@ impl Tape {
     }
 
     /// The same from any value and its gradient. For each deferred value that a gradient reaches, last first, `again` gets
-    /// its number and gradient and returns the gradient of its input, if there is one.
+    /// its number and gradient and returns the gradients of its inputs in their order, those that there are.
     ///
     /// # Errors
     /// As [`Tape::backward`] but for the loss's shape, and those of `again`.
@@ -112,7 +113,7 @@ impl Tape {
         &self,
         output: &Var,
         gradient: Array,
-        mut again: impl FnMut(usize, Array) -> Result<Option<Array>, E>,
+        mut again: impl FnMut(usize, Array) -> Result<Vec<Option<Array>>, E>,
     ) -> Result<Gradients, E> {
         assert_eq!(gradient.shape(), output.shape(), "gradient of a value of another shape");
         let track = output.track.as_ref().ok_or(Error::LossUntracked)?;
@@ -136,11 +137,12 @@ impl Tape {
                 Node::Leaf => continue,
                 Node::Consumed if slots[i].is_some() => return Err(Error::Consumed.into()),
                 Node::Consumed => continue,
-                Node::Deferred { input, part } => {
-                    if let Some(gradient) = slots[i].take()
-                        && let Some(gradient) = again(part, gradient)?
-                    {
-                        Sink { slots: &mut slots, inputs: &[input] }.add(0, gradient);
+                Node::Deferred { inputs, part } => {
+                    if let Some(gradient) = slots[i].take() {
+                        let passed = again(part, gradient)?;
+                        let mut sink = Sink { slots: &mut slots, inputs: &inputs };
+                        let wanted = passed.into_iter().enumerate().take(inputs.len());
+                        wanted.for_each(|(at, one)| one.into_iter().for_each(|one| sink.add(at, one)));
                     }
                     continue;
                 }

@@ -84,6 +84,43 @@ fn attention_with_prefix() {
 }
 
 #[test]
+fn attention_with_biases() {
+    for name in ["attention_relative", "attention_relative_causal"] {
+        compare(name, &["q", "k", "v", "table"], |case, v| {
+            let offsets = Offsets::from_lengths(&indices(&case["lengths"]));
+            let number = |key: &str| case[key].as_u64().unwrap() as usize;
+            let causal = case["causal"].as_bool().unwrap();
+            let buckets = op::Buckets::new(number("buckets"), number("farthest"), causal);
+            let keys: Vec<_> = offsets.ranges().collect();
+            op::attention_relative([&v[0], &v[1], &v[2]], (&v[3], buckets), &offsets, &keys, number("heads"))
+        });
+    }
+}
+
+#[test]
+fn attention_across() {
+    compare("attention_across", &["q", "k", "v"], |case, v| {
+        let [tokens, keys] = ["lengths", "keys"].map(|key| Offsets::from_lengths(&indices(&case[key])));
+        let heads = case["heads"].as_u64().unwrap() as usize;
+        let keys: Vec<_> = keys.ranges().collect();
+        op::attention_across([&v[0], &v[1], &v[2]], &tokens, &keys, heads, 1.0)
+    });
+}
+
+/// Every distance to 130 on either side has the row that transformers gives it, bounds of ranges included.
+#[test]
+fn distances_have_the_rows_of_trained_models() {
+    let all = cases();
+    for case in all["buckets"].as_array().unwrap() {
+        let number = |key: &str| case[key].as_u64().unwrap() as usize;
+        let causal = case["causal"].as_bool().unwrap();
+        let buckets = op::Buckets::new(number("buckets"), number("farthest"), causal);
+        let got: Vec<usize> = (-130..=130).map(|distance| buckets.of(distance)).collect();
+        assert_eq!(got, indices(&case["rows"]), "{buckets:?}");
+    }
+}
+
+#[test]
 fn layer_norm() {
     compare("layer_norm", &["x", "residual", "gain", "bias"], |case, v| {
         op::layer_norm(&v[0], Some(&v[1]), &v[2], &v[3], case["eps"].as_f64().unwrap() as f32)

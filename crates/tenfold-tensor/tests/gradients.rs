@@ -11,12 +11,16 @@ use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 #[allow(dead_code, unreachable_pub)]
 mod gradient;
 
+#[path = "gradients/attention.rs"]
+mod attention;
+#[path = "common/codes.rs"]
+mod codes;
 #[path = "common/levels.rs"]
 mod levels;
 
-#[path = "common/codes.rs"]
-mod codes;
-
+use attention::{
+    attention, attention_across, attention_relative, attention_with_past, attention_with_prefix,
+};
 use gradient::{Options, array, check};
 use levels::{alone, at_every_level};
 
@@ -56,7 +60,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 32] = [
+const TABLE: [(&str, Cases); 34] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
@@ -74,6 +78,8 @@ const TABLE: [(&str, Cases); 32] = [
         case("", vec![array(1, &[n, 3])], move |v| op::divide(&v[0], &away_from_zero(2, &[n, 3])))
     }),
     ("attention", attention),
+    ("attention_across", attention_across),
+    ("attention_relative", attention_relative),
     ("attention_with_past", attention_with_past),
     ("attention_with_prefix", attention_with_prefix),
     ("layer_norm", layer_norm),
@@ -164,70 +170,6 @@ fn bias_act(n: usize) -> Vec<Check> {
         all.extend(case(format!("{act:?}"), vec![away_from_zero(1, &[5, n])], move |v| {
             op::bias_act(&v[0], None, act)
         }));
-    }
-    all
-}
-
-fn attention(n: usize) -> Vec<Check> {
-    let mut all = Vec::new();
-    for (heads, size, causal) in [(1, 4, false), (2, 7, true), (3, 2, false)] {
-        let shape = [offsets(n).tokens(), heads * size];
-        let leaves = (1..4).map(|seed| array(seed, &shape)).collect();
-        all.extend(case(format!("{heads} heads of {size}, causal {causal}"), leaves, move |v| {
-            op::attention(&v[0], &v[1], &v[2], &offsets(n), heads, causal)
-        }));
-    }
-    for (heads, shared, size, causal) in [(4, 2, 3, true), (3, 1, 5, false)] {
-        let (own, read) = ([offsets(n).tokens(), heads * size], [offsets(n).tokens(), shared * size]);
-        let leaves = vec![array(1, &own), array(2, &read), array(3, &read)];
-        all.extend(case(format!("{heads} heads on {shared}, causal {causal}"), leaves, move |v| {
-            op::attention(&v[0], &v[1], &v[2], &offsets(n), heads, causal)
-        }));
-    }
-    let long = Offsets::from_lengths(&[n * 20]);
-    let leaves = (1..4).map(|seed| array(seed, &[n * 20, 4])).collect();
-    all.extend(case("long", leaves, move |v| {
-        op::attention(&v[0], &v[1], &v[2], &long, 1, n == 7 || n == 31)
-    }));
-    all
-}
-
-fn attention_with_past(n: usize) -> Vec<Check> {
-    // Keys of n, 3, 1 and 200 tokens, with rows between them that nobody looks at; the last exceeds a block of rows.
-    let keys = vec![n + 4..2 * n + 4, 1..4, 0..1, 2 * n + 4..2 * n + 204];
-    let tokens = Offsets::from_lengths(&[n, 1, 0, 140]);
-    let mut all = Vec::new();
-    for (heads, shared, size) in [(2, 1, 3), (4, 2, 2)] {
-        let (own, read) = ([tokens.tokens(), heads * size], [2 * n + 210, shared * size]);
-        let leaves = vec![array(1, &own), array(2, &read), array(3, &read)];
-        let (keys, tokens) = (keys.clone(), tokens.clone());
-        all.extend(case(format!("{heads} heads on {shared}"), leaves, move |v| {
-            op::attention_with_past(&v[0], &v[1], &v[2], &tokens, &keys, heads)
-        }));
-    }
-    all
-}
-
-/// The last case has more tokens than a block of rows and, with its prefix, more keys than whose weights are kept.
-fn attention_with_prefix(n: usize) -> Vec<Check> {
-    let mut all = Vec::new();
-    let long = Offsets::from_lengths(&[n, 140]);
-    for (heads, shared, size, causal, rows, tokens) in [
-        (1, 1, 4, false, 3, offsets(n)),
-        (2, 2, 3, true, n, offsets(n)),
-        (4, 2, 3, true, 1, offsets(n)),
-        (3, 1, 2, false, 5, offsets(n)),
-        (2, 1, 2, n == 7, 120, long),
-    ] {
-        let (own, read) = ([tokens.tokens(), heads * size], [tokens.tokens(), shared * size]);
-        let before = [rows, shared * size];
-        let leaves =
-            vec![array(1, &own), array(2, &read), array(3, &read), array(4, &before), array(5, &before)];
-        all.extend(case(
-            format!("{heads} heads on {shared}, {rows} rows, causal {causal}"),
-            leaves,
-            move |v| op::attention_with_prefix([&v[0], &v[1], &v[2]], [&v[3], &v[4]], &tokens, heads, causal),
-        ));
     }
     all
 }

@@ -15,7 +15,9 @@ mod codes;
 #[path = "common/levels.rs"]
 mod levels;
 
-use attention::{attention, grouped_attention, prefixed_attention};
+use attention::{
+    attention, attention_to_a_source, attention_with_biases, grouped_attention, prefixed_attention,
+};
 
 const SIZES: [usize; 5] = [1, 7, 31, 33, 130];
 
@@ -95,6 +97,8 @@ fn values_agree_with_plain_loops() {
     at_every_level(attention);
     at_every_level(grouped_attention);
     at_every_level(prefixed_attention);
+    at_every_level(attention_with_biases);
+    at_every_level(attention_to_a_source);
     at_every_level(layer_norm);
     at_every_level(rms_norm);
     at_every_level(rotary);

@@ -18,7 +18,7 @@ fn step() -> Vec<Vec<u32>> {
     let (n, d, hidden) = (700, 96, 260);
     let offsets = Offsets::from_lengths(&[300, 0, 1, 129, 270]);
     let tape = Tape::new();
-    let shapes: [&[usize]; 13] = [
+    let shapes: [&[usize]; 14] = [
         &[500, d],
         &[d, d],
         &[d],
@@ -32,6 +32,7 @@ fn step() -> Vec<Vec<u32>> {
         &[5, 4, 2, 1],
         &[256],
         &[d, d],
+        &[32, 4],
     ];
     let leaves: Vec<Var> = shapes.iter().enumerate().map(|(i, shape)| tape.leaf(array(i, shape))).collect();
     let ids: Vec<u32> = (0..n).map(|i| (i * i % 500) as u32).collect();
@@ -40,6 +41,10 @@ fn step() -> Vec<Vec<u32>> {
     let a = op::attention(&q, &x, &q, &offsets, 4, false);
     let before = [&leaves[1], &leaves[12]];
     let a = op::add(&a, &op::attention_with_prefix([&a, &x, &q], before, &offsets, 4, true));
+    let (own, source) = (offsets.ranges().collect::<Vec<_>>(), [400..700, 0..1, 1..7, 7..290, 290..400]);
+    let biases = (&leaves[13], op::Buckets::new(32, 128, false));
+    let a = op::add(&a, &op::attention_relative([&a, &x, &q], biases, &offsets, &own, 4));
+    let a = op::add(&a, &op::attention_across([&a, &x, &q], &offsets, &source, 4, 0.2));
     let x = op::layer_norm(&a, Some(&x), &leaves[6], &leaves[7], 1e-5);
     let h = op::linear(&x, &leaves[3], Some(&leaves[4]), Activation::Gelu);
     let y = op::linear(&h, &leaves[5], None, Activation::Identity);
@@ -107,6 +112,12 @@ fn recording_does_not_change_values() {
         }
         all.push(bits(op::attention(&x, &x, &x, &offsets, 2, true).value()));
         all.push(bits(op::attention_with_prefix([&x, &x, &x], [&x, &x], &offsets, 2, false).value()));
+        let (own, biases) = ([0..33, 33..40], &Var::constant(array(5, &[8, 2])));
+        for causal in [false, true] {
+            let biases = (biases, op::Buckets::new(8, 12, causal));
+            all.push(bits(op::attention_relative([&x, &x, &x], biases, &offsets, &own, 2).value()));
+        }
+        all.push(bits(op::attention_across([&x, &x, &x], &offsets, &[30..40, 0..30], 2, 1.0).value()));
         all.push(bits(op::layer_norm(&x, Some(&x), &gain, &gain, 1e-5).value()));
         all
     };

@@ -191,7 +191,7 @@ impl<'t> Scope<'t> {
         if loss.value().len() != 1 {
             return Err(tenfold_tensor::Error::LossNotScalar { shape: loss.shape().to_vec() }.into());
         }
-        Ok(self.gradients(loss, Array::full(loss.shape(), 1.0), None)?.0)
+        Ok(self.gradients(loss, Array::full(loss.shape(), 1.0), &[])?.0)
     }
 
     /// A stored vector of `len` numbers.

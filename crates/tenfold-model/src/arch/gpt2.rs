@@ -46,7 +46,7 @@ impl Gpt2 {
             key: &at("attn.key"),
             value: &at("attn.value"),
             output: &at("attn.c_proj"),
-            prefix: &at(BEFORE_KEYS),
+            prefix: Some(&at(BEFORE_KEYS)),
         };
         let read = cx.norm(&at("ln_1"), x, None, self.eps())?;
         let mixed = attention(
@@ -89,7 +89,7 @@ impl Architecture for Gpt2 {
                 Some(past) => self.layer(cx, layer, &x, &batch.offsets, Some(past))?,
                 None => {
                     let (gpt2, offsets) = (self.clone(), batch.offsets.clone());
-                    cx.part(&x, move |cx, x| gpt2.layer(cx, layer, x, &offsets, None))?
+                    cx.part([&x], move |cx, [x]| gpt2.layer(cx, layer, x, &offsets, None))?
                 }
             };
         }
@@ -97,7 +97,7 @@ impl Architecture for Gpt2 {
     }
 
     fn output(&self) -> Option<Output> {
-        Some(Output { path: OUTPUT, table: TABLE, tied: self.config.tied })
+        Some(Output::plain(OUTPUT, TABLE, self.config.tied))
     }
 
     /// In a layer: input, both norms' results, query, key, value, what attention gives, the sum between the halves; the hidden

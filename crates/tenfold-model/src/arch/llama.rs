@@ -44,7 +44,7 @@ impl Llama {
             key: &at("self_attn.k_proj"),
             value: &at("self_attn.v_proj"),
             output: &at("self_attn.o_proj"),
-            prefix: &at(BEFORE_KEYS),
+            prefix: Some(&at(BEFORE_KEYS)),
         };
         let heads = Heads::causal(self.config.heads).turned(angles);
         let read = cx.rms_norm(&at("input_layernorm"), x, self.eps())?;
@@ -98,7 +98,7 @@ impl Architecture for Llama {
                 Some(past) => self.layer(cx, layer, &x, (&batch.offsets, &angles), Some(past))?,
                 None => {
                     let (llama, offsets, angles) = (self.clone(), batch.offsets.clone(), angles.clone());
-                    cx.part(&x, move |cx, x| llama.layer(cx, layer, x, (&offsets, &angles), None))?
+                    cx.part([&x], move |cx, [x]| llama.layer(cx, layer, x, (&offsets, &angles), None))?
                 }
             };
         }
@@ -106,7 +106,7 @@ impl Architecture for Llama {
     }
 
     fn output(&self) -> Option<Output> {
-        Some(Output { path: OUTPUT, table: TABLE, tied: self.config.tied })
+        Some(Output::plain(OUTPUT, TABLE, self.config.tied))
     }
 
     /// In a layer: input, both norms' results, the sum between the halves; query, what attention gives, key and value; gate,

@@ -23,12 +23,18 @@ fn letters(name: &str, lines: usize) -> String {
 }
 
 fn bench() -> Bench {
+    bench_of("tiny_llama")
+}
+
+fn bench_of(model: &str) -> Bench {
     let bench = Bench::new();
-    let golden = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tenfold-model/tests/golden/tiny_llama");
+    let golden = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tenfold-model/tests/golden").join(model);
     fs::remove_dir_all(bench.at("model")).unwrap();
     fs::create_dir(bench.at("model")).unwrap();
-    for name in ["config.json", "model.safetensors", "vocab.txt"] {
-        fs::copy(golden.join(name), bench.at("model").join(name)).unwrap();
+    for name in ["config.json", "model.safetensors", "vocab.txt", "tokenizer.json"] {
+        if golden.join(name).is_file() {
+            fs::copy(golden.join(name), bench.at("model").join(name)).unwrap();
+        }
     }
     fs::write(bench.at("train.txt"), letters("train", 60)).unwrap();
     fs::write(bench.at("eval.txt"), letters("eval", 20)).unwrap();
@@ -78,4 +84,19 @@ fn a_turned_student_learns_from_its_teacher() {
         (plain.0 / turned.0 - 1.0).abs() < 0.05,
         "low rank finds the same in every basis: {plain:?} {turned:?}"
     );
+}
+
+/// An encoder-decoder is asked to repeat what it reads: evidence, cuts in both halves and healing go through it.
+#[test]
+fn an_encoder_decoder_is_cut_and_heals() {
+    const HALVES: &str = "[[step]]\nmethod = \"svd\"\nselect = \"**.{q,v,wi_1,wo}.weight\"\nshare = 0.5\nmetric = \"inputs\"\n";
+    let bench = bench_of("tiny_t5_gated");
+    let finished = bench.finish(&bench.recipe(&format!("{HALVES}{PHASE}")), "halves");
+    let [original, cut, healed] = divergences(&finished);
+    let (cut, healed) = (cut.unwrap(), healed.unwrap());
+    assert_eq!(original, None);
+    assert!(cut > 0.01 && healed < 0.8 * cut, "{healed} of {cut}");
+    let turned = bench.finish(&bench.recipe(ROTATE), "turned");
+    let [_, turned, _] = divergences(&turned);
+    assert!(turned.unwrap() < 1e-8, "{turned:?}");
 }

@@ -46,7 +46,7 @@ fn outputs(model: &Model, scope: &Scope<'_>) -> Array {
 
 #[test]
 fn fresh_bottlenecks_change_no_bit() {
-    for name in ["tiny_bert", "tiny_gpt2", "tiny_llama"] {
+    for name in ["tiny_bert", "tiny_gpt2", "tiny_llama", "tiny_t5"] {
         let model = golden(name);
         for method in ["houlsby", "pfeiffer"] {
             for activation in ["gelu", "gelu-tanh", "relu", "silu", "tanh"] {
@@ -66,7 +66,7 @@ fn fresh_bottlenecks_change_no_bit() {
 #[test]
 fn modules_turn_with_the_spaces_they_are_in() {
     let text = |word: &str| Value::Text(word.to_owned());
-    for name in ["tiny_bert", "tiny_gpt2", "tiny_llama"] {
+    for name in ["tiny_bert", "tiny_gpt2", "tiny_llama", "tiny_t5"] {
         let model = golden(name);
         let mut tree = model.tree.clone();
         for method in ["houlsby", "prefix"] {

@@ -7,12 +7,15 @@
 
 mod head;
 mod prefix;
+mod relative;
 
 pub use prefix::attention_with_prefix;
+pub use relative::{Buckets, attention_relative};
 
-use head::{Band, Head, Scratch};
+use head::{Band, Bias, Head, Scratch};
 use std::ops::Range;
 
+use crate::kernel::reduce;
 use crate::par::{self, Shared};
 use crate::tape::{any_tracked, record};
 use crate::{Array, Offsets, Var};
@@ -43,7 +46,7 @@ pub fn attention_numbers(heads: usize, tokens: usize, longest: usize, before: us
 pub fn attention(q: &Var, k: &Var, v: &Var, offsets: &Offsets, heads: usize, causal: bool) -> Var {
     assert_eq!(k.value().height(), offsets.tokens(), "key rows against the end of the offsets");
     let keys = offsets.ranges().collect();
-    attend([q, k, v], Plan::new([q, k, v], offsets, keys, heads, causal))
+    attend([q, k, v], None, offsets, keys, Scores { heads, causal, scale: None })
 }
 
 /// Causal attention of the last tokens of every sequence to all of it, where keys and values of the tokens before them
@@ -65,22 +68,83 @@ pub fn attention_with_past(
     keys: &[Range<usize>],
     heads: usize,
 ) -> Var {
-    assert_eq!(keys.len(), offsets.sequences(), "ranges of keys against sequences");
-    let fits = |(range, tokens): (&Range<usize>, Range<usize>)| {
-        range.start <= range.end && range.end <= k.value().height() && tokens.len() <= range.len()
-    };
-    assert!(keys.iter().zip(offsets.ranges()).all(fits), "ranges of keys {keys:?} of {:?}", k.shape());
-    let mut sorted: Vec<_> = keys.iter().filter(|range| !range.is_empty()).collect();
-    sorted.sort_by_key(|range| range.start);
-    assert!(
-        sorted.windows(2).all(|pair| pair[0].end <= pair[1].start),
-        "overlapping ranges of keys {keys:?}"
-    );
-    attend([q, k, v], Plan::new([q, k, v], offsets, keys.to_vec(), heads, true))
+    last_of_keys(k, offsets, keys);
+    attend([q, k, v], None, offsets, keys.to_vec(), Scores { heads, causal: true, scale: None })
 }
 
-fn attend(inputs: [&Var; 3], plan: Plan) -> Var {
+/// softmax(scale q k^T) v where every sequence reads the keys of another one: how a decoder sees what its encoder made of the
+/// source (Vaswani et al. 2017, section 3.2.3). Where there are no keys the result is 0.
+///
+/// # Shapes
+/// As [`attention`], but k and v are S x D': every token of sequence b sees the rows `keys[b]`, however many they are. Rows
+/// outside of all ranges are not looked at. Sequences may share rows where neither k nor v is tracked.
+///
+/// # Panics
+/// When the shapes do not fit together, there is not one range per sequence, or ranges end after S; when they overlap and k or v
+/// is tracked.
+#[track_caller]
+pub fn attention_across(
+    [q, k, v]: [&Var; 3],
+    offsets: &Offsets,
+    keys: &[Range<usize>],
+    heads: usize,
+    scale: f32,
+) -> Var {
+    within(k, offsets, keys);
+    // Tasks write the gradients of their own keys side by side.
+    assert!(!any_tracked(&[k, v]) || disjoint(keys), "overlapping ranges of tracked keys {keys:?}");
+    attend([q, k, v], None, offsets, keys.to_vec(), Scores { heads, causal: false, scale: Some(scale) })
+}
+
+/// Demands a range of rows of k for every sequence.
+#[track_caller]
+fn within(k: &Var, offsets: &Offsets, keys: &[Range<usize>]) {
+    assert_eq!(keys.len(), offsets.sequences(), "ranges of keys against sequences");
+    let fits = |range: &Range<usize>| range.start <= range.end && range.end <= k.value().height();
+    assert!(keys.iter().all(fits), "ranges of keys {keys:?} of {:?}", k.shape());
+}
+
+/// Demands that the tokens of every sequence are the last of a range of keys of its own.
+#[track_caller]
+fn last_of_keys(k: &Var, offsets: &Offsets, keys: &[Range<usize>]) {
+    within(k, offsets, keys);
+    let fits = |(range, tokens): (&Range<usize>, Range<usize>)| tokens.len() <= range.len();
+    assert!(
+        keys.iter().zip(offsets.ranges()).all(fits),
+        "ranges of keys {keys:?} hold fewer than the tokens"
+    );
+    assert!(disjoint(keys), "overlapping ranges of keys {keys:?}");
+}
+
+fn disjoint(keys: &[Range<usize>]) -> bool {
+    let mut sorted: Vec<_> = keys.iter().filter(|range| !range.is_empty()).collect();
+    sorted.sort_by_key(|range| range.start);
+    sorted.windows(2).all(|pair| pair[0].end <= pair[1].start)
+}
+
+/// How scores come about.
+#[derive(Clone, Copy)]
+struct Scores {
+    heads: usize,
+    /// Whether a token sees only itself and the tokens before it.
+    causal: bool,
+    /// What products of queries and keys are multiplied with; nothing: 1 / sqrt K.
+    scale: Option<f32>,
+}
+
+/// Attention to the rows `keys` of k and v. `line` (H x (2 L - 1), for at most L keys) is added to products that have no scale.
+#[track_caller]
+fn attend(
+    inputs: [&Var; 3],
+    line: Option<&Var>,
+    offsets: &Offsets,
+    keys: Vec<Range<usize>>,
+    scores: Scores,
+) -> Var {
     let [q, k, v] = inputs;
+    let all: Vec<&Var> = inputs.into_iter().chain(line).collect();
+    let plan = Plan::new(&all, offsets, keys, scores);
+    let line = line.map(|line| line.value().clone());
     let mut y = Array::stale(q.shape());
     let mut weights = Array::stale(&[plan.weights_len]);
     let mut sums = Array::stale(&[q.value().height() * plan.heads]); // log of the sum of every row
@@ -90,7 +154,7 @@ fn attend(inputs: [&Var; 3], plan: Plan) -> Var {
         let (q, k, v) = (q.value().data(), k.value().data(), v.value().data());
         let make = || Scratch::forward(plan.size(), plan.block());
         par::each_with(plan.tasks(), make, |scratch, task| {
-            let (head, place) = plan.head(task);
+            let (head, place) = plan.head(task, line.as_ref());
             // SAFETY: every task has its own part of the weights and of the sums.
             let (kept, sums) = unsafe {
                 (weights.slice(place.weights_at, place.weights_len), sums.slice(place.sums_at, head.tokens))
@@ -100,23 +164,31 @@ fn attend(inputs: [&Var; 3], plan: Plan) -> Var {
     }
 
     let (q_value, k_value, v_value) = (q.value().clone(), k.value().clone(), v.value().clone());
-    record(&inputs, y.clone(), move |gradient, sink| {
+    record(&all, y.clone(), move |gradient, sink| {
         let shapes = [q_value.shape(), k_value.shape(), v_value.shape()];
         // Keys that no token sees get a gradient too: zero.
         let empty = |shape: &[usize]| if plan.covers { Array::stale(shape) } else { Array::zeros(shape) };
         let mut results = [0, 1, 2].map(|input| sink.wants(input).then(|| empty(shapes[input])));
+        // Every task adds up the gradient of its own line; those of the sequences are added in order.
+        let wide = line.as_ref().filter(|_| sink.wants(3)).map_or(0, Array::width);
+        let mut lines = Array::zeros(&[plan.offsets.sequences().max(1), plan.heads * wide]);
         {
+            let lines = Shared::new(lines.data_mut());
             let outputs = results.each_mut().map(|result| result.as_mut().map(|d| Shared::new(d.data_mut())));
             let make = || Scratch::backward(plan.size(), plan.block());
             // All heads that read the same keys belong to one task, which adds up their gradients.
             par::each_with(plan.tasks() / plan.group(), make, |scratch, shared| {
                 for member in 0..plan.group() {
-                    let (head, place) = plan.head(shared * plan.group() + member);
+                    let task = shared * plan.group() + member;
+                    let (head, place) = plan.head(task, line.as_ref());
                     let kept = &weights.data()[place.weights_at..place.weights_at + place.weights_len];
                     let sums = &sums.data()[place.sums_at..place.sums_at + head.tokens];
                     let inputs = [q_value.data(), k_value.data(), v_value.data()];
                     let grow = member > 0;
-                    head.backward(kept, sums, [gradient.data(), y.data()], inputs, &outputs, grow, scratch);
+                    // SAFETY: every task has a line of its own.
+                    let line = (wide > 0).then(|| unsafe { lines.slice(task * wide, wide) });
+                    let results = (&outputs, line);
+                    head.backward(kept, sums, [gradient.data(), y.data()], inputs, results, grow, scratch);
                 }
             });
         }
@@ -124,6 +196,11 @@ fn attend(inputs: [&Var; 3], plan: Plan) -> Var {
             if let Some(result) = result {
                 sink.add(input, result);
             }
+        }
+        if wide > 0 {
+            let (first, rest) = lines.data_mut().split_at_mut(plan.heads * wide);
+            reduce::add_rows(first, rest);
+            sink.add(3, Array::from_slice(first, &[plan.heads, wide]));
         }
     })
 }
@@ -137,6 +214,7 @@ struct Plan {
     /// D and D'.
     widths: [usize; 2],
     causal: bool,
+    scale: f32,
     /// Start of the weights of every sequence, and their total.
     weights_at: Vec<usize>,
     weights_len: usize,
@@ -155,14 +233,9 @@ struct Place {
 
 impl Plan {
     #[track_caller]
-    fn new(
-        inputs: [&Var; 3],
-        offsets: &Offsets,
-        keys: Vec<Range<usize>>,
-        heads: usize,
-        causal: bool,
-    ) -> Plan {
-        let [q, k, v] = inputs;
+    fn new(inputs: &[&Var], offsets: &Offsets, keys: Vec<Range<usize>>, scores: Scores) -> Plan {
+        let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
+        let Scores { heads, causal, scale } = scores;
         let &[tokens, width] = q.shape() else { panic!("packed tokens of shape {:?}", q.shape()) };
         assert_eq!(tokens, offsets.tokens(), "token rows against the end of the offsets");
         assert!(heads > 0 && width.is_multiple_of(heads), "{heads} heads do not divide a width of {width}");
@@ -183,9 +256,10 @@ impl Plan {
             heads,
             widths: [width, shared * size],
             causal,
+            scale: scale.unwrap_or_else(|| 1.0 / (size as f32).sqrt()),
             weights_at: Vec::with_capacity(offsets.sequences()),
             weights_len: 0,
-            keep: any_tracked(&inputs),
+            keep: any_tracked(inputs),
             covers: keys.iter().map(Range::len).sum::<usize>() == k.value().height()
                 && offsets.ranges().zip(&keys).all(|(tokens, keys)| !tokens.is_empty() || keys.is_empty()),
             keys,
@@ -227,7 +301,7 @@ impl Plan {
         self.offsets.sequences() * self.heads
     }
 
-    fn head(&self, task: usize) -> (Head, Place) {
+    fn head<'l>(&self, task: usize, line: Option<&'l Array>) -> (Head<'l>, Place) {
         let (sequence, index) = (task / self.heads, task % self.heads);
         let (tokens, keys) = (self.offsets.range(sequence), &self.keys[sequence]);
         let size = self.size();
@@ -247,6 +321,11 @@ impl Plan {
                 step: self.widths[1],
             },
             causal: self.causal,
+            scale: self.scale,
+            bias: line.map(|line| {
+                let wide = line.width();
+                Bias { line: &line.data()[index * wide..(index + 1) * wide], reach: wide.div_ceil(2) }
+            }),
         };
         (head, place)
     }

@@ -92,3 +92,93 @@ pub(crate) fn grouped_attention(n: usize) {
         assert_close("attention with past", &got, &wide(&want)[token * own[1]..][..own[1]]);
     }
 }
+
+/// A table of buckets by the definition: near distances one by one, far ones by logarithm in f64, kept away from its jumps.
+fn bias(
+    table: &[f64],
+    (count, farthest, causal): (usize, usize, bool),
+    heads: usize,
+    head: usize,
+    distance: isize,
+) -> f64 {
+    let side = if causal { count } else { count / 2 };
+    let start = if !causal && distance > 0 { side } else { 0 };
+    let far = if causal { (-distance).max(0) } else { distance.abs() } as usize;
+    let exact = side / 2;
+    let row = if far < exact {
+        far
+    } else {
+        let share = (far as f64 / exact as f64).ln() / (farthest as f64 / exact as f64).ln();
+        (exact + (share * (side - exact) as f64 + 1e-9) as usize).min(side - 1)
+    };
+    table[(start + row) * heads + head]
+}
+
+/// Scores without scale and with a bias by distance; tokens that come later see what was kept from before.
+pub(crate) fn attention_with_biases(n: usize) {
+    let (heads, size) = (3, 5);
+    let offsets = Offsets::from_lengths(&[n, 0, 1, n * 4]);
+    let shape = [offsets.tokens(), heads * size];
+    let (q, k, v) = (constant(1, &shape), constant(2, &shape), constant(3, &shape));
+    let [qs, ks, vs] = [&q, &k, &v].map(wide);
+    let band = |row: usize, head: usize| row * shape[1] + head * size..row * shape[1] + (head + 1) * size;
+    for (count, farthest, causal) in [(32, 128, false), (32, 128, true), (8, 20, false), (9, 30, true)] {
+        let table = constant(4, &[count, heads]);
+        let biases = wide(&table);
+        let mut want = vec![0.0; qs.len()];
+        for range in offsets.ranges() {
+            for (head, i) in (0..heads).flat_map(|head| range.clone().map(move |i| (head, i))) {
+                let seen = if causal { range.start..i + 1 } else { range.clone() };
+                let score = |j: usize| {
+                    let distance = j as isize - i as isize;
+                    dot(&qs[band(i, head)], &ks[band(j, head)])
+                        + bias(&biases, (count, farthest, causal), heads, head, distance)
+                };
+                let mut p: Vec<f64> = seen.clone().map(score).collect();
+                softmax(&mut p);
+                for (p, j) in p.iter().zip(seen) {
+                    want[band(i, head)].iter_mut().zip(&vs[band(j, head)]).for_each(|(y, v)| *y += p * v);
+                }
+            }
+        }
+        let buckets = op::Buckets::new(count, farthest, causal);
+        let keys: Vec<_> = offsets.ranges().collect();
+        let got = op::attention_relative([&q, &k, &v], (&table, buckets), &offsets, &keys, heads);
+        assert_close(&format!("attention with {count} biases, causal {causal}"), &got, &want);
+        if !causal {
+            continue;
+        }
+        for token in 0..n {
+            let query = Array::from_slice(&q.value().data()[token * shape[1]..][..shape[1]], &[1, shape[1]]);
+            let (one, past) = (Offsets::from_lengths(&[1]), [0..token + 1]);
+            let inputs = [&Var::constant(query), &k, &v];
+            let got = op::attention_relative(inputs, (&table, buckets), &one, &past, heads);
+            assert_close("attention with biases and a past", &got, &want[token * shape[1]..][..shape[1]]);
+        }
+    }
+}
+
+/// Every token sees all keys of its source, of which there may be none; two sequences can read one source.
+pub(crate) fn attention_to_a_source(n: usize) {
+    let (heads, size, scale) = (2, 7, 0.7);
+    let offsets = Offsets::from_lengths(&[n, 1, 3, 0, 2]);
+    let keys = [2..n * 2 + 2, n * 2 + 2..n * 2 + 5, 4..4, 0..2, 2..n * 2 + 2];
+    let width = heads * size;
+    let (own, read) = ([offsets.tokens(), width], [n * 2 + 6, width]);
+    let (q, k, v) = (constant(1, &own), constant(2, &read), constant(3, &read));
+    let [qs, ks, vs] = [&q, &k, &v].map(wide);
+    let band = |row: usize, head: usize| row * width + head * size..row * width + (head + 1) * size;
+    let mut want = vec![0.0; qs.len()];
+    for (range, keys) in offsets.ranges().zip(&keys) {
+        for (head, i) in (0..heads).flat_map(|head| range.clone().map(move |i| (head, i))) {
+            let score = |j: usize| scale * dot(&qs[band(i, head)], &ks[band(j, head)]);
+            let mut p: Vec<f64> = keys.clone().map(score).collect();
+            softmax(&mut p);
+            for (p, j) in p.iter().zip(keys.clone()) {
+                want[band(i, head)].iter_mut().zip(&vs[band(j, head)]).for_each(|(y, v)| *y += p * v);
+            }
+        }
+    }
+    let got = op::attention_across([&q, &k, &v], &offsets, &keys, heads, scale as f32);
+    assert_close("attention to a source", &got, &want);
+}

@@ -10,7 +10,7 @@ use tenfold_tensor::random::Random;
 use tenfold_tensor::{Array, Var};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
-type Run = Box<dyn Fn(&Scope<'_>, &Var) -> Result<Var, Fault>>;
+type Run = Box<dyn Fn(&Scope<'_>, &[Var]) -> Result<Var, Fault>>;
 
 /// The parts of one step.
 #[derive(Default)]
@@ -24,9 +24,8 @@ pub(super) struct Parts {
 
 /// What it takes to compute a part again.
 struct Part {
-    input: Array,
-    /// Whether the gradient of the input is wanted.
-    wanted: bool,
+    /// The inputs, and whether their gradients are wanted.
+    inputs: Vec<(Array, bool)>,
     /// Where the masks of dropout stood.
     masks: Option<Random>,
     run: Run,
@@ -51,74 +50,77 @@ impl<'t> Scope<'t> {
         self
     }
 
-    /// `run` on x. A scope that checkpoints keeps only x of it, and runs it again in the backward pass: it must depend on
-    /// nothing but the scope and x.
+    /// `run` on some inputs. A scope that checkpoints keeps only these of it, and runs it again in the backward pass: it must
+    /// depend on nothing but the scope and the inputs.
     ///
     /// # Errors
     /// Those of `run`.
-    pub fn part<E>(
+    pub fn part<const N: usize, E>(
         &self,
-        x: &Var,
-        run: impl Fn(&Scope<'_>, &Var) -> Result<Var, E> + 'static,
+        inputs: [&Var; N],
+        run: impl Fn(&Scope<'_>, [&Var; N]) -> Result<Var, E> + 'static,
     ) -> Result<Var, E>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
         let training = self.training.as_ref();
         let Some((training, parts)) = training.and_then(|one| Some((one, one.parts.as_ref()?))) else {
-            return run(self, x);
+            return run(self, inputs);
         };
         let masks = training.dropout.as_ref().map(|dropout| dropout.masks.borrow().clone());
         // What is built without being recorded must not serve where it has to be.
         let built = self.built.take();
         parts.met.set(false);
         parts.silent.set(true);
-        let y = run(self, &x.detach());
+        let y = run(self, inputs.map(Var::detach).each_ref());
         parts.silent.set(false);
         self.built.replace(built);
         let y = y?;
-        if !x.is_tracked() && !parts.met.get() {
+        if !inputs.iter().any(|x| x.is_tracked()) && !parts.met.get() {
             return Ok(y);
         }
-        let run: Run = Box::new(move |scope, x| run(scope, x).map_err(Into::into));
+        let run: Run = Box::new(move |scope, inputs| {
+            run(scope, std::array::from_fn(|at| &inputs[at])).map_err(Into::into)
+        });
         let mut all = parts.all.borrow_mut();
-        all.push(Some(Part { input: x.value().clone(), wanted: x.is_tracked(), masks, run }));
-        Ok(training.tape.deferred(x, y.value().clone(), all.len() - 1))
+        let kept = inputs.map(|x| (x.value().clone(), x.is_tracked())).into();
+        all.push(Some(Part { inputs: kept, masks, run }));
+        Ok(training.tape.deferred(&inputs.map(Var::clone), y.value().clone(), all.len() - 1))
     }
 
-    /// Gradients of the leaves from the gradient of `output`, those of parts included, and that of `input`, a leaf of the
-    /// tape that is none of the tree.
+    /// Gradients of the leaves from the gradient of `output`, those of parts included, and those of `inputs`, leaves of the
+    /// tape that are none of the tree.
     pub(super) fn gradients(
         self,
         output: &Var,
         gradient: Array,
-        input: Option<&Var>,
-    ) -> Result<(BTreeMap<LeafId, Array>, Option<Array>), Error> {
+        inputs: &[Var],
+    ) -> Result<(BTreeMap<LeafId, Array>, Vec<Option<Array>>), Error> {
         let Self { tree, precision, contraction, training, built, .. } = self;
-        let Some(training) = training else { return Ok((BTreeMap::new(), None)) };
+        let Some(training) = training else { return Ok((BTreeMap::new(), Vec::new())) };
         drop(built);
         let mut all = training.parts.map(|parts| parts.all.into_inner()).unwrap_or_default();
         let mut found: BTreeMap<LeafId, Array> = BTreeMap::new();
         let share = training.dropout.map(|dropout| dropout.share);
         let mut gradients = training.tape.backward_from(output, gradient, |part, gradient| {
-            let Some(Part { input, wanted, masks, run }) = all.get_mut(part).and_then(Option::take) else {
+            let Some(Part { inputs, masks, run }) = all.get_mut(part).and_then(Option::take) else {
                 return Err(Error::Tensor(tenfold_tensor::Error::Consumed));
             };
             let mut again = Scope::train(tree, training.trains).computing(precision).contracting(contraction);
-            let mut x = Var::constant(input);
+            let mut fresh = Vec::with_capacity(inputs.len());
             if let Some(training) = &mut again.training {
                 let dropout = share.zip(masks);
                 training.dropout =
                     dropout.map(|(share, masks)| Dropout { share, masks: RefCell::new(masks) });
-                if wanted {
-                    x = training.tape.leaf(x.value().clone());
-                }
+                let tape = &training.tape;
+                let input = |(x, wanted)| if wanted { tape.leaf(x) } else { Var::constant(x) };
+                fresh.extend(inputs.into_iter().map(input));
             }
-            let y = run(&again, &x).map_err(Error::Part)?;
+            let y = run(&again, &fresh).map_err(Error::Part)?;
             if !y.is_tracked() {
-                return Ok(None);
+                return Ok(Vec::new());
             }
-            let (leaves, passed) = again.gradients(&y, gradient, Some(&x))?;
+            let (leaves, passed) = again.gradients(&y, gradient, &fresh)?;
             for (id, gradient) in leaves {
                 add(&mut found, id, gradient);
             }
@@ -129,7 +131,7 @@ impl<'t> Scope<'t> {
                 add(&mut found, id, gradient);
             }
         }
-        let passed = input.and_then(|input| gradients.take(input));
+        let passed = inputs.iter().map(|input| gradients.take(input)).collect();
         Ok((found, passed))
     }
 }

@@ -1,4 +1,4 @@
-//! `tenfold generate`: a text that a decoder goes on with.
+//! `tenfold generate`: a text that a decoder goes on with, or answers to.
 
 use super::{Verdict, print_json};
 use crate::cli;
@@ -14,7 +14,8 @@ use tenfold_recipe::run;
 /// What decoders put out for bytes that are no text yet.
 const UNFINISHED: char = '\u{FFFD}';
 
-/// Prints the prompt and what the model goes on with, as it is made.
+/// Prints the prompt and what the model goes on with, as it is made; of a model that reads a source, what it answers to the
+/// prompt.
 ///
 /// # Errors
 /// Faults of the source and the model, an encoder, a prompt longer than the model's positions.
@@ -28,7 +29,9 @@ pub(crate) fn run(args: &cli::Generate) -> Result<Verdict> {
     };
     let options = GenerateOptions { choice, max_tokens: args.max_tokens };
     let prompt = loaded.prompt(&args.prompt)?;
-    let mut text = Stream::new(&loaded, prompt.clone())?;
+    // An answer is a text of its own.
+    let answers = loaded.network.reads_source();
+    let mut text = Stream::new(&loaded, if answers { Vec::new() } else { prompt.clone() })?;
     let start = Instant::now();
     let mut fault = None;
     let mut see = |token| {
@@ -40,7 +43,7 @@ pub(crate) fn run(args: &cli::Generate) -> Result<Verdict> {
         let go_on = fault.is_none() && !stop.load(Ordering::Relaxed);
         if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    if !args.output.json {
+    if !args.output.json && !answers {
         screen::print(&args.prompt)?;
     }
     let written = loaded.generate(&prompt, &options, &mut see)?;

@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, code, stderr};
 use serde_json::Value;
+use std::path::Path;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -89,6 +90,36 @@ fn generate_prints_text_alone_and_refuses_encoders() {
     let refused = bench.tenfold(&["generate", "path:tiny", "--prompt", "ca"]);
     assert_eq!(code(&refused), 2);
     assert!(stderr(&refused).contains("a bert model does not say which token comes next"));
+}
+
+#[test]
+fn a_model_that_reads_a_source_prints_its_answer_alone() {
+    let bench = Bench::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tenfold-model/tests/golden/tiny_t5");
+    std::fs::create_dir(bench.path("t5")).unwrap();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(golden.join(name), bench.path("t5").join(name)).unwrap();
+    }
+    let generate = |more: &[&str]| {
+        let all = ["generate", "path:t5", "--prompt", "the cab", "--max-tokens", "5"];
+        bench.must(&[&all[..], more].concat())
+    };
+    let view = json(&generate(&["--greedy", "--json"]));
+    let text = view["text"].as_str().unwrap();
+    assert_eq!(generate(&["--greedy"]), format!("{text}\n"));
+    assert_eq!((view["prompt"].as_str(), view["prompt_tokens"].as_u64()), (Some("the cab"), Some(4)));
+    assert!(view["tokens"].as_u64().unwrap() <= 5);
+    generate(&["--beams", "3"]);
+    generate(&["--seed", "2"]);
+    // What it is and what a plain copy of it answers stays the same.
+    let whole = json(&bench.must(&["inspect", "path:t5", "--json"]));
+    assert_eq!(whole["weights"][0]["path"], "decoder.block.0.layer.0.SelfAttention.k.weight");
+    bench.must(&["convert", "path:t5", "plain"]);
+    let again = ["generate", "path:plain", "--prompt", "the cab", "--max-tokens", "5", "--greedy"];
+    assert_eq!(bench.must(&again), format!("{text}\n"));
+    let empty =
+        bench.tenfold(&["bench", "path:t5", "--tokens", "4", "--repeat", "1", "--train", "**", "--json"]);
+    assert_eq!(code(&empty), 0, "{}", stderr(&empty));
 }
 
 #[test]

@@ -66,11 +66,20 @@ pub(super) struct Band {
     pub(super) step: usize,
 }
 
+/// What is added to the scores of one head: a number for every distance of a key from a query.
+#[derive(Clone, Copy)]
+pub(super) struct Bias<'a> {
+    /// Distances -(L - 1) to L - 1.
+    pub(super) line: &'a [f32],
+    /// L, the most keys.
+    pub(super) reach: usize,
+}
+
 /// One head of one sequence: a T x K matrix inside the rows of the packed arrays.
-pub(super) struct Head {
+pub(super) struct Head<'a> {
     /// T.
     pub(super) tokens: usize,
-    /// Keys, of which the last T are the tokens' own; T of them where nothing was kept from before.
+    /// Keys; in self-attention the last T are the tokens' own, T of them where nothing was kept from before.
     pub(super) keys: usize,
     /// K.
     pub(super) size: usize,
@@ -79,9 +88,13 @@ pub(super) struct Head {
     /// In keys and values.
     pub(super) read: Band,
     pub(super) causal: bool,
+    /// What products of queries and keys are multiplied with.
+    pub(super) scale: f32,
+    /// Where there is one, the scale is 1.
+    pub(super) bias: Option<Bias<'a>>,
 }
 
-impl Head {
+impl Head<'_> {
     /// Writes the head's result into `out` and the logarithm of each row's sum into `sums`; the softmax weights go to
     /// `kept` unless that is empty.
     pub(super) fn forward(
@@ -94,6 +107,10 @@ impl Head {
     ) {
         if self.tokens == 0 {
             return;
+        }
+        if self.keys == 0 {
+            sums.fill(f32::NEG_INFINITY);
+            return clear(out, self.own, [self.tokens, self.size]);
         }
         if self.tokens == 1 && kept.is_empty() {
             return self.single(sums, out, [q, k, v], &mut scratch.scores[..self.keys]);
@@ -112,7 +129,7 @@ impl Head {
             self.scores(p, first, rows, q, keys);
             for (i, row) in p.chunks_exact_mut(step).enumerate() {
                 let end = self.seen(first + i + 1);
-                sums[first + i] = softmax::softmax(&mut row[..end], self.scale());
+                sums[first + i] = softmax::softmax(&mut row[..end], self.scale);
                 row[end..].fill(0.0);
             }
             small::product(
@@ -125,8 +142,8 @@ impl Head {
         }
     }
 
-    /// Writes the wanted gradients of q, k and v of this head, from that of its result `y`; with `grow` those of k and v
-    /// are added to what another head left there.
+    /// Writes the wanted gradients of q, k and v of this head, from that of its result `y`, and adds that of the biases to
+    /// `dline`; with `grow` those of k and v are added to what another head left there.
     #[expect(clippy::too_many_arguments, reason = "values and gradients of one op")]
     pub(super) fn backward(
         &self,
@@ -134,12 +151,15 @@ impl Head {
         sums: &[f32],
         [dy, y]: [&[f32]; 2],
         [q, k, v]: [&[f32]; 3],
-        [dq, dk, dv]: &[Option<Shared<'_>>; 3],
+        ([dq, dk, dv], mut dline): (&[Option<Shared<'_>>; 3], Option<&mut [f32]>),
         grow: bool,
         scratch: &mut Scratch,
     ) {
         if self.tokens == 0 {
             return;
+        }
+        if self.keys == 0 {
+            return dq.iter().for_each(|d| clear(d, self.own, [self.tokens, self.size]));
         }
         let step = padded(self.keys);
         let keys: &[f32] = if kept.is_empty() { self.transposed(k, &mut scratch.keys) } else { &[] };
@@ -148,7 +168,7 @@ impl Head {
         // rows, which are zeroed here because no block wrote them yet.
         let add = grow || (self.causal && self.tokens > BLOCK);
         if add && !grow {
-            dk.iter().chain(dv).for_each(|d| self.clear(d));
+            dk.iter().chain(dv).for_each(|d| clear(d, self.read, [self.keys, self.size]));
         }
         let mut first = 0;
         while first < self.tokens {
@@ -159,7 +179,7 @@ impl Head {
                 self.scores(p, first, rows, q, keys);
                 for (i, row) in p.chunks_exact_mut(step).enumerate() {
                     let end = self.seen(first + i + 1);
-                    softmax::exp_in_place(&mut row[..end], self.scale(), sums[first + i]);
+                    softmax::exp_in_place(&mut row[..end], self.scale, sums[first + i]);
                     row[end..].fill(0.0);
                 }
                 &*p
@@ -176,7 +196,7 @@ impl Head {
                     band(dy, self.own, first, [rows, self.size]),
                 );
             }
-            if dq.is_none() && dk.is_none() {
+            if dq.is_none() && dk.is_none() && dline.is_none() {
                 first += rows;
                 continue;
             }
@@ -192,7 +212,11 @@ impl Head {
                 // The sum of p dp over a row equals dy y, which is shorter.
                 let at = self.own.start + (first + i) * self.own.step;
                 let inner = reduce::dot(&dy[at..at + self.size], &y[at..at + self.size]);
-                softmax::softmax_backward(&mut ds[..seen], &p[..seen], inner, self.scale());
+                softmax::softmax_backward(&mut ds[..seen], &p[..seen], inner, self.scale);
+                if let Some((from, dline)) = self.line_at(first + i).zip(dline.as_deref_mut()) {
+                    let end = self.seen(first + i + 1);
+                    elementwise::add_assign(&mut dline[from..from + end], &ds[..end]);
+                }
             }
             let ds = View::strided(ds, rows, seen, step, 1);
             if let Some(dq) = dq {
@@ -215,7 +239,8 @@ impl Head {
         }
     }
 
-    /// Scores of a block of query rows against all keys that any of them sees, and zeros to the next whole vector.
+    /// Scores of a block of query rows against all keys that any of them sees, and zeros to the next whole vector; biases are
+    /// on those that the row itself sees.
     fn scores(&self, p: &mut [f32], first: usize, rows: usize, q: &[f32], keys: &[f32]) {
         let step = padded(self.keys);
         let wide = padded(self.seen(first + rows));
@@ -225,15 +250,29 @@ impl Head {
             band(q, self.own, first, [rows, self.size]),
             View::strided(keys, self.size, wide, step, 1),
         );
+        if self.bias.is_some() {
+            for (i, row) in p.chunks_exact_mut(step).enumerate() {
+                let end = self.seen(first + i + 1);
+                self.add_bias(&mut row[..end], first + i);
+            }
+        }
+    }
+
+    /// Adds the biases of a query row to the scores of the first keys.
+    fn add_bias(&self, scores: &mut [f32], row: usize) {
+        if let Some((bias, from)) = self.bias.zip(self.line_at(row)) {
+            elementwise::add_assign(scores, &bias.line[from..from + scores.len()]);
+        }
+    }
+
+    /// Where the line of biases has the distance of the first key from a query row.
+    fn line_at(&self, row: usize) -> Option<usize> {
+        self.bias.map(|bias| bias.reach - 1 - (self.keys - self.tokens + row))
     }
 
     /// Keys that the first `rows` query rows see.
     fn seen(&self, rows: usize) -> usize {
         if self.causal { self.keys - self.tokens + rows } else { self.keys }
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.size as f32).sqrt()
     }
 
     /// The head's keys or values, transposed, with padded rows.
@@ -259,7 +298,8 @@ impl Head {
         for (j, score) in scores.iter_mut().enumerate() {
             *score = reduce::dot(query, &k[row(self.read.start + j * self.read.step)]);
         }
-        sums[0] = softmax::softmax(scores, self.scale());
+        self.add_bias(scores, 0);
+        sums[0] = softmax::softmax(scores, self.scale);
         // SAFETY: heads of different tasks are disjoint columns.
         let out = unsafe { out.slice(self.own.start, self.size) };
         out.fill(0.0);
@@ -267,12 +307,13 @@ impl Head {
             elementwise::add_scaled(out, &v[row(self.read.start + j * self.read.step)], p);
         }
     }
+}
 
-    fn clear(&self, data: &Shared<'_>) {
-        for key in 0..self.keys {
-            // SAFETY: as in `band_mut`.
-            unsafe { data.slice(self.read.start + key * self.read.step, self.size) }.fill(0.0);
-        }
+/// Zeros in the first rows of a band; the shape is rows x columns.
+fn clear(data: &Shared<'_>, band: Band, [rows, cols]: [usize; 2]) {
+    for row in 0..rows {
+        // SAFETY: as in `band_mut`.
+        unsafe { data.slice(band.start + row * band.step, cols) }.fill(0.0);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Attention in which the same rows of keys and values stand before every sequence.
 
-use super::{Plan, attend};
+use super::{Scores, attend};
 use crate::kernel::elementwise;
 use crate::par::{self, Shared};
 use crate::tape::record;
@@ -31,7 +31,7 @@ pub fn attention_with_prefix(
         .map(|(b, range)| range.start + b * rows..range.end + (b + 1) * rows)
         .collect();
     let (k, v) = (prepend(prefix[0], k, offsets), prepend(prefix[1], v, offsets));
-    attend([q, &k, &v], Plan::new([q, &k, &v], offsets, keys, heads, causal))
+    attend([q, &k, &v], None, offsets, keys, Scores { heads, causal, scale: None })
 }
 
 /// The rows of `prefix` (P x D') before the rows of every sequence of x (N x D'): N + B P rows.

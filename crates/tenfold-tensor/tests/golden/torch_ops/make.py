@@ -1,4 +1,4 @@
-"""Values and gradients of PyTorch for attention, layer norm, GELU, cross entropy and AdamW.
+"""Values and gradients of PyTorch for attention (also behind a prefix, with biases by distance and to a source), layer norm, GELU, cross entropy and AdamW.
 
 usage: make.py       writes expected.json beside this file
 """
@@ -8,6 +8,7 @@ import pathlib
 
 import torch
 from torch.nn import functional as F
+from transformers.models.t5.modeling_t5 import T5Attention
 
 HERE = pathlib.Path(__file__).parent
 torch.manual_seed(20)
@@ -64,6 +65,49 @@ def prefixed(lengths, heads, shared, size, rows, causal):
     return record(inputs, torch.cat(parts), lengths=lengths, heads=heads, causal=causal)
 
 
+def bucketed(distances, causal, buckets, farthest):
+    """The rows of the table of biases, as T5 takes them."""
+    return T5Attention._relative_position_bucket(distances, not causal, buckets, farthest)
+
+
+def relative(lengths, heads, size, buckets, farthest, causal):
+    q, k, v = (leaf(sum(lengths), heads * size) for _ in range(3))
+    table = leaf(buckets, heads)
+    parts = []
+    start = 0
+    for length in lengths:
+        split = lambda t: t[start : start + length].view(length, heads, size).transpose(0, 1)
+        distances = torch.arange(length)[None, :] - torch.arange(length)[:, None]
+        bias = table[bucketed(distances, causal, buckets, farthest)].permute(2, 0, 1)
+        if causal:
+            bias = bias.masked_fill(distances > 0, -torch.inf)
+        y = torch.softmax(split(q) @ split(k).transpose(1, 2) + bias, -1) @ split(v)
+        parts.append(y.transpose(0, 1).reshape(length, heads * size))
+        start += length
+    settings = {"lengths": lengths, "heads": heads, "buckets": buckets, "farthest": farthest, "causal": causal}
+    return record({"q": q, "k": k, "v": v, "table": table}, torch.cat(parts), **settings)
+
+
+def across(lengths, keys, heads, size):
+    """Sequences that read others, of other lengths, without a scale."""
+    q = leaf(sum(lengths), heads * size)
+    k, v = (leaf(sum(keys), heads * size) for _ in range(2))
+    pieces = [torch.split(t, sizes) for t, sizes in ((q, lengths), (k, keys), (v, keys))]
+    parts = []
+    for one in zip(*pieces):
+        query, key, value = (t.view(len(t), heads, size).transpose(0, 1) for t in one)
+        y = torch.softmax(query @ key.transpose(1, 2), -1) @ value
+        parts.append(y.transpose(0, 1).reshape(-1, heads * size))
+    return record({"q": q, "k": k, "v": v}, torch.cat(parts), lengths=lengths, keys=keys, heads=heads)
+
+
+def rows_of_distances():
+    distances = torch.arange(-130, 131)
+    settings = [(32, 128, False), (32, 128, True), (8, 12, False), (8, 12, True), (9, 30, True), (32, 100, True)]
+    named = lambda buckets, farthest, causal: {"buckets": buckets, "farthest": farthest, "causal": causal}
+    return [{**named(*one), "rows": bucketed(distances, one[2], one[0], one[1]).tolist()} for one in settings]
+
+
 def layer_norm():
     x, residual, gain, bias = leaf(7, 33), leaf(7, 33), leaf(33), leaf(33)
     y = F.layer_norm(x + residual, (33,), gain, bias, 1e-12)
@@ -104,5 +148,9 @@ cases = {
     "adamw": adamw(),
     "attention_prefix": prefixed([4, 1, 6], 2, 2, 5, 3, False),
     "attention_prefix_causal": prefixed([5, 2], 4, 2, 3, 2, True),
+    "attention_relative": relative([1, 14], 2, 2, 8, 12, False),
+    "attention_relative_causal": relative([14, 2], 2, 2, 8, 12, True),
+    "attention_across": across([3, 1, 2], [2, 5, 1], 2, 3),
+    "buckets": rows_of_distances(),
 }
 (HERE / "expected.json").write_text(json.dumps(cases) + "\n")
