@@ -388,7 +388,7 @@ pub enum Error {
         /// The weight.
         weight: String,
         /// The fault.
-        fault: GptqFault,
+        fault: Box<GptqFault>,
     },
     /// A fault of an adapter.
     #[error(transparent)]

@@ -56,6 +56,14 @@ pub enum GptqFault {
         /// Its shape.
         got: Vec<usize>,
     },
+    /// A matrix that is none.
+    #[error("{tensor} has shape {got:?}, expected two dimensions")]
+    Dimensions {
+        /// End of its name.
+        tensor: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+    },
     /// A stream of codes that does not fill whole words.
     #[error("{got} {what} of {bits} bits do not fill whole words of 32")]
     Words {

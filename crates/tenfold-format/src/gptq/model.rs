@@ -52,10 +52,7 @@ impl GptqModel {
     /// # Errors
     /// [`Error::MissingTensor`]; [`Error::Gptq`] where its tensors do not fit together.
     pub fn weight(&self, name: &str) -> Result<GptqWeight> {
-        let fault = |fault| {
-            let (path, weight) = (self.checkpoint.path().to_owned(), name.to_owned());
-            Error::Gptq { path, weight, fault }
-        };
+        let fault = |fault| self.fault(name, fault);
         let bits = self.settings.bits;
         let (codes_shape, qweight) = self.words(name, CODES)?;
         let (zeros_shape, qzeros) = self.words(name, ZEROS)?;
@@ -151,11 +148,9 @@ impl GptqModel {
     ) -> Result<([usize; 2], &[u8])> {
         let (info, bytes) = self.checkpoint.raw(&format!("{name}{end}"))?;
         self.typed(name, end, info.dtype, dtype, expected)?;
-        let shape = <[usize; 2]>::try_from(info.shape.as_slice()).map_err(|_| Error::Gptq {
-            path: self.checkpoint.path().to_owned(),
-            weight: name.to_owned(),
-            fault: GptqFault::Shape { tensor: end, expected: vec![0, 0], got: info.shape.clone() },
-        })?;
+        let shape = <[usize; 2]>::try_from(info.shape.as_slice());
+        let shape = shape
+            .map_err(|_| self.fault(name, GptqFault::Dimensions { tensor: end, got: info.shape.clone() }))?;
         Ok((shape, bytes))
     }
 
@@ -170,11 +165,12 @@ impl GptqModel {
         if got == known {
             return Ok(());
         }
-        Err(Error::Gptq {
-            path: self.checkpoint.path().to_owned(),
-            weight: name.to_owned(),
-            fault: GptqFault::Type { tensor, expected, got: got.to_string() },
-        })
+        Err(self.fault(name, GptqFault::Type { tensor, expected, got: got.to_string() }))
+    }
+
+    fn fault(&self, name: &str, fault: GptqFault) -> Error {
+        let (path, weight) = (self.checkpoint.path().to_owned(), name.to_owned());
+        Error::Gptq { path, weight, fault: Box::new(fault) }
     }
 }
 
@@ -194,7 +190,10 @@ pub fn write(
     let path = dir.join(checkpoint::FILE);
     let mut stored = Vec::with_capacity(quantized.len());
     for (name, weight) in quantized {
-        let fault = |fault| Error::Gptq { path: path.clone(), weight: name.clone(), fault };
+        let fault = |fault: GptqFault| {
+            let (path, weight) = (path.clone(), name.clone());
+            Error::Gptq { path, weight, fault: Box::new(fault) }
+        };
         if weight.bits != settings.bits {
             return Err(fault(GptqFault::Bits { got: weight.bits }));
         }
