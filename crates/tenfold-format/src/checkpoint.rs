@@ -18,6 +18,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use convert::f16_to_f32;
 pub use header::{HEADER_LIMIT, TensorFault};
 pub use safetensors::Dtype;
 pub use shard::INDEX_LIMIT;
@@ -181,6 +182,14 @@ impl Checkpoint {
     /// As [`Checkpoint::read_f32`].
     pub fn non_finite(&self, name: &str) -> Result<Option<usize>> {
         Ok(self.read_f32(name)?.iter().position(|value| !value.is_finite()))
+    }
+
+    /// What is said of a tensor, and its bytes.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`].
+    pub(crate) fn raw(&self, name: &str) -> Result<(&TensorInfo, &[u8])> {
+        self.find(name).map(|(info, _, bytes)| (info, bytes))
     }
 
     fn find(&self, name: &str) -> Result<(&TensorInfo, &Path, &[u8])> {

@@ -3,12 +3,15 @@
 //! Every foreign file is hostile input, so there is one variant per fault, not per function. Variants carry the path
 //! of the file and, where there is one, the name of the tensor, field or weight; messages end with what to do.
 
+mod raise;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::adapter::AdapterFault;
 use crate::checkpoint::TensorFault;
 use crate::gguf::GgufFault;
+use crate::gptq::GptqFault;
 use crate::llama2c::Llama2cFault;
 use crate::manifest::SavedFault;
 use crate::source::SourceError;
@@ -96,9 +99,8 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-
-    /// A GGUF file where weights are needed.
-    #[error("{}: a GGUF file, which can be inspected but not loaded; use the safetensors release of the model", .path.display())]
+    /// A GGUF file where a safetensors checkpoint is needed.
+    #[error("{}: a GGUF file, not a safetensors checkpoint; name the file itself as the model", .path.display())]
     GgufWeights {
         /// The file.
         path: PathBuf,
@@ -285,7 +287,6 @@ pub enum Error {
         /// Special tokens that are always added.
         special: usize,
     },
-
     /// A line of a file of merges that does not name two tokens.
     #[error("{}: line {line} does not name two tokens; fetch the file again", .path.display())]
     BadMerge {
@@ -363,33 +364,36 @@ pub enum Error {
         fault: GgufFault,
     },
 
+    /// A GGUF file that holds together, but not as the model it says it is.
+    #[error("{}: {fault}; convert the model anew", .path.display())]
+    GgufModel {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        fault: GgufFault,
+    },
+    /// Entries or tensors that cannot be written as GGUF.
+    #[error("{}: {fault}; nothing was written", .path.display())]
+    GgufUnwritable {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The fault.
+        fault: GgufFault,
+    },
+    /// A quantized weight in GPTQ's layout that does not hold together, or cannot be written in it.
+    #[error("{}: {weight}: {fault}", .path.display())]
+    Gptq {
+        /// The file.
+        path: PathBuf,
+        /// The weight.
+        weight: String,
+        /// The fault.
+        fault: Box<GptqFault>,
+    },
     /// A fault of an adapter.
     #[error(transparent)]
     Adapter(#[from] AdapterFault),
     /// A fault while a model is fetched from where it lives.
     #[error(transparent)]
     Source(#[from] SourceError),
-}
-
-impl Error {
-    /// A failed read of `path`.
-    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-        move |source| Error::Read { path: path.to_owned(), source }
-    }
-
-    /// A failed write of `path`; a full disk is told apart.
-    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-        move |source| {
-            let path = path.to_owned();
-            match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull { path, source },
-                _ => Error::Write { path, source },
-            }
-        }
-    }
-
-    /// Invalid JSON in `path`.
-    pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Error + '_ {
-        move |source| Error::Json { path: path.to_owned(), source }
-    }
 }

@@ -1,4 +1,5 @@
-//! GGUF headers, for inspection: metadata, tensor names, shapes and types; weights are not read.
+//! GGUF files: metadata, tensor names, shapes and types, and the bytes of tensors, read and written. What the bytes
+//! mean as numbers is not known here.
 //!
 //! ```text
 //! "GGUF"  version u32  tensors u64  entries u64
@@ -11,14 +12,25 @@
 //! anything is allocated, so no header makes the reader take more than a small multiple of its file.
 //! Source: the specification at <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3.
 
+mod fault;
+mod file;
 mod kind;
+mod llama;
+mod model;
 mod read;
 mod value;
+mod write;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+pub use fault::GgufFault;
+pub use file::{GgufFile, Tensor};
+pub use kind::Kind;
+pub use llama::{metadata as llama_metadata, name_of as llama_name, rows_of as llama_rows};
+pub use model::GgufModel;
 pub use value::{Array, Value};
+pub use write::{NAME_WRITTEN, Planned, write};
 
 use self::read::Reader;
 use crate::error::{Error, Result};
@@ -47,100 +59,6 @@ pub const ALIGNMENT_LIMIT: u64 = 1 << 20;
 
 /// The entry with the alignment of the data.
 const ALIGNMENT_KEY: &str = "general.alignment";
-
-/// What a GGUF header may get wrong.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GgufFault {
-    /// Another first four bytes.
-    #[error("begins with {got:02x?} in place of \"GGUF\"")]
-    Magic {
-        /// What is there.
-        got: [u8; 4],
-    },
-    /// A version that is not read (a huge one is a big-endian file).
-    #[error("version {got}, expected 2 or 3, little-endian")]
-    Version {
-        /// The version.
-        got: u32,
-    },
-    /// A count or length above a limit.
-    #[error("{what} is {got}, above the limit of {limit}")]
-    Limit {
-        /// What was counted.
-        what: &'static str,
-        /// The largest value that is accepted.
-        limit: u64,
-        /// The value in the file.
-        got: u64,
-    },
-    /// More elements than the rest of the file can hold.
-    #[error("{needed} bytes are needed, {left} are left")]
-    Truncated {
-        /// Bytes that must follow.
-        needed: u64,
-        /// Bytes that follow.
-        left: u64,
-    },
-    /// A type number without a meaning.
-    #[error("unknown value type {got}")]
-    ValueType {
-        /// The number.
-        got: u32,
-    },
-    /// A truth value that is neither 0 nor 1.
-    #[error("truth value {got}, expected 0 or 1")]
-    Bool {
-        /// The byte.
-        got: u8,
-    },
-    /// A key or name that is not UTF-8.
-    #[error("{what} is not UTF-8")]
-    NotUtf8 {
-        /// Which text.
-        what: &'static str,
-    },
-    /// Two entries with one key, or two tensors with one name.
-    #[error("{name} is listed twice")]
-    Duplicate {
-        /// The key or name.
-        name: String,
-    },
-    /// An alignment that is no power of two, no u32, or too large.
-    #[error("general.alignment is {got}, expected a power of two up to 2^20")]
-    Alignment {
-        /// The value.
-        got: String,
-    },
-    /// A tensor whose size overflows or is no whole number of blocks.
-    #[error("tensor {tensor} has the impossible shape {shape:?} for its type")]
-    Shape {
-        /// The tensor.
-        tensor: String,
-        /// The sizes, slowest first.
-        shape: Vec<u64>,
-    },
-    /// A tensor that does not begin at a multiple of the alignment.
-    #[error("tensor {tensor} begins at {got}, expected a multiple of {alignment}")]
-    Misaligned {
-        /// The tensor.
-        tensor: String,
-        /// Where it begins.
-        got: u64,
-        /// The alignment.
-        alignment: u64,
-    },
-    /// A tensor that reaches beyond the end of the file.
-    #[error("tensor {tensor} ends at {end} of {available} bytes of data")]
-    OutOfFile {
-        /// The tensor.
-        tensor: String,
-        /// One past its last byte.
-        end: u64,
-        /// Data bytes in the file.
-        available: u64,
-    },
-}
 
 /// The header of a GGUF file.
 #[derive(Clone, Debug, PartialEq)]
@@ -247,8 +165,22 @@ impl Gguf {
                 return Err(GgufFault::OutOfFile { tensor: tensor.name.clone(), end, available });
             }
         }
+        apart(&tensors)?;
         Ok(Gguf { version, metadata, tensors, alignment, data_start })
     }
+}
+
+/// Refuses tensors that share bytes.
+fn apart(tensors: &[TensorInfo]) -> Result<(), GgufFault> {
+    let mut places: Vec<_> = tensors.iter().filter(|one| one.bytes != Some(0)).collect();
+    places.sort_by_key(|one| one.offset);
+    for pair in places.windows(2) {
+        if pair[0].offset.saturating_add(pair[0].bytes.unwrap_or(1)) > pair[1].offset {
+            let (first, second) = (pair[0].name.clone(), pair[1].name.clone());
+            return Err(GgufFault::Overlap { first, second });
+        }
+    }
+    Ok(())
 }
 
 fn alignment(metadata: &[(String, Value)]) -> Result<u64, GgufFault> {
@@ -272,20 +204,12 @@ fn tensor(reader: &mut Reader<'_>, alignment: u64) -> Result<TensorInfo, GgufFau
     shape.reverse();
     let type_id = reader.u32()?;
     let offset = reader.u64()?;
-    let impossible = || GgufFault::Shape { tensor: name.clone(), shape: shape.clone() };
-    // Every factor counts, so that no order of multiplying overflows.
-    let elements = shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size.max(1)));
-    let elements = elements.ok_or_else(impossible)?;
-    let kind = kind::find(type_id);
+    let kind = Kind::of(type_id);
     let bytes = match kind {
-        // A row is cut into blocks, so it must be a whole number of them.
-        Some(kind) if shape.last().unwrap_or(&1).is_multiple_of(kind.block) => {
-            let bytes = (elements / kind.block).checked_mul(kind.bytes).ok_or_else(impossible)?;
-            Some(if shape.contains(&0) { 0 } else { bytes })
-        }
-        Some(_) => return Err(impossible()),
-        None => None,
+        Some(kind) => kind.size(&shape).map(Some),
+        None => kind::elements(&shape).map(|_| None),
     };
+    let Some(bytes) = bytes else { return Err(GgufFault::Shape { tensor: name, shape }) };
     if !offset.is_multiple_of(alignment) {
         return Err(GgufFault::Misaligned { tensor: name, got: offset, alignment });
     }

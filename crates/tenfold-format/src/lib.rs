@@ -1,7 +1,7 @@
 //! Model files of every kind, as plain structs: where models come from ([`source`]), checkpoints ([`checkpoint`]),
 //! architectures ([`config`]), text to tokens ([`tokenizer`]), how a sentence becomes one vector ([`pipeline`]), and
-//! the saved form of a rewritten tree ([`manifest`]). GGUF headers can be inspected ([`gguf`]), files of llama2.c read
-//! ([`llama2c`]).
+//! the saved form of a rewritten tree ([`manifest`]). GGUF files are read and written ([`gguf`]), so are
+//! quantized weights in GPTQ's layout ([`gptq`]); files of llama2.c are read ([`llama2c`]).
 //!
 //! Every foreign file is hostile input: lengths are checked before anything is allocated, limits are named constants,
 //! and each way of lying has its own [`Error`]. Whatever is written appears as a whole or not at all ([`atomic`]).
@@ -34,6 +34,7 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 pub mod gguf;
+pub mod gptq;
 pub mod llama2c;
 pub mod manifest;
 mod map;

@@ -17,7 +17,7 @@ const HEAD: u64 = 256;
 pub enum FileKind {
     /// A safetensors checkpoint.
     Safetensors,
-    /// A GGUF file, for inspection only.
+    /// A GGUF file: a model with its vocabulary, or a part of one.
     Gguf,
     /// A folder with a checkpoint, whole or in shards.
     Model,

@@ -28,6 +28,7 @@ pub use fault::SourceError;
 
 use crate::atomic;
 use crate::error::Result;
+use crate::sniff::{self, FileKind};
 
 /// The revision of a hub repository when none is given.
 pub const MAIN: &str = "main";
@@ -124,6 +125,14 @@ pub struct Fetched {
     pub file: Option<PathBuf>,
     /// The source with everything that pins it: `hf:owner/name@commit`, `pypi:name==version`, `path:folder`.
     pub origin: String,
+}
+
+impl Fetched {
+    /// What a model is loaded from: the file where it is a whole model by itself (GGUF), else the folder.
+    pub fn model(&self) -> &Path {
+        let whole = |file: &&PathBuf| matches!(sniff::kind(file), Ok(FileKind::Gguf));
+        self.file.as_ref().filter(whole).unwrap_or(&self.dir)
+    }
 }
 
 impl FromStr for Source {

@@ -2,10 +2,11 @@
 //!
 //! `tokenizer.json` is read by Hugging Face's library; where there is only a `vocab.txt`, BERT's word pieces are put
 //! together from it and `tokenizer_config.json`; from `vocab.json` and `merges.txt` GPT-2's byte pairs, and from the
-//! vocabularies of SentencePiece and llama2.c byte pairs by score. Truncation and padding written into the file are ignored: the caller
+//! vocabularies of SentencePiece, llama2.c and GGUF byte pairs by score. Truncation and padding written into the file are ignored: the caller
 //! says how many tokens a text may have, and batches here are never padded.
 
 mod byte_level;
+mod gguf;
 mod llama2c;
 mod piece;
 mod sentencepiece;
@@ -20,6 +21,7 @@ use tokenizers::{Encoding, PostProcessor, TruncationDirection, TruncationStrateg
 pub use piece::PieceFault;
 
 use crate::error::{Error, Result};
+use crate::gguf::{Gguf, Value};
 use crate::map;
 
 /// The file of Hugging Face's library.
@@ -82,6 +84,24 @@ impl Tokenizer {
         let plain = path.extension().is_some_and(|ending| ending == "bin");
         let inner = if plain { llama2c::build(path, bytes)? } else { sentencepiece::build(path, bytes)? };
         Ok(Tokenizer { inner, path: path.to_owned() })
+    }
+
+    /// The tokenizer in the metadata of a GGUF file; `path` stands for the file in errors.
+    ///
+    /// # Errors
+    /// [`Error::GgufModel`] for missing and misshapen entries; [`Error::Unsupported`] for a kind that is not known;
+    /// [`Error::Pieces`], [`Error::BadTokenizer`], [`Error::DuplicateToken`], [`Error::BadMerge`].
+    pub fn from_gguf(path: &Path, header: &Gguf) -> Result<Tokenizer> {
+        Ok(Tokenizer { inner: gguf::build(path, header)?, path: path.to_owned() })
+    }
+
+    /// The entries that say in a GGUF file what this tokenizer does, for a model with `rows` rows in its table of tokens.
+    /// Tokens that end a text are the model's to say.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a tokenizer of which GGUF has no kind; [`Error::BadTokenizer`].
+    pub fn gguf(&self, rows: usize) -> Result<Vec<(String, Value)>> {
+        gguf::entries(&self.path, &self.json()?, rows)
     }
 
     /// Reads the content of a `tokenizer.json`; `path` stands for the file in errors.

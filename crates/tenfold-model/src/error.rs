@@ -74,6 +74,24 @@ pub enum Error {
         /// What can be done.
         way: &'static str,
     },
+    /// A model that GGUF files are not written of.
+    #[error(
+        "GGUF files are written of llama models, not of {architecture} with {what}; convert it to another layout"
+    )]
+    NoGguf {
+        /// The architecture.
+        architecture: &'static str,
+        /// A weight, or all of them.
+        what: String,
+    },
+    /// A weight whose numbers a scheme cannot store.
+    #[error("{path}: {source}")]
+    Unstorable {
+        /// The weight's path.
+        path: tenfold_weight::Path,
+        /// What the scheme says.
+        source: tenfold_tensor::Error,
+    },
     /// A weight holds a NaN or an infinity.
     #[error("{dir}: {path} is not finite at index {index}; the checkpoint is damaged")]
     NonFinite {

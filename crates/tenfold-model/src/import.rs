@@ -6,6 +6,7 @@ use crate::head::{self, Head};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
 use tenfold_format::checkpoint::Checkpoint;
+use tenfold_format::gptq::GptqModel;
 use tenfold_format::llama2c::Llama2c;
 use tenfold_format::manifest::Manifest;
 use tenfold_tensor::Array;
@@ -29,6 +30,16 @@ impl Tensors for Checkpoint {
     }
 }
 
+impl Tensors for Quantized {
+    fn list(&self) -> Vec<(String, Vec<usize>)> {
+        self.list.clone()
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error> {
+        self.file.read_f32(name)
+    }
+}
+
 impl Tensors for Llama2c {
     fn list(&self) -> Vec<(String, Vec<usize>)> {
         self.tensors().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect()
@@ -36,6 +47,18 @@ impl Tensors for Llama2c {
 
     fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error> {
         self.read_f32(name)
+    }
+}
+
+/// A checkpoint with quantized weights in GPTQ's layout, under the names of an unquantized one.
+pub(crate) struct Quantized {
+    file: GptqModel,
+    list: Vec<(String, Vec<usize>)>,
+}
+
+impl Quantized {
+    pub(crate) fn new(file: GptqModel) -> Result<Self, Error> {
+        Ok(Self { list: file.tensors()?, file })
     }
 }
 

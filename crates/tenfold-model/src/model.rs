@@ -3,7 +3,7 @@
 use crate::arch::{self, Architecture};
 use crate::error::Error;
 use crate::head::{self, Head};
-use crate::import;
+use crate::import::{self, Quantized, Tensors};
 use crate::network::{Network, prefix_rows};
 use crate::save;
 use std::collections::BTreeMap;
@@ -11,6 +11,8 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use tenfold_format::checkpoint::Checkpoint;
 use tenfold_format::config::{self, ModelConfig};
+use tenfold_format::gguf::GgufModel;
+use tenfold_format::gptq::{GptqModel, GptqSettings};
 use tenfold_format::llama2c::{self, Llama2c};
 use tenfold_format::manifest::{self, Manifest};
 use tenfold_format::pipeline;
@@ -35,11 +37,15 @@ pub struct Model {
 
 impl Model {
     /// Loads a model folder: a Hugging Face checkpoint, one that [`Model::save`] wrote, or a file of llama2.c with its
-    /// vocabulary.
+    /// vocabulary; or a GGUF file. Quantized weights, there and in a
+    /// checkpoint of GPTQ, are decoded.
     ///
     /// # Errors
     /// Missing, extra, misshapen and non-finite weights; unreadable files; unknown architectures.
     pub fn load(dir: &FilePath) -> Result<Self, Error> {
+        if dir.is_file() {
+            return Self::from_gguf(dir, &GgufModel::open(dir)?);
+        }
         if !dir.join(config::FILE).is_file()
             && let Some(file) = llama2c::find(dir)?
         {
@@ -52,17 +58,41 @@ impl Model {
             manifest.check(&checkpoint)?;
             (import::saved(dir, &manifest, &checkpoint)?, manifest.model.origin)
         } else {
-            (import::plain(dir, &*arch, &checkpoint)?, format!("path:{}", dir.display()))
+            let tree = match GptqSettings::of(dir)? {
+                Some(settings) => {
+                    import::plain(dir, &*arch, &Quantized::new(GptqModel::new(checkpoint, settings))?)?
+                }
+                None => import::plain(dir, &*arch, &checkpoint)?,
+            };
+            (tree, format!("path:{}", dir.display()))
         };
-        Self::put_together(dir, arch, tree, Tokenizer::open(dir)?, origin, save::side_files(dir)?)
+        let mut files = save::side_files(dir)?;
+        if let Some(config) = files.get_mut(config::FILE) {
+            save::decoded(config);
+        }
+        Self::put_together(dir, arch, tree, Tokenizer::open(dir)?, origin, files)
     }
 
     /// A model from an open file of llama2.c, and the vocabulary in the folder `dir`.
     fn from_llama2c(dir: &FilePath, file: &Llama2c) -> Result<Self, Error> {
-        let config = ModelConfig::Llama(file.config.clone());
+        Self::from_parts(dir, ModelConfig::Llama(file.config.clone()), file, Tokenizer::open(dir)?)
+    }
+
+    /// A model from an open GGUF file, which has its vocabulary in itself.
+    fn from_gguf(path: &FilePath, file: &GgufModel) -> Result<Self, Error> {
+        let tokenizer = Tokenizer::from_gguf(path, file.file().header())?;
+        Self::from_parts(path, file.config.clone(), file, tokenizer)
+    }
+
+    /// A model whose files are not those of Hugging Face's libraries.
+    fn from_parts(
+        dir: &FilePath,
+        config: ModelConfig,
+        file: &dyn Tensors,
+        tokenizer: Tokenizer,
+    ) -> Result<Self, Error> {
         let arch = arch::of(dir, config.clone())?;
         let tree = import::plain(dir, &*arch, file)?;
-        let tokenizer = Tokenizer::open(dir)?;
         // The files that other programs read in place of these two.
         let files = BTreeMap::from([
             (config::FILE.to_owned(), format!("{:#}\n", config.hf_json()).into_bytes()),

@@ -66,15 +66,7 @@ impl Model {
     /// # Errors
     /// [`Error::Modules`] where there are modules in sockets, which other programs would drop; as [`Model::save`].
     pub fn save_dense(&self, dir: &FilePath) -> Result<u64, Error> {
-        for socket in &self.tree.wiring().sockets {
-            if let Some(module) = socket.module(&self.tree)? {
-                let (methods, way) = match module {
-                    Module::Bottleneck { .. } => ("houlsby or pfeiffer", KEEP),
-                    Module::Prefix { .. } => ("prefix", ADAPT),
-                };
-                return Err(Error::Modules { path: socket.path.clone(), methods, way });
-            }
-        }
+        self.without_modules()?;
         let dense = |path: &Path| dense_values(&self.tree, path);
         let mut leaves = BTreeMap::new();
         let mut rest: BTreeMap<&Path, &Form> = self.tree.iter().collect();
@@ -106,6 +98,20 @@ impl Model {
             *config = tying(config, tied, scaled).unwrap_or_else(|| config.clone());
         }
         self.replace(dir, &files, &leaves, None)
+    }
+
+    /// Refuses a model with modules in its sockets, which other programs would drop.
+    pub(crate) fn without_modules(&self) -> Result<(), Error> {
+        for socket in &self.tree.wiring().sockets {
+            if let Some(module) = socket.module(&self.tree)? {
+                let (methods, way) = match module {
+                    Module::Bottleneck { .. } => ("houlsby or pfeiffer", KEEP),
+                    Module::Prefix { .. } => ("prefix", ADAPT),
+                };
+                return Err(Error::Modules { path: socket.path.clone(), methods, way });
+            }
+        }
+        Ok(())
     }
 
     /// The name of a weight in a plain checkpoint: where there is a head or an output matrix, everything else stands under a
@@ -175,6 +181,15 @@ fn tying(bytes: &[u8], tied: bool, scaled: Option<bool>) -> Option<Vec<u8>> {
         config.insert("scale_decoder_outputs".to_owned(), scaled.into());
     }
     Some(format!("{:#}\n", Value::Object(config)).into_bytes())
+}
+
+/// Takes out of a config what it says of quantization: the weights are decoded when they are read.
+pub(crate) fn decoded(bytes: &mut Vec<u8>) {
+    if let Ok(mut config) = serde_json::from_slice::<Map<String, Value>>(bytes)
+        && config.shift_remove("quantization_config").is_some()
+    {
+        *bytes = format!("{:#}\n", Value::Object(config)).into_bytes();
+    }
 }
 
 /// Reads the side files of a model folder.

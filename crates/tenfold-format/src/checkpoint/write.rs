@@ -21,6 +21,10 @@ const ALIGNMENT: usize = 8;
 pub enum Elements<'a> {
     /// Single precision.
     F32(&'a [f32]),
+    /// Half precision, as bits.
+    F16(&'a [u16]),
+    /// Words of 32 bits; the format has a sign for them.
+    I32(&'a [u32]),
     /// Bytes.
     U8(&'a [u8]),
 }
@@ -47,6 +51,8 @@ impl Elements<'_> {
     fn bytes(self) -> u64 {
         match self {
             Self::F32(values) => 4 * values.len() as u64,
+            Self::F16(values) => 2 * values.len() as u64,
+            Self::I32(values) => 4 * values.len() as u64,
             Self::U8(bytes) => bytes.len() as u64,
         }
     }
@@ -55,13 +61,17 @@ impl Elements<'_> {
     fn kind(self) -> (u64, &'static str) {
         match self {
             Self::F32(_) => (4, "F32"),
+            Self::F16(_) => (2, "F16"),
+            Self::I32(_) => (4, "I32"),
             Self::U8(_) => (1, "U8"),
         }
     }
 
     fn write(self, file: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::F32(values) => write_floats(file, values),
+            Self::F32(values) => write_data(file, values, f32::to_le_bytes),
+            Self::F16(values) => write_data(file, values, u16::to_le_bytes),
+            Self::I32(values) => write_data(file, values, u32::to_le_bytes),
             Self::U8(bytes) => file.write_all(bytes),
         }
     }
@@ -123,11 +133,15 @@ fn header(
     Ok(header)
 }
 
-fn write_floats(file: &mut dyn Write, data: &[f32]) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(4 * CHUNK.min(data.len()));
+fn write_data<T: Copy, const N: usize>(
+    file: &mut dyn Write,
+    data: &[T],
+    bytes: impl Fn(T) -> [u8; N],
+) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(N * CHUNK.min(data.len()));
     for chunk in data.chunks(CHUNK) {
         buffer.clear();
-        buffer.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
+        buffer.extend(chunk.iter().flat_map(|&value| bytes(value)));
         file.write_all(&buffer)?;
     }
     Ok(())

@@ -3,13 +3,44 @@
 //! Source: the block structures of ggml (`ggml-common.h`); numbers 4, 5, 31 to 33 and 36 to 38 were withdrawn there.
 
 /// A tensor type.
-pub(super) struct Kind {
-    pub(super) id: u32,
-    pub(super) name: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kind {
+    /// Its number.
+    pub id: u32,
+    /// Its name, in capitals.
+    pub name: &'static str,
     /// Elements in a block.
-    pub(super) block: u64,
+    pub block: u64,
     /// Bytes of a block.
-    pub(super) bytes: u64,
+    pub bytes: u64,
+}
+
+impl Kind {
+    /// The type with this number.
+    pub fn of(id: u32) -> Option<&'static Kind> {
+        KINDS.iter().find(|kind| kind.id == id)
+    }
+
+    /// The type with this name, in capitals or small letters.
+    pub fn named(name: &str) -> Option<&'static Kind> {
+        KINDS.iter().find(|kind| kind.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Bytes of a tensor of this type, its sizes given slowest first; `None` where a row is no whole number of blocks,
+    /// or the product overflows.
+    pub fn size(&self, shape: &[u64]) -> Option<u64> {
+        if !shape.last().unwrap_or(&1).is_multiple_of(self.block) {
+            return None;
+        }
+        let bytes = (elements(shape)? / self.block).checked_mul(self.bytes)?;
+        Some(if shape.contains(&0) { 0 } else { bytes })
+    }
+}
+
+/// The number of elements with sizes of 0 taken as 1, so that no order of multiplying overflows unseen.
+pub(super) fn elements(shape: &[u64]) -> Option<u64> {
+    shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size.max(1)))
 }
 
 const fn kind(id: u32, name: &'static str, block: u64, bytes: u64) -> Kind {
@@ -50,8 +81,3 @@ const KINDS: &[Kind] = &[
     kind(35, "TQ2_0", 256, 66),
     kind(39, "MXFP4", 32, 17),
 ];
-
-/// The type with this number.
-pub(super) fn find(id: u32) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.id == id)
-}

@@ -1,4 +1,4 @@
-//! GPT-2's byte-level pairs from `vocab.json` and `merges.txt`.
+//! GPT-2's byte-level pairs, from `vocab.json` and `merges.txt` or from a vocabulary in memory.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::TOKENIZER_LIMIT;
+use super::{TOKENIZER_LIMIT, piece};
 use crate::error::{Error, Result};
 use crate::map;
 
@@ -37,14 +37,28 @@ pub(super) fn open(vocabulary: &Path, merges: &Path) -> Result<Tokenizer> {
         }
         pairs.push((left.to_owned(), right.to_owned()));
     }
-    let special = vocab.contains_key(END);
+    let special: &[&str] = if vocab.contains_key(END) { &[END] } else { &[] };
+    build(vocabulary, vocab, pairs, special, None)
+}
+
+/// The tokenizer of a vocabulary and its merges in order; `special` are tokens that are taken whole, `begin` is put at the
+/// start of a text. `path` stands for the file in errors.
+pub(super) fn build(
+    path: &Path,
+    vocab: HashMap<String, u32>,
+    pairs: Vec<(String, String)>,
+    special: &[&str],
+    begin: Option<(&str, u32)>,
+) -> Result<Tokenizer> {
+    let bad = |source| Error::BadTokenizer { path: path.to_owned(), source };
     let model = BPE::builder().vocab_and_merges(vocab.into_iter().collect::<Vocab>(), pairs).build();
-    let model = model.map_err(|source| Error::BadTokenizer { path: vocabulary.to_owned(), source })?;
-    let mut tokenizer = Tokenizer::new(model);
+    let mut tokenizer = Tokenizer::new(model.map_err(bad)?);
     tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
     tokenizer.with_decoder(Some(ByteLevel::default()));
-    if special {
-        tokenizer.add_special_tokens(&[AddedToken::from(END, true)]);
+    let special: Vec<AddedToken> = special.iter().map(|&text| AddedToken::from(text, true)).collect();
+    tokenizer.add_special_tokens(&special);
+    if let Some((text, id)) = begin {
+        tokenizer.with_post_processor(Some(piece::beginning(text, id).map_err(bad)?));
     }
     Ok(tokenizer)
 }

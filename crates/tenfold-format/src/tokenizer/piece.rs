@@ -146,16 +146,20 @@ pub(super) fn build(path: &Path, pieces: &[Piece], settings: &Settings) -> Resul
     let own = [Some(settings.unknown), settings.begin, settings.end].into_iter().filter_map(named);
     tokenizer.add_special_tokens(&own.map(|text| AddedToken::from(text, true)).collect::<Vec<_>>());
     if let (Some(begin), Some(text)) = (settings.begin, named(settings.begin)) {
-        let template = |text: String| Template::try_from(text).map_err(|fault| bad(fault.into()));
-        let processor = TemplateProcessing::builder()
-            .single(template(format!("{text} $A"))?)
-            .pair(template(format!("{text} $A {text}:1 $B:1"))?)
-            .special_tokens(vec![SpecialToken::from((text, begin as u32))])
-            .build()
-            .map_err(|fault| bad(fault.into()))?;
-        tokenizer.with_post_processor(Some(processor));
+        tokenizer.with_post_processor(Some(beginning(&text, begin as u32).map_err(bad)?));
     }
     Ok(tokenizer)
+}
+
+/// Puts a token at the start of every text.
+pub(super) fn beginning(text: &str, id: u32) -> tokenizers::Result<TemplateProcessing> {
+    let template = |text: String| Template::try_from(text).map_err(tokenizers::Error::from);
+    TemplateProcessing::builder()
+        .single(template(format!("{text} $A"))?)
+        .pair(template(format!("{text} $A {text}:1 $B:1"))?)
+        .special_tokens(vec![SpecialToken::from((text.to_owned(), id))])
+        .build()
+        .map_err(tokenizers::Error::from)
 }
 
 /// Every way to make a piece of two, those of the highest score first.

@@ -10,6 +10,9 @@
 mod checkpoint;
 mod config;
 mod gguf;
+mod gguf_file;
+mod gguf_model;
+mod gptq;
 mod llama2c;
 mod manifest;
 mod mutate;

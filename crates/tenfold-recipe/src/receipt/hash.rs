@@ -26,6 +26,9 @@ const MODEL_FILES: [&str; 8] = [
     "tenfold.json",
 ];
 
+/// Endings of files of weights.
+const WEIGHTS: [&str; 2] = [".safetensors", ".gguf"];
+
 /// Where the model came from and the hashes of everything the run reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inputs {
@@ -42,8 +45,13 @@ impl Inputs {
     /// [`Error::Read`] and faults of texts.
     pub fn of(recipe: &Recipe, fetched: &Fetched, data: Option<&Path>) -> Result<Self, Error> {
         let mut hashes = BTreeMap::new();
-        for name in model_files(&fetched.dir)? {
-            hashes.insert(format!("model/{name}"), of_file(&fetched.dir.join(&name))?);
+        if fetched.model() == fetched.dir {
+            for name in model_files(&fetched.dir)? {
+                hashes.insert(format!("model/{name}"), of_file(&fetched.dir.join(&name))?);
+            }
+        } else {
+            let name = fetched.model().file_name().map(|name| name.to_string_lossy().into_owned());
+            hashes.insert(format!("model/{}", name.unwrap_or_default()), of_file(fetched.model())?);
         }
         let mut text = |name: String, source: &TextSource, purpose| {
             hashes.insert(format!("text/{name}"), of_texts(&source.texts(purpose)?));
@@ -88,7 +96,7 @@ impl Inputs {
         let weights: Vec<&str> = self
             .hashes
             .iter()
-            .filter(|(name, _)| name.ends_with(".safetensors"))
+            .filter(|(name, _)| WEIGHTS.iter().any(|ending| name.ends_with(ending)))
             .map(|(_, hash)| hash.as_str())
             .collect();
         if let [only] = weights.as_slice() {

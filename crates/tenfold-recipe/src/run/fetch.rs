@@ -55,7 +55,7 @@ pub(super) fn fetch(
 /// # Errors
 /// Faults of the folder's files.
 pub fn load_model(fetched: &Fetched) -> Result<Model, Error> {
-    let mut model = Model::load(&fetched.dir)?;
+    let mut model = Model::load(fetched.model())?;
     if !fetched.dir.join(manifest::FILE).is_file() {
         model.origin.clone_from(&fetched.origin);
     }

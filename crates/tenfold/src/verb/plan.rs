@@ -17,7 +17,7 @@ use tenfold_recipe::{Plan, Recipe, Row};
 pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
     let recipe = Recipe::read(&args.recipe)?;
     let fetched = model::fetch_first(&recipe, &args.fetching)?;
-    let model = recipe.headed(Model::load(&fetched.dir)?)?;
+    let model = recipe.headed(Model::load(fetched.model())?)?;
     let plan = Plan::of(&recipe, &model.tree)?;
     let memory = memory::phases(&recipe, &plan, &model);
     if args.output.json {

@@ -74,6 +74,16 @@ fn generate_prints_text_alone_and_refuses_encoders() {
         bench.must(&["generate", "path:plain", "--prompt", "ca", "--beams", "2", "--max-tokens", "2"]),
         "cabb\n"
     );
+    let convert = ["convert", "path:story", "story.gguf", "--to", "gguf", "--scheme"];
+    let kept = bench.must(&[&convert[..], &["q8_0"]].concat());
+    let line = "layers.0.mlp.down_proj.weight: rows of 6 are no whole blocks of q8_0, kept in f16";
+    assert!(kept.contains(line) && kept.contains("story.gguf (gguf"), "{kept}");
+    let refused = bench.tenfold(&[&convert[..], &["q4_k"]].concat());
+    assert!(stderr(&refused).contains("known are f32, f16, q4_0"), "{}", stderr(&refused));
+    let from_file = ["generate", "path:story.gguf", "--prompt", "ca", "--greedy", "--max-tokens", "3"];
+    assert_eq!(bench.must(&from_file), "cabbb\n");
+    let view = json(&bench.must(&["inspect", "path:story.gguf", "--json"]));
+    assert_eq!(view["kind"], "gguf");
     let costs = json(&bench.must(&[
         "bench",
         "path:plain",
