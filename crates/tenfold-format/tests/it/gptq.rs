@@ -28,7 +28,7 @@ fn weight(
         inputs,
         codes: (0..outputs * inputs).map(|at| code(at / inputs, at % inputs) as u8).collect(),
         zeros: (0..groups * outputs).map(|at| zero(at / outputs, at % outputs) as u16).collect(),
-        scales: (0..groups * outputs).map(|at| if at % 2 == 0 { ONE } else { HALF }).collect(),
+        scales: (0..groups * outputs).map(|at| if at.is_multiple_of(2) { ONE } else { HALF }).collect(),
         groups: (0..inputs).map(|input| (input * groups / inputs) as u32).collect(),
     }
 }
