@@ -156,6 +156,7 @@ fn a_vocabulary_of_pieces_splits_texts() {
     assert!(scores[6] > scores[7]);
     assert_eq!(find("add_bos_token"), Value::Bool(true));
     assert_eq!(find("add_space_prefix"), Value::Bool(true));
+    assert_eq!(find("remove_extra_whitespaces"), Value::Bool(false));
     assert_eq!(find("unknown_token_id"), Value::U32(0));
     assert_eq!(find("bos_token_id"), Value::U32(1));
 }
