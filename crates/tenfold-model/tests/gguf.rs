@@ -1,5 +1,5 @@
 //! GGUF files as sources of models and as what models are written to.
-#![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn logits_of_a_foreign_file_are_those_of_its_author() {
     assert_eq!(model.tokenizer.encode("the thin", 16).unwrap(), [1, 36, 34, 31]);
 }
 
-/// Single precision loses nothing, twice over; what a scheme loses is at most half a step of the block.
+/// Single precision loses nothing; what a scheme loses follows from its steps.
 #[test]
 fn a_written_file_holds_the_model() {
     let (model, dir) = (foreign(), tempfile::tempdir().unwrap());
