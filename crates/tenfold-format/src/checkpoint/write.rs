@@ -65,10 +65,10 @@ pub fn write(
     write_numbers(path, &tensors, metadata)
 }
 
-/// As [`write`], with tensors of several types.
+/// As [`write()`], with tensors of several types.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_numbers(
     path: &Path,
     tensors: &[(String, Vec<usize>, Numbers<'_>)],
