@@ -21,6 +21,9 @@ pub enum Stored {
     Blocks(Blocks),
 }
 
+/// Gives the blocks of a weight, row by row in the order of the tree: its path, how it is to be stored, its numbers.
+pub type Encode<'a> = dyn FnMut(&Path, Stored, &Array) -> Result<Vec<u8>, tenfold_tensor::Error> + 'a;
+
 /// A written GGUF file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GgufSaved {
@@ -139,7 +142,7 @@ impl Model {
         path: &FilePath,
         most: Stored,
         choose: &dyn Fn(&Path, &[usize]) -> Stored,
-        encode: &mut dyn FnMut(&Path, Stored, &Array) -> Result<Vec<u8>, tenfold_tensor::Error>,
+        encode: &mut Encode<'_>,
     ) -> Result<GgufSaved, Error> {
         let config = match self.network.config() {
             ModelConfig::Llama(config) => config,

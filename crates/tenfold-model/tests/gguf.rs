@@ -1,5 +1,5 @@
 //! GGUF files as sources of models and as what models are written to.
-#![allow(clippy::unwrap_used)] // helpers of tests fail like the tests themselves
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn logits_of_a_foreign_file_are_those_of_its_author() {
     assert_eq!(model.tokenizer.encode("the thin", 16).unwrap(), [1, 36, 34, 31]);
 }
 
-/// Single precision loses nothing, twice over; what a scheme loses is at most half a step of the block.
+/// Single precision loses nothing; what a scheme loses follows from its steps.
 #[test]
 fn a_written_file_holds_the_model() {
     let (model, dir) = (foreign(), tempfile::tempdir().unwrap());
@@ -66,8 +66,10 @@ fn a_written_file_holds_the_model() {
         let share = match stored {
             Stored::F32 => 0.0,
             Stored::F16 => 1e-3,
-            Stored::Blocks(Blocks::Q8_0) => 5e-3,
-            Stored::Blocks(_) => 0.08,
+            Stored::Blocks(Blocks::Q8_0) => 6e-3,
+            // With four bits a step is an eighth of the largest of 32, which is 2.2 deviations: 0.08 of a deviation by
+            // rounding, and more where the other side of the grid, a step shorter, is reached.
+            Stored::Blocks(_) => 0.12,
         };
         for ((name, before), (_, after)) in values(&model).iter().zip(values(&again)) {
             let norm =

@@ -69,7 +69,7 @@ mod tests {
             let (low, high) = (Half::from_bits(bits), Half::from_bits(bits + 1));
             // Both neighbors and their middle are exact in f32.
             let middle = (low.value() + high.value()) / 2.0;
-            let even = if bits % 2 == 0 { low } else { high };
+            let even = if bits.is_multiple_of(2) { low } else { high };
             assert_eq!(Half::nearest(middle), even);
             assert_eq!(Half::nearest(-middle).bits(), even.bits() | 0x8000);
             assert_eq!(Half::nearest(middle.next_down()), low);

@@ -106,7 +106,7 @@ pub(super) fn config(path: &Path, header: &Gguf) -> Result<ModelConfig> {
     let heads = entries.count("attention.head_count")?;
     let width = entries.count("embedding_length")?;
     let own = entries.maybe("attention.key_length")?;
-    let head_width = own.unwrap_or(if heads == 0 { 0 } else { width / heads });
+    let head_width = own.or_else(|| width.checked_div(heads)).unwrap_or(0);
     let equal =
         [("attention.value_length", "a head width of values"), ("rope.dimension_count", "rotary columns")];
     for (key, field) in equal {

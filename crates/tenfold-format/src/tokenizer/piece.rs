@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 /// The longest piece, in bytes.
 pub(super) const PIECE_LIMIT: usize = 1 << 12;
 
+/// Spaces that are reduced to one.
+pub(super) const SPACES: &str = " {2,}";
+
 /// What is wrong with a vocabulary of scored pieces.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -186,7 +189,7 @@ fn normalizers(settings: &Settings) -> tokenizers::Result<Vec<NormalizerWrapper>
     if settings.collapse {
         // Spaces alone: line breaks are characters like others.
         list.push(Replace::new(ReplacePattern::Regex("^ +| +$".to_owned()), "")?.into());
-        list.push(Replace::new(ReplacePattern::Regex(" {2,}".to_owned()), " ")?.into());
+        list.push(Replace::new(ReplacePattern::Regex(SPACES.to_owned()), " ")?.into());
     }
     if settings.space != ' ' {
         list.push(Replace::new(ReplacePattern::String(" ".to_owned()), space.as_str())?.into());

@@ -156,8 +156,40 @@ fn a_vocabulary_of_pieces_splits_texts() {
     assert!(scores[6] > scores[7]);
     assert_eq!(find("add_bos_token"), Value::Bool(true));
     assert_eq!(find("add_space_prefix"), Value::Bool(true));
+    assert_eq!(find("remove_extra_whitespaces"), Value::Bool(false));
     assert_eq!(find("unknown_token_id"), Value::U32(0));
     assert_eq!(find("bos_token_id"), Value::U32(1));
+}
+
+#[test]
+fn a_vocabulary_of_byte_pairs_splits_texts() {
+    let texts = ["<|endoftext|>", "a", "b", "ab", "\u{120}"].map(str::to_owned);
+    let merges = |merge: &str| {
+        let entry = |key: &str, value| (format!("tokenizer.ggml.{key}"), value);
+        let entries = [
+            entry("model", Value::String("gpt2".into())),
+            entry("pre", Value::String("gpt-2".into())),
+            entry("tokens", Value::Array(Array::String(texts.to_vec()))),
+            entry("token_type", Value::Array(Array::I32(vec![3, 1, 1, 1, 1]))),
+            entry("merges", Value::Array(Array::String(vec![merge.to_owned()]))),
+            entry("bos_token_id", Value::U32(0)),
+            entry("add_bos_token", Value::Bool(true)),
+        ];
+        let file = GgufFile::from_bytes(Path::new("a.gguf"), written(&entries, &[]).unwrap()).unwrap();
+        (Tokenizer::from_gguf(file.path(), file.header()), entries)
+    };
+    let (tokenizer, entries) = merges("a b");
+    let tokenizer = tokenizer.unwrap();
+    assert_eq!(tokenizer.encode("ab ba", 16).unwrap(), [0, 3, 4, 2, 1]);
+    assert_eq!(tokenizer.decode(&[0, 3, 4, 2, 1]).unwrap(), "ab ba");
+    // What the tokenizer says of itself are the same entries.
+    let again = tokenizer.gguf(5).unwrap();
+    for entry in &entries {
+        assert!(again.contains(entry), "{}", entry.0);
+    }
+    assert_eq!(again.len(), entries.len());
+    assert!(matches!(merges("a").0, Err(Error::BadMerge { line: 1, .. })));
+    assert!(matches!(merges("a c").0, Err(Error::BadTokenizer { .. })));
 }
 
 #[test]

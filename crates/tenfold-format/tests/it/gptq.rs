@@ -11,6 +11,9 @@ use tenfold_format::gptq::{self, GptqFault, GptqModel, GptqSettings, GptqWeight,
 
 use crate::mutate;
 
+/// What a file is written of.
+type Tensors<'a> = Vec<(String, Vec<usize>, Elements<'a>)>;
+
 /// 1.0 and 0.5 as halves.
 const ONE: u16 = 0x3c00;
 const HALF: u16 = 0x3800;
@@ -28,7 +31,7 @@ fn weight(
         inputs,
         codes: (0..outputs * inputs).map(|at| code(at / inputs, at % inputs) as u8).collect(),
         zeros: (0..groups * outputs).map(|at| zero(at / outputs, at % outputs) as u16).collect(),
-        scales: (0..groups * outputs).map(|at| if at % 2 == 0 { ONE } else { HALF }).collect(),
+        scales: (0..groups * outputs).map(|at| if at.is_multiple_of(2) { ONE } else { HALF }).collect(),
         groups: (0..inputs).map(|input| (input * groups / inputs) as u32).collect(),
     }
 }
@@ -236,7 +239,7 @@ fn settings_are_read_as_other_programs_write_them() {
 fn weights_that_do_not_fit_together_are_refused() {
     let whole = weight(4, (32, 64, 2), |output, input| (output + input) % 16, |_, _| 8);
     let words = whole.words(Version::V1, WhenZero::Refuse).unwrap();
-    let fault = |change: &dyn Fn(&mut Vec<(String, Vec<usize>, Elements<'_>)>)| {
+    let fault = |change: &dyn Fn(&mut Tensors<'_>)| {
         let folder = tempfile::tempdir().unwrap();
         let mut tensors = vec![
             ("w.qweight".to_owned(), vec![8, 32], Elements::I32(&words.qweight)),
@@ -297,7 +300,7 @@ fn added_vectors_of_zeros_are_left_out() {
     for (value, listed) in [(0.0f32, false), (0.5, true)] {
         let folder = tempfile::tempdir().unwrap();
         let named = [("a".to_owned(), weight(4, (32, 32, 1), |_, _| 3, |_, _| 8))];
-        let bias = vec![value; 32];
+        let bias = [value; 32];
         let plain =
             [("a.bias".to_owned(), vec![32], &bias[..]), ("b.bias".to_owned(), vec![32], &[0.0; 32][..])];
         gptq::write(folder.path(), &settings(4, Version::V1), &named, &plain, WhenZero::Refuse).unwrap();

@@ -115,6 +115,7 @@ pub(in crate::tokenizer) fn entries(path: &Path, json: &str, rows: usize) -> Res
         }
         put("scores", Value::Array(Array::F32(scores)));
         put("add_space_prefix", Value::Bool(has(file.normalizer.as_ref(), "Prepend")));
+        put("remove_extra_whitespaces", Value::Bool(collapses(file.normalizer.as_ref())));
         if let Some(id) = unknown.and_then(|unknown| tokens.iter().find(|(_, text)| *text == unknown)) {
             put("unknown_token_id", Value::U32(*id.0 as u32));
         }
@@ -161,6 +162,11 @@ fn replaces_space(normalizer: Option<&Json>) -> bool {
     steps(normalizer)
         .iter()
         .any(|step| step["pattern"]["String"] == " " && step["content"] == SPACE.to_string())
+}
+
+/// Whether several spaces become one.
+fn collapses(normalizer: Option<&Json>) -> bool {
+    steps(normalizer).iter().any(|step| step["pattern"]["Regex"] == piece::SPACES)
 }
 
 /// The token that a text begins with.
