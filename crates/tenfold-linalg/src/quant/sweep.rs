@@ -5,6 +5,8 @@
 //! Inside a block of columns eight rows go together, a register wide; what a block leaves to the columns behind it is one
 //! matrix product.
 
+mod polish;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -39,6 +41,8 @@ pub(super) struct Plan<'a, S: Scheme> {
     pub(super) block: usize,
     /// How often the parameters of a group are fitted again to the codes they led to.
     pub(super) refits: usize,
+    /// The damped moment in the order of visits, and how often to descend over single codes.
+    pub(super) polish: Option<(&'a Matrix, usize)>,
 }
 
 /// A rounded band of rows.
@@ -97,6 +101,7 @@ impl<S: Scheme> Work for Stretch<'_, S> {
         if plan.fixed {
             (0..groups).for_each(|group| work.fit(group, &current, &[], 0, 0));
         }
+        let given = plan.polish.map(|_| current.clone());
         let edges = plan.visit.edges(plan.block);
         for (&from, &to) in edges.iter().zip(&edges[1..]) {
             let mut residuals = vec![0.0; stride * (to - from)];
@@ -119,6 +124,9 @@ impl<S: Scheme> Work for Stretch<'_, S> {
                     Par::Seq,
                 );
             }
+        }
+        if let (Some(given), Some((moment, sweeps))) = (given, plan.polish) {
+            work.polish(&given, moment, sweeps);
         }
         work.finish(rows)
     }

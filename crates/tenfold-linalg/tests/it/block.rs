@@ -211,6 +211,8 @@ fn feedback_inside_the_block_lowers_the_cost() {
         let refitted = run(2, Order::Stored);
         assert!(refitted.loss < once.loss, "{name}: {} {}", refitted.loss, once.loss);
         assert!(run(2, Order::Grouped).loss < plain, "{name}");
+        let polished = GptqOptions { refits: 2, polish: 2, ..GptqOptions::default() };
+        assert!(gptq(&w, &h, &block, &polished).unwrap().loss < refitted.loss, "{name}");
     }
 }
 

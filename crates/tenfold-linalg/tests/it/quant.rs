@@ -152,7 +152,7 @@ fn the_reported_loss_is_half_the_damped_cost() {
     let mut random = Random(7);
     let (w, h) = (random.matrix(20, 90), moment(&mut random, 90, 300));
     for order in [Order::Stored, Order::Falling, Order::Grouped] {
-        let options = GptqOptions { order, damping: 0.03, refits: 2, ..GptqOptions::default() };
+        let options = GptqOptions { order, damping: 0.03, refits: 2, polish: 2, ..GptqOptions::default() };
         let got = gptq(&w, &h, &Affine::new(3, 32), &options).unwrap();
         let mean = (0..90).map(|i| h.get(i, i)).sum::<f64>() / 90.0;
         let damped = Matrix::from_fn(90, 90, |i, j| h.get(i, j) + if i == j { 0.03 * mean } else { 0.0 });
@@ -266,6 +266,41 @@ fn refits_and_searches_lower_the_cost() {
                             .sum()
                     };
                     assert!(error(&best.values) <= error(&whole.values) * (1.0 + 1e-12));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn polishing_never_raises_the_loss_and_ends_where_no_code_can_move() {
+    let mut random = Random(19);
+    let (w, h) = (random.matrix(70, 200), moment(&mut random, 200, 300));
+    for bits in [2, 3, 4] {
+        let scheme = Affine { clip: Some(Clip::default()), ..Affine::new(bits, 64) };
+        let run = |polish, threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let options = GptqOptions { order: Order::Grouped, polish, ..GptqOptions::default() };
+            pool.install(|| gptq(&w, &h, &scheme, &options).unwrap())
+        };
+        let losses = [0, 1, 2, 4, 500].map(|polish| run(polish, 2).loss);
+        assert!(losses.windows(2).all(|pair| pair[1] < pair[0] * (1.0 + 1e-12)), "{bits} {losses:?}");
+        assert!(losses[2] < 0.98 * losses[0], "{bits} {losses:?}");
+        let done = run(500, 1);
+        assert_eq!(done, run(500, 3));
+        // No neighbor of any code is better.
+        let mean = (0..200).map(|i| h.get(i, i)).sum::<f64>() / 200.0;
+        let damped = Matrix::from_fn(200, 200, |i, j| h.get(i, j) + if i == j { 0.01 * mean } else { 0.0 });
+        let slopes = w.subtract(&done.values).matmul(&damped);
+        for r in 0..70 {
+            for c in 0..200 {
+                let group = &done.groups[r * done.groups_per_row() + done.group_of[c]];
+                let (cell, value) = (scheme.cell(group, 0), done.values.get(r, c));
+                for step in [-1.0, 1.0] {
+                    let other = scheme.value(&cell, scheme.nearest(&cell, value + step * group.scale));
+                    let t = other - value;
+                    let change = t * (t * damped.get(c, c) - 2.0 * slopes.get(r, c));
+                    assert!(change > -1e-9 * done.loss, "{bits} at {r}, {c}: {change}");
                 }
             }
         }
