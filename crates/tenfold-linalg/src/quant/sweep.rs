@@ -187,8 +187,8 @@ impl<S: Scheme> Bench<'_, S> {
             let group = group_at(at);
             let end = at + (at..to).take_while(|&visit| group_at(visit) == group).count();
             let whole = end - at == plan.visit.members[group].len();
-            let begins = whole || plan.visit.members[group].iter().all(|&visit| visit >= at);
-            if begins && !plan.fixed {
+            let begins = || plan.visit.members[group].iter().all(|&visit| visit >= at);
+            if !plan.fixed && (whole || begins()) {
                 self.fit(group, current, &tile, from, lane);
             }
             let (seen, ahead) = tile.split_at_mut(end - from);
