@@ -6,7 +6,8 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-use super::{Bench, LANES, Lanes, Scheme, settle};
+use super::lanes::{LANES, Lanes, settle};
+use super::{Bench, Scheme};
 use crate::matrix::Matrix;
 
 impl<S: Scheme> Bench<'_, S> {
