@@ -29,8 +29,8 @@ pub struct GptqOptions {
     /// How often the parameters of a group are fitted again, by least squares, to the codes that they led to; the better
     /// is kept. Whole-row groups are not.
     pub refits: usize,
-    /// How often all codes are gone over once more at the end, each moving to the best level while the others stay; the loss
-    /// never rises. Each time costs about twice what the pass before it did.
+    /// How often all codes are gone over once more at the end, each moving to the best level while the others stay, and with
+    /// `refits` the small scales of blocks before them; the loss never rises. Each time costs about twice what the pass before it did.
     pub polish: usize,
     /// Rounds plainly too and keeps in each row what costs less in the metric of the moment: twice the time.
     pub guard: bool,

@@ -8,6 +8,7 @@
 mod lanes;
 mod polish;
 mod refit;
+mod rescale;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};

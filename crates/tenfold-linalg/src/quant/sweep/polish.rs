@@ -1,4 +1,5 @@
-//! Descent over single codes after the pass: each goes to the best level while all others stay.
+//! Descent after the pass: over single codes, each of which goes to the best level while all others stay, and over the
+//! scales of single strips.
 //!
 //! With G = (W - Q) H, moving the value at column k by t changes the cost of its row by t^2 H_kk - 2 t G_k, so the best
 //! level is the one nearest to q_k + G_k / H_kk, and G falls by t times row k of H. The cost never rises.
@@ -22,10 +23,10 @@ impl<S: Scheme> Bench<'_, S> {
         let missed = MatRef::from_column_major_slice(&missed, stride, cols);
         let into = MatMut::from_column_major_slice_mut(&mut slopes, stride, cols);
         matmul(into, Accum::Replace, missed, h, 1.0, Par::Seq);
+        let edges = self.plan.visit.edges(self.plan.block);
         for _ in 0..sweeps {
             let mut moved = false;
-            for from in (0..cols).step_by(self.plan.block) {
-                let to = (from + self.plan.block).min(cols);
+            for (&from, &to) in edges.iter().zip(&edges[1..]) {
                 let mut changes = vec![0.0; stride * (to - from)];
                 for lane in (0..stride).step_by(LANES) {
                     self.descend(&slopes, &mut changes, moment, lane, from);
@@ -53,7 +54,7 @@ impl<S: Scheme> Bench<'_, S> {
         }
     }
 
-    /// Moves the codes of some columns from visit `from` on in the rows of a register; leaves by how much the values
+    /// Moves scales of strips where scales are to be fitted again, then the codes of some columns from visit `from` on in the rows of a register; leaves by how much the values
     /// changed.
     #[inline(always)]
     fn descend(&mut self, slopes: &[f64], changes: &mut [f64], moment: &Matrix, lane: usize, from: usize) {
@@ -64,6 +65,10 @@ impl<S: Scheme> Bench<'_, S> {
             lanes
         };
         let mut tile: Vec<Lanes> = (0..changes.len() / stride).map(load).collect();
+        let mut moved = vec![[0.0; LANES]; tile.len()];
+        if plan.refits > 0 {
+            self.rescale(&mut tile, &mut moved, moment, lane, from);
+        }
         let (groups, out, codes) = (&self.groups, &mut self.out, &mut self.codes);
         settle(&mut tile, moment, from, |k, here| {
             let visit = from + k;
@@ -80,8 +85,9 @@ impl<S: Scheme> Bench<'_, S> {
                 codes[at] = plan.scheme.code(&cell, level);
             }
         });
-        for (k, change) in tile.iter().enumerate() {
-            changes[k * stride + lane..][..LANES].copy_from_slice(change);
+        for (k, (change, moved)) in tile.iter().zip(&moved).enumerate() {
+            let sum: Lanes = std::array::from_fn(|l| change[l] + moved[l]);
+            changes[k * stride + lane..][..LANES].copy_from_slice(&sum);
         }
     }
 }

@@ -68,7 +68,7 @@ impl<S: Scheme> Bench<'_, S> {
 }
 
 /// The two parameters that normal equations [aa, ab, bb, ax, bx] ask for; one alone where the other does nothing.
-fn solve([aa, ab, bb, ax, bx]: [f64; 5]) -> Option<[f64; 2]> {
+pub(super) fn solve([aa, ab, bb, ax, bx]: [f64; 5]) -> Option<[f64; 2]> {
     let determinant = aa * bb - ab * ab;
     let found = match (aa > 0.0, bb > 0.0) {
         (true, true) if determinant > 1e-9 * aa * bb => {
