@@ -78,10 +78,15 @@ impl<S: Scheme> Work for Stretch<'_, S> {
         let stride = rows.next_multiple_of(LANES);
         // Column by column in the order of visits, a register of rows beside the next.
         let mut current = vec![0.0; stride * cols];
-        for (visit, &col) in plan.visit.order.iter().enumerate() {
-            if plan.factor.is_none_or(|factor| !factor.dead[visit]) {
-                let column = &mut current[visit * stride..][..rows];
-                column.iter_mut().enumerate().for_each(|(r, x)| *x = plan.w.row(first + r)[col]);
+        // Eight rows at a time, so that the lines of memory of all stay in the first cache.
+        for lane in (0..rows).step_by(LANES) {
+            let given: Vec<&[f64]> =
+                (lane..rows.min(lane + LANES)).map(|row| plan.w.row(first + row)).collect();
+            for (visit, &col) in plan.visit.order.iter().enumerate() {
+                if plan.factor.is_none_or(|factor| !factor.dead[visit]) {
+                    let column = &mut current[visit * stride + lane..];
+                    column.iter_mut().zip(&given).for_each(|(x, row)| *x = row[col]);
+                }
             }
         }
         let blank = plan.scheme.fit(&[], &[]);
@@ -262,10 +267,12 @@ impl<S: Scheme> Bench<'_, S> {
     fn finish(self, rows: usize) -> Band<S> {
         let (cols, stride) = (self.plan.w.cols(), self.stride);
         let (mut values, mut codes) = (vec![0.0; rows * cols], vec![0; rows * cols]);
-        for (visit, &col) in self.plan.visit.order.iter().enumerate() {
-            for row in 0..rows {
-                values[row * cols + col] = self.out[visit * stride + row];
-                codes[row * cols + col] = self.codes[visit * stride + row];
+        for lane in (0..rows).step_by(LANES) {
+            for (visit, &col) in self.plan.visit.order.iter().enumerate() {
+                for row in lane..rows.min(lane + LANES) {
+                    values[row * cols + col] = self.out[visit * stride + row];
+                    codes[row * cols + col] = self.codes[visit * stride + row];
+                }
             }
         }
         let count = self.plan.visit.members.len();
