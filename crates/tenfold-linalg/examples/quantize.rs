@@ -41,12 +41,20 @@ fn main() {
         report("gptq", seconds, &values);
         let (seconds, values) = timed(runs, &w, &h, &scheme, &GptqOptions { order: Order::Falling, ..plain });
         report("gptq, act-order", seconds, &values);
-        let (seconds, values) =
-            timed(1, &w, &h, &scheme, &GptqOptions { order: Order::Grouped, refits: 2, ..plain });
-        report("gptq, grouped order, refits", seconds, &values);
-        let block = Block::new(BlockFormat::Q4_K);
-        let (seconds, values) = timed(1, &w, &h, &block, &GptqOptions { refits: 2, ..plain });
-        report("Q4_K with feedback", seconds, &values);
+        let best = GptqOptions { order: Order::Grouped, refits: 1, polish: 3, ..plain };
+        let (seconds, values) = timed(1, &w, &h, &scheme, &best);
+        report("gptq, grouped order, refit, polished", seconds, &values);
+        let importance: Vec<f64> = (0..cols).map(|i| h.get(i, i)).collect();
+        for (name, format) in [("Q2_K", BlockFormat::Q2_K), ("Q4_K", BlockFormat::Q4_K)] {
+            let block = Block::new(format);
+            let start = Instant::now();
+            let values = rtn(&w, &block, Some(&importance)).unwrap().values;
+            report(&format!("{name}, search alone"), start.elapsed().as_secs_f64(), &values);
+            let (seconds, values) = timed(1, &w, &h, &block, &plain);
+            report(&format!("{name}, feedback"), seconds, &values);
+            let (seconds, values) = timed(1, &w, &h, &block, &best);
+            report(&format!("{name}, feedback, refit, polished"), seconds, &values);
+        }
     }
 }
 

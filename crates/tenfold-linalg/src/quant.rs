@@ -1,8 +1,25 @@
 //! Rounding of a matrix to few bits.
 //!
-//! A [`Scheme`] says which values a row may take: [`Affine`] grids, [`Nf4`], and [`Block`]s with scales on two levels. [`rtn`] rounds every weight by itself;
-//! [`gptq`] rounds column by column and lets the columns to come make up for each error, in the metric of the inputs. What they
-//! return are plain numbers: codes, steps, zeros. How these lie in a file is not known here.
+//! A [`Scheme`] says which values a row may take: [`Affine`] grids, [`Nf4`], and [`Block`]s with scales on two levels. [`rtn`]
+//! rounds every weight by itself; [`gptq`] rounds column by column and lets the columns to come make up for each error, in the
+//! metric of the inputs. For two bits, [`Hadamard`] makes entries look alike and [`trellis_ldlq`] codes them in long sequences;
+//! [`repair`] gives back in low rank what rounding missed. What they return are plain numbers: codes, scales, zeros. How these
+//! lie in a file is not known here.
+//!
+//! ```
+//! use tenfold_linalg::Matrix;
+//! use tenfold_linalg::quant::{Affine, GptqOptions, gptq, rtn};
+//!
+//! let w = Matrix::from_fn(4, 32, |r, c| ((r * 13 + c * 7) % 17) as f64 - 8.0);
+//! let x = Matrix::from_fn(64, 32, |t, c| ((t * 5 + c * t) % 11) as f64 - 4.0);
+//! let moment = x.transpose().matmul(&x);
+//! let cost = |q: &Matrix| w.subtract(q).matmul(&x.transpose()).frobenius();
+//! let scheme = Affine::new(2, 16);
+//! let plain = rtn(&w, &scheme, None)?;
+//! let fed_back = gptq(&w, &moment, &scheme, &GptqOptions::default())?;
+//! assert!(cost(&fed_back.values) < cost(&plain.values));
+//! # Ok::<(), tenfold_linalg::Error>(())
+//! ```
 
 mod affine;
 mod block;

@@ -12,6 +12,8 @@ mod counts;
 mod fixtures;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/grid.rs"]
+mod grid;
 #[path = "it/laws.rs"]
 mod laws;
 #[path = "it/manifold.rs"]

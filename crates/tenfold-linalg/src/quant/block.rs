@@ -159,6 +159,24 @@ impl Scheme for Block {
         Some([f64::from(group.scales[index]) * level, -f64::from(group.mins[index])])
     }
 
+    #[inline(always)]
+    fn strip_slopes(&self, group: &BlockScales, level: f64) -> Option<[f64; 2]> {
+        self.format.scales.map(|_| [group.d * level, -group.dmin])
+    }
+
+    #[inline(always)]
+    fn stepped(&self, group: &BlockScales, index: usize, steps: [f64; 2]) -> (BlockScales, [f64; 2]) {
+        let moved = |from: i16, step: f64, (low, high): (i16, i16)| {
+            let to = (f64::from(from) + step).round_ties_even().max(f64::from(low)).min(f64::from(high));
+            (to as i16, to - f64::from(from))
+        };
+        let mut after = *group;
+        let (scale, a) = moved(group.scales[index], steps[0], self.format.scales.unwrap_or((1, 1)));
+        let (min, b) = moved(group.mins[index], steps[1], (0, self.format.mins.unwrap_or(0)));
+        (after.scales[index], after.mins[index]) = (scale, min);
+        (after, [a, b])
+    }
+
     fn with(&self, group: &BlockScales, [d, dmin]: [f64; 2]) -> BlockScales {
         BlockScales { d: half_step(d), dmin: half(dmin), ..*group }
     }

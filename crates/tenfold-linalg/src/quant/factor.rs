@@ -32,6 +32,8 @@ pub(super) struct Factor {
     pub(super) diagonal: Vec<f64>,
     /// What was added to the diagonal, as a share of its mean; infinite when only the diagonal was used.
     pub(super) damping: f64,
+    /// Mean of the diagonal over live columns.
+    mean: f64,
     /// Visits whose inputs were always zero.
     pub(super) dead: Vec<bool>,
 }
@@ -49,23 +51,44 @@ impl Factor {
         let mean = order.iter().map(|&col| h.get(col, col)).sum::<f64>() / live as f64;
         let mut share = damping;
         loop {
-            let extra = share * mean;
-            let entry = |i: usize, j: usize| match (i == j, dead[i] || dead[j]) {
-                (true, true) => mean + extra,
-                (false, true) => 0.0,
-                (true, false) => h.get(order[i], order[i]) + extra,
-                (false, false) => 0.5 * (h.get(order[i], order[j]) + h.get(order[j], order[i])),
-            };
             if share > LAST {
                 let diagonal =
                     (0..n).map(|i| if dead[i] { mean } else { h.get(order[i], order[i]) }).collect();
-                return Some(Self { unit: Matrix::zeros(n, n), diagonal, damping: f64::INFINITY, dead });
+                let damping = f64::INFINITY;
+                return Some(Self { unit: Matrix::zeros(n, n), diagonal, damping, mean, dead });
             }
-            if let Some((unit, diagonal)) = factored(n, entry) {
-                return Some(Self { unit, diagonal, damping: share, dead });
+            let found = factored(n, damped(h, order, &dead, mean, share));
+            if let Some((unit, diagonal)) = found {
+                return Some(Self { unit, diagonal, damping: share, mean, dead });
             }
             share = if share > 0.0 { share * GROWTH } else { FIRST };
         }
+    }
+
+    /// The moment that was factored, in the order of visits.
+    pub(super) fn moment(&self, h: &Matrix, order: &[usize]) -> Matrix {
+        let n = order.len();
+        if self.damping.is_infinite() {
+            return Matrix::from_fn(n, n, |i, j| if i == j { self.diagonal[i] } else { 0.0 });
+        }
+        Matrix::from_fn(n, n, damped(h, order, &self.dead, self.mean, self.damping))
+    }
+}
+
+/// Entries of the damped moment of the visited columns; dead ones are like the mean, and go with no other.
+fn damped<'a>(
+    h: &'a Matrix,
+    order: &'a [usize],
+    dead: &'a [bool],
+    mean: f64,
+    share: f64,
+) -> impl Fn(usize, usize) -> f64 + 'a {
+    let extra = share * mean;
+    move |i, j| match (i == j, dead[i] || dead[j]) {
+        (true, true) => mean + extra,
+        (false, true) => 0.0,
+        (true, false) => h.get(order[i], order[i]) + extra,
+        (false, false) => 0.5 * (h.get(order[i], order[j]) + h.get(order[j], order[i])),
     }
 }
 

@@ -49,6 +49,17 @@ pub trait Scheme: Sync {
         None
     }
 
+    /// How the value of a level moves when the whole scale of its strip goes up by one, and when its min does. `None` where strips
+    /// have neither.
+    fn strip_slopes(&self, _group: &Self::Group, _level: f64) -> Option<[f64; 2]> {
+        None
+    }
+
+    /// The group after whole steps near to these of scale and min of a strip, as far as they can go, and the steps.
+    fn stepped(&self, group: &Self::Group, _index: usize, _steps: [f64; 2]) -> (Self::Group, [f64; 2]) {
+        (*group, [0.0; 2])
+    }
+
     /// The group with other real parameters, rounded as they are stored.
     fn with(&self, group: &Self::Group, _parameters: [f64; 2]) -> Self::Group {
         *group

@@ -5,9 +5,15 @@
 //! Inside a block of columns eight rows go together, a register wide; what a block leaves to the columns behind it is one
 //! matrix product.
 
+mod lanes;
+mod polish;
+mod refit;
+mod rescale;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
+use self::lanes::{LANES, Lanes, pass_on, settle};
 use super::factor::Factor;
 use super::scheme::Scheme;
 use super::visit::Visit;
@@ -16,14 +22,6 @@ use crate::matrix::Matrix;
 
 /// Rows that are carried through together; they stay in the second-level cache up to some thousand columns.
 pub(super) const BAND: usize = 128;
-/// Rows in a register.
-const LANES: usize = 8;
-/// Columns that are passed on at once.
-const ABREAST: usize = 4;
-
-/// One number for each of the rows that go together.
-type Lanes = [f64; LANES];
-
 /// What to round and how.
 pub(super) struct Plan<'a, S: Scheme> {
     pub(super) w: &'a Matrix,
@@ -39,6 +37,8 @@ pub(super) struct Plan<'a, S: Scheme> {
     pub(super) block: usize,
     /// How often the parameters of a group are fitted again to the codes they led to.
     pub(super) refits: usize,
+    /// The damped moment in the order of visits, and how often to descend over single codes.
+    pub(super) polish: Option<(&'a Matrix, usize)>,
 }
 
 /// A rounded band of rows.
@@ -78,10 +78,15 @@ impl<S: Scheme> Work for Stretch<'_, S> {
         let stride = rows.next_multiple_of(LANES);
         // Column by column in the order of visits, a register of rows beside the next.
         let mut current = vec![0.0; stride * cols];
-        for (visit, &col) in plan.visit.order.iter().enumerate() {
-            if plan.factor.is_none_or(|factor| !factor.dead[visit]) {
-                let column = &mut current[visit * stride..][..rows];
-                column.iter_mut().enumerate().for_each(|(r, x)| *x = plan.w.row(first + r)[col]);
+        // Eight rows at a time, so that the lines of memory of all stay in the first cache.
+        for lane in (0..rows).step_by(LANES) {
+            let given: Vec<&[f64]> =
+                (lane..rows.min(lane + LANES)).map(|row| plan.w.row(first + row)).collect();
+            for (visit, &col) in plan.visit.order.iter().enumerate() {
+                if plan.factor.is_none_or(|factor| !factor.dead[visit]) {
+                    let column = &mut current[visit * stride + lane..];
+                    column.iter_mut().zip(&given).for_each(|(x, row)| *x = row[col]);
+                }
             }
         }
         let blank = plan.scheme.fit(&[], &[]);
@@ -97,6 +102,7 @@ impl<S: Scheme> Work for Stretch<'_, S> {
         if plan.fixed {
             (0..groups).for_each(|group| work.fit(group, &current, &[], 0, 0));
         }
+        let given = plan.polish.map(|_| current.clone());
         let edges = plan.visit.edges(plan.block);
         for (&from, &to) in edges.iter().zip(&edges[1..]) {
             let mut residuals = vec![0.0; stride * (to - from)];
@@ -119,6 +125,9 @@ impl<S: Scheme> Work for Stretch<'_, S> {
                     Par::Seq,
                 );
             }
+        }
+        if let (Some(given), Some((moment, sweeps))) = (given, plan.polish) {
+            work.polish(&given, moment, sweeps);
         }
         work.finish(rows)
     }
@@ -179,8 +188,8 @@ impl<S: Scheme> Bench<'_, S> {
             let group = group_at(at);
             let end = at + (at..to).take_while(|&visit| group_at(visit) == group).count();
             let whole = end - at == plan.visit.members[group].len();
-            let begins = whole || plan.visit.members[group].iter().all(|&visit| visit >= at);
-            if begins && !plan.fixed {
+            let begins = || plan.visit.members[group].iter().all(|&visit| visit >= at);
+            if !plan.fixed && (whole || begins()) {
                 self.fit(group, current, &tile, from, lane);
             }
             let (seen, ahead) = tile.split_at_mut(end - from);
@@ -237,68 +246,6 @@ impl<S: Scheme> Bench<'_, S> {
         }
     }
 
-    /// Fits the parameters to the codes of the first trial, by least squares in the metric that the group has once later
-    /// columns make up for it; rounds again and keeps the better in each row. False when no row gained.
-    #[inline(always)]
-    fn refit(
-        &mut self,
-        group: usize,
-        start: &[Lanes],
-        at: usize,
-        lane: usize,
-        trials: &mut (Trial, Trial),
-    ) -> bool {
-        let (plan, strip) = (self.plan, self.plan.scheme.strip().max(1));
-        let Some(factor) = plan.factor else { return false };
-        let before = self.groups[group * self.stride + lane..][..LANES].to_vec();
-        let mut parts = [start.to_vec(), start.to_vec(), start.to_vec()];
-        for (k, levels) in trials.0.levels.iter().enumerate() {
-            let index = plan.visit.place[at + k] / strip;
-            for l in 0..LANES {
-                let Some([first, second]) = plan.scheme.slopes(&before[l], index, levels[l]) else {
-                    return false;
-                };
-                parts[1][k][l] = first;
-                parts[2][k][l] = second;
-            }
-        }
-        // Sums of products of the three, after each column has been freed of what earlier ones pass on.
-        parts.iter_mut().for_each(|part| settle(part, &factor.unit, at, |_, _| {}));
-        let mut sums = [[0.0; LANES]; 5];
-        for k in 0..start.len() {
-            let d = factor.diagonal[at + k];
-            for l in 0..LANES {
-                let (x, first, second) = (parts[0][k][l], parts[1][k][l], parts[2][k][l]);
-                sums[0][l] += d * first * first;
-                sums[1][l] += d * first * second;
-                sums[2][l] += d * second * second;
-                sums[3][l] += d * first * x;
-                sums[4][l] += d * second * x;
-            }
-        }
-        for l in 0..LANES {
-            if let Some(found) = solve(sums.map(|sum| sum[l])) {
-                self.groups[group * self.stride + lane + l] = plan.scheme.with(&before[l], found);
-            }
-        }
-        let (best, tried) = trials;
-        self.try_group(group, start, at, lane, tried);
-        let mut gained = false;
-        for l in 0..LANES {
-            if tried.losses[l] < best.losses[l] {
-                gained = true;
-                best.losses[l] = tried.losses[l];
-                for k in 0..start.len() {
-                    best.levels[k][l] = tried.levels[k][l];
-                    best.residuals[k][l] = tried.residuals[k][l];
-                }
-            } else {
-                self.groups[group * self.stride + lane + l] = before[l];
-            }
-        }
-        gained
-    }
-
     #[inline(always)]
     fn keep(&mut self, group: usize, at: usize, lane: usize, trial: &Trial) {
         let scheme = self.plan.scheme;
@@ -320,10 +267,12 @@ impl<S: Scheme> Bench<'_, S> {
     fn finish(self, rows: usize) -> Band<S> {
         let (cols, stride) = (self.plan.w.cols(), self.stride);
         let (mut values, mut codes) = (vec![0.0; rows * cols], vec![0; rows * cols]);
-        for (visit, &col) in self.plan.visit.order.iter().enumerate() {
-            for row in 0..rows {
-                values[row * cols + col] = self.out[visit * stride + row];
-                codes[row * cols + col] = self.codes[visit * stride + row];
+        for lane in (0..rows).step_by(LANES) {
+            for (visit, &col) in self.plan.visit.order.iter().enumerate() {
+                for row in lane..rows.min(lane + LANES) {
+                    values[row * cols + col] = self.out[visit * stride + row];
+                    codes[row * cols + col] = self.codes[visit * stride + row];
+                }
             }
         }
         let count = self.plan.visit.members.len();
@@ -332,61 +281,4 @@ impl<S: Scheme> Bench<'_, S> {
             .map(|i| self.groups[i]);
         Band { values, codes, groups: groups.collect(), losses: self.losses[..rows].to_vec() }
     }
-}
-
-/// Lets `each` turn one column after another into what it misses, and takes from the columns behind it their share.
-///
-/// `unit` has a row of shares per visit, and the first column is visit `at`. A few columns go on to those behind them at once, so that
-/// these are loaded and stored less often; the differences are taken in the order of visits all the same.
-#[inline(always)]
-fn settle(columns: &mut [Lanes], unit: &Matrix, at: usize, mut each: impl FnMut(usize, &mut Lanes)) {
-    let len = columns.len();
-    for first in (0..len).step_by(ABREAST) {
-        let end = (first + ABREAST).min(len);
-        for k in first..end {
-            each(k, &mut columns[k]);
-            let (done, later) = columns[..end].split_at_mut(k + 1);
-            pass_on(later, &done[k..], unit, at + k, at + k + 1);
-        }
-        let (done, later) = columns.split_at_mut(end);
-        pass_on(later, &done[first..], unit, at + first, at + end);
-    }
-}
-
-/// Takes from `later` columns, the first of which is visit `to`, their share of what visits from `from` on missed.
-#[inline(always)]
-fn pass_on(later: &mut [Lanes], missed: &[Lanes], unit: &Matrix, from: usize, to: usize) {
-    let behind = to..to + later.len();
-    let shares = |k: usize| &unit.row(from + k)[behind.clone()];
-    let (fours, rest) = missed.as_chunks::<ABREAST>();
-    let mut at = 0;
-    for four in fours {
-        let [a, b, c, d] = [shares(at), shares(at + 1), shares(at + 2), shares(at + 3)];
-        for ((((column, a), b), c), d) in later.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            for l in 0..LANES {
-                column[l] = column[l] - four[0][l] * a - four[1][l] * b - four[2][l] * c - four[3][l] * d;
-            }
-        }
-        at += ABREAST;
-    }
-    for (k, one) in rest.iter().enumerate() {
-        for (column, share) in later.iter_mut().zip(shares(at + k)) {
-            for l in 0..LANES {
-                column[l] -= one[l] * share;
-            }
-        }
-    }
-}
-
-/// The two parameters that normal equations [aa, ab, bb, ax, bx] ask for; one alone where the other does nothing.
-fn solve([aa, ab, bb, ax, bx]: [f64; 5]) -> Option<[f64; 2]> {
-    let determinant = aa * bb - ab * ab;
-    let found = match (aa > 0.0, bb > 0.0) {
-        (true, true) if determinant > 1e-9 * aa * bb => {
-            [(bb * ax - ab * bx) / determinant, (aa * bx - ab * ax) / determinant]
-        }
-        (true, false) => [ax / aa, 0.0],
-        _ => return None,
-    };
-    found.iter().all(|v| v.is_finite()).then_some(found)
 }

@@ -164,13 +164,18 @@ fn values_are_what_codes_and_scales_say() {
     let mut w = random.matrix(9, 600);
     w.data_mut()[64..96].fill(0.0);
     let h = moment(&mut random, 600, 700);
+    let mean = (0..600).map(|i| h.get(i, i)).sum::<f64>() / 600.0;
+    let damped = Matrix::from_fn(600, 600, |i, j| h.get(i, j) + if i == j { 0.01 * mean } else { 0.0 });
     for (name, format) in FORMATS {
         let block = Block::new(format);
+        let options = GptqOptions { order: Order::Grouped, refits: 1, polish: 2, ..GptqOptions::default() };
+        let polished = gptq(&w, &h, &block, &options).unwrap();
+        let want = 0.5 * cost(&w, &polished.values, &damped);
+        assert!((polished.loss - want).abs() < 1e-9 * want, "{name}: {} {want}", polished.loss);
         let results = [
             rtn(&w, &block, None).unwrap(),
             rtn(&w, &Block { magnitude: true, ..block }, None).unwrap(),
-            gptq(&w, &h, &block, &GptqOptions { order: Order::Grouped, refits: 1, ..GptqOptions::default() })
-                .unwrap(),
+            polished.clone(),
         ];
         for got in results {
             let per_row = got.groups_per_row();
@@ -211,6 +216,13 @@ fn feedback_inside_the_block_lowers_the_cost() {
         let refitted = run(2, Order::Stored);
         assert!(refitted.loss < once.loss, "{name}: {} {}", refitted.loss, once.loss);
         assert!(run(2, Order::Grouped).loss < plain, "{name}");
+        let polished = |refits| {
+            let options = GptqOptions { refits, polish: 2, ..GptqOptions::default() };
+            gptq(&w, &h, &block, &options).unwrap().loss
+        };
+        assert!(polished(2) < refitted.loss, "{name}");
+        // Scales of strips move too, where there are any.
+        assert!(polished(1) < polished(0), "{name}");
     }
 }
 

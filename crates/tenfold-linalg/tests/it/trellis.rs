@@ -178,6 +178,20 @@ fn trellis_with_feedback_is_the_best_of_two_bits() {
 }
 
 #[test]
+fn threads_change_no_bit_of_a_trellis_code() {
+    let mut random = Random(36);
+    let (w, h) = (random.matrix(300, 280), moment(&mut random, 280, 400));
+    let trellis = Trellis::hashed(6, 2).unwrap();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| trellis_ldlq(&w, &h, &trellis, &TrellisOptions::default()).unwrap())
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(3));
+}
+
+#[test]
 fn repair_is_the_best_of_its_rank_in_the_metric() {
     let mut random = Random(35);
     let (w, h) = (random.matrix(20, 32), moment(&mut random, 32, 80));

@@ -153,7 +153,7 @@ impl TrellisCoded {
         let (rows, wide) = (current.rows(), to - from);
         let mut found: Vec<Result<Vec<u8>>> = (0..rows).step_by(high).map(|_| Ok(Vec::new())).collect();
         let scales = &self.scales;
-        let work = rows * wide << trellis.state_bits();
+        let work = (rows * wide) << trellis.state_bits();
         parallel::for_each(found.iter_mut().enumerate(), work, |(tile, slot)| {
             let span = tile * high..((tile + 1) * high).min(rows);
             let scaled = span.flat_map(|r| {
