@@ -12,6 +12,9 @@ use tenfold_tensor::{Array, Var};
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Run = Box<dyn Fn(&Scope<'_>, &[Var]) -> Result<Var, Fault>>;
 
+/// Gradients of leaves, and of inputs in their order, as far as there are some.
+type Found = (BTreeMap<LeafId, Array>, Vec<Option<Array>>);
+
 /// The parts of one step.
 #[derive(Default)]
 pub(super) struct Parts {
@@ -90,12 +93,7 @@ impl<'t> Scope<'t> {
 
     /// Gradients of the leaves from the gradient of `output`, those of parts included, and those of `inputs`, leaves of the
     /// tape that are none of the tree.
-    pub(super) fn gradients(
-        self,
-        output: &Var,
-        gradient: Array,
-        inputs: &[Var],
-    ) -> Result<(BTreeMap<LeafId, Array>, Vec<Option<Array>>), Error> {
+    pub(super) fn gradients(self, output: &Var, gradient: Array, inputs: &[Var]) -> Result<Found, Error> {
         let Self { tree, precision, contraction, training, built, .. } = self;
         let Some(training) = training else { return Ok((BTreeMap::new(), Vec::new())) };
         drop(built);
