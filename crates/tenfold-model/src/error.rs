@@ -84,6 +84,19 @@ pub enum Error {
         /// A weight, or all of them.
         what: String,
     },
+    /// Codes that would have to be rounded a second time.
+    #[error(
+        "{path} is quantized in {from}, which no blocks of GGUF hold exactly; rounding it again to {to} would lose more: write f16, or \
+         quantize in blocks or in symmetric groups of 32"
+    )]
+    Requantized {
+        /// The weight's path.
+        path: tenfold_weight::Path,
+        /// Its scheme.
+        from: String,
+        /// The scheme asked for.
+        to: &'static str,
+    },
     /// A weight whose numbers a scheme cannot store.
     #[error("{path}: {source}")]
     Unstorable {

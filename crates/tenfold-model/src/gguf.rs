@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_format::gguf::{self, GgufModel, Kind, Planned, Value};
-use tenfold_tensor::{Array, Blocks, Half};
+use tenfold_tensor::{Blocks, Codes, Half, Scheme};
 use tenfold_weight::{Path, dense_values};
 
 /// How the matrices of a model are stored in a GGUF file.
@@ -20,9 +20,6 @@ pub enum Stored {
     /// Blocks, every weight rounded to the nearest code.
     Blocks(Blocks),
 }
-
-/// Gives the blocks of a weight, row by row in the order of the tree: its path, how it is to be stored, its numbers.
-pub type Encode<'a> = dyn FnMut(&Path, Stored, &Array) -> Result<Vec<u8>, tenfold_tensor::Error> + 'a;
 
 /// A written GGUF file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +101,25 @@ impl Tensors for GgufModel {
             dtype: kind.name.to_owned(),
         })
     }
+
+    fn codes(&self, name: &str) -> Result<Option<Codes>, Error> {
+        let shape = self.tensors().find(|(one, _)| *one == name).map(|(_, shape)| shape.to_vec());
+        let Some(&[rows, cols]) = shape.as_deref() else { return Ok(None) };
+        let (kind, bytes) = GgufModel::read(self, name)?;
+        let Some(blocks) = Blocks::named(kind.name) else { return Ok(None) };
+        Ok(Some(
+            Codes::new(Scheme::Blocks(blocks), rows, cols, bytes.to_vec())
+                .map_err(tenfold_weight::Error::from)?,
+        ))
+    }
+}
+
+/// Where the bytes of a tensor of a file come from.
+enum Origin {
+    /// Codes, as they are.
+    Codes(Codes),
+    /// Numbers that are to be rounded.
+    Numbers(Stored),
 }
 
 /// The numbers of whole rows; nothing for a type whose numbers are not known here.
@@ -120,30 +136,15 @@ fn decode(kind: &Kind, bytes: &[u8], width: usize) -> Option<Vec<f32>> {
 }
 
 impl Model {
-    /// Writes the model as a GGUF file that llama.cpp loads: every form multiplied out, matrices as asked for, vectors in
-    /// single precision, rows of queries and keys in that format's order, the tokenizer in the metadata. A matrix whose
-    /// rows are no whole number of blocks stays in half precision, and the result names it.
+    /// Writes the model as a GGUF file that llama.cpp loads: matrices of codes as they are, every other form multiplied out and
+    /// stored as asked for, vectors in single precision, rows of queries and keys in that format's order, the tokenizer in the
+    /// metadata. A matrix whose rows are no whole number of blocks stays in half precision, and the result names it.
     ///
     /// # Errors
-    /// [`Error::NoGguf`] for another architecture than LLaMA; [`Error::Modules`]; [`Error::Unstorable`] for numbers
-    /// that are too large; faults of the tokenizer and of writing. `path` is untouched then.
+    /// [`Error::NoGguf`] for another architecture than LLaMA; [`Error::Modules`]; [`Error::Requantized`] where blocks are asked for
+    /// and codes have a scheme that no blocks hold; [`Error::Unstorable`] for numbers that are too large; faults of the tokenizer
+    /// and of writing. `path` is untouched then.
     pub fn save_gguf(&self, path: &FilePath, stored: Stored) -> Result<GgufSaved, Error> {
-        let mut encode = |_: &Path, way: Stored, values: &Array| way.encode(values.data(), values.width());
-        self.save_gguf_with(path, stored, &|_, _| stored, &mut encode)
-    }
-
-    /// As [`Model::save_gguf`], where `choose` says how a matrix of this path and shape is stored, and `encode` gives its
-    /// blocks, row by row in the order of the tree; `most` is what most matrices are.
-    ///
-    /// # Errors
-    /// As [`Model::save_gguf`].
-    pub fn save_gguf_with(
-        &self,
-        path: &FilePath,
-        most: Stored,
-        choose: &dyn Fn(&Path, &[usize]) -> Stored,
-        encode: &mut Encode<'_>,
-    ) -> Result<GgufSaved, Error> {
         let config = match self.network.config() {
             ModelConfig::Llama(config) => config,
             other => {
@@ -164,33 +165,46 @@ impl Model {
             let name = name.ok_or_else(|| Error::NoGguf { architecture: "llama", what: own.to_string() })?;
             let shape = form.shape();
             let width = shape.last().copied().unwrap_or(1);
-            let way = match shape.len() {
-                0 | 1 => Stored::F32,
-                _ => choose(own, &shape),
-            };
-            let way = match way {
-                Stored::Blocks(scheme) if scheme.row_bytes(width).is_none() => {
-                    kept.push((own.to_string(), width));
-                    Stored::F16
+            let blocks = form.as_codes().and_then(Codes::as_blocks);
+            let from = match (blocks, form.as_codes(), stored) {
+                (Some(codes), _, _) => Origin::Codes(codes),
+                (None, Some(codes), Stored::Blocks(to)) => {
+                    let (path, from) = (own.clone(), codes.scheme().to_string());
+                    return Err(Error::Requantized { path, from, to: to.name() });
                 }
-                way => way,
+                _ if shape.len() < 2 => Origin::Numbers(Stored::F32),
+                (_, _, Stored::Blocks(scheme)) if scheme.row_bytes(width).is_none() => {
+                    kept.push((own.to_string(), width));
+                    Origin::Numbers(Stored::F16)
+                }
+                _ => Origin::Numbers(stored),
             };
-            // Every scheme has a type in GGUF.
-            let kind = Kind::named(way.name())
-                .ok_or_else(|| Error::NoGguf { architecture: "llama", what: way.name().to_owned() })?;
+            let word = match &from {
+                Origin::Codes(codes) => codes.scheme().to_string(),
+                Origin::Numbers(way) => way.name().to_owned(),
+            };
+            // Every scheme of blocks has a type in GGUF.
+            let kind = Kind::named(&word)
+                .ok_or_else(|| Error::NoGguf { architecture: "llama", what: word.clone() })?;
             let shape = shape.iter().map(|&size| size as u64).collect();
-            sources.insert(name.clone(), (own.clone(), way));
+            sources.insert(name.clone(), (own.clone(), from));
             tensors.push(Planned { name, shape, kind });
         }
-        let metadata = self.entries(path, &config, most)?;
+        let metadata = self.entries(path, &config, stored)?;
         let mut data = |planned: &Planned| -> Result<Vec<u8>, Error> {
-            let (own, way) = &sources[&planned.name];
-            let dense = dense_values(&self.tree, own)?;
-            let bytes = encode(own, *way, &dense);
-            let bytes = bytes.map_err(|source| Error::Unstorable { path: own.clone(), source })?;
+            let (own, from) = &sources[&planned.name];
+            let (bytes, height) = match from {
+                Origin::Codes(codes) => (codes.bytes().to_vec(), codes.height()),
+                Origin::Numbers(way) => {
+                    let dense = dense_values(&self.tree, own)?;
+                    let bytes = way.encode(dense.data(), dense.width());
+                    let bytes = bytes.map_err(|source| Error::Unstorable { path: own.clone(), source })?;
+                    (bytes, dense.height())
+                }
+            };
             // A row is a whole number of blocks, so rows change places as bytes.
-            let size = bytes.len() / dense.height().max(1);
-            Ok(match gguf::llama_rows(&planned.name, dense.height(), config.head_width) {
+            let size = bytes.len() / height.max(1);
+            Ok(match gguf::llama_rows(&planned.name, height, config.head_width) {
                 Some(rows) => {
                     rows.iter().flat_map(|&row| &bytes[row * size..(row + 1) * size]).copied().collect()
                 }

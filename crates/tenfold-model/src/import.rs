@@ -9,7 +9,7 @@ use tenfold_format::checkpoint::Checkpoint;
 use tenfold_format::gptq::GptqModel;
 use tenfold_format::llama2c::Llama2c;
 use tenfold_format::manifest::Manifest;
-use tenfold_tensor::Array;
+use tenfold_tensor::{Array, Codes};
 use tenfold_weight::{Address, Form, Path, Tree, record};
 
 /// A file of named tensors.
@@ -18,6 +18,10 @@ pub(crate) trait Tensors {
     fn list(&self) -> Vec<(String, Vec<usize>)>;
     /// The numbers of one tensor, row-major.
     fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error>;
+    /// The codes of a matrix that is stored as such.
+    fn codes(&self, _name: &str) -> Result<Option<Codes>, Error> {
+        Ok(None)
+    }
 }
 
 impl Tensors for Checkpoint {
@@ -74,6 +78,13 @@ pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors)
         let Some(path) = arch.path_of(&name) else { continue };
         // What is tied may be stored once more; the table counts.
         if !unless_stored && tied.as_ref().is_some_and(|(output, _)| output.as_str() == path) {
+            continue;
+        }
+        if let Some(codes) = file.codes(&name)? {
+            if !codes.is_finite() {
+                return Err(Error::NonFinite { dir: dir.to_owned(), path: name, index: 0 });
+            }
+            tree.insert(Path::new(path), Form::quant(codes));
             continue;
         }
         let array = read(dir, file, &name, &shape)?;

@@ -36,7 +36,7 @@ pub use adapter::AdapterFault;
 pub use batch::Batch;
 pub use error::Error;
 pub use generate::{Choice, Ended, GenerateOptions, Written};
-pub use gguf::{Encode, GgufSaved, Stored};
+pub use gguf::{GgufSaved, Stored};
 pub use head::Head;
 pub use model::Model;
 pub use network::Network;

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tenfold_format::gguf::{GgufFile, Value};
 use tenfold_model::{Batch, Choice, Error, GenerateOptions, Model, Stored};
-use tenfold_tensor::{Array, Blocks};
-use tenfold_weight::{Scope, dense_values};
+use tenfold_tensor::{AffineRow, Array, Blocks, Codes, Half, Scheme};
+use tenfold_weight::{Form, Scope, dense_values};
 
 /// f32 rounding through two layers.
 const TOLERANCE: f64 = 2e-5;
@@ -159,4 +159,56 @@ fn shared(name: &str) -> Option<Model> {
         return None;
     }
     Some(Model::load(&dir).unwrap())
+}
+
+/// Codes go into a file as they are, and come out as codes; what no blocks hold is not rounded a second time.
+#[test]
+fn codes_stay_codes() {
+    let Some(mut model) = shared("stories3m_q80") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.gguf");
+    let weight = tenfold_weight::Path::new("layers.1.self_attn.q_proj.weight");
+    let dense = model.tree.get(&weight).unwrap().as_array().unwrap().clone();
+    let scheme = tenfold_tensor::Affine::new(4, 32, true).unwrap();
+    let pack = |scheme: tenfold_tensor::Affine| {
+        let row = |row: &[f32]| {
+            let largest = |group: &[f32]| {
+                group.iter().fold(0.0f32, |top, x| if x.abs() > top.abs() { *x } else { top })
+            };
+            let scales: Vec<f32> =
+                row.chunks(32).map(|group| Half::nearest(largest(group) / -8.0).value()).collect();
+            let code = |(at, x): (usize, &f32)| (x / scales[at / 32] + 8.5).clamp(0.0, 15.0) as u8;
+            let parts = AffineRow {
+                codes: row.iter().enumerate().map(code).collect(),
+                zeros: vec![8; scales.len()],
+                scales: scales.clone(),
+            };
+            let mut bytes = vec![0; scheme.row_bytes(row.len())];
+            scheme.pack(&parts, &mut bytes);
+            bytes
+        };
+        let bytes: Vec<u8> = dense.data().chunks(dense.width()).flat_map(row).collect();
+        Codes::new(Scheme::Affine(scheme), dense.height(), dense.width(), bytes).unwrap()
+    };
+    let codes = pack(scheme);
+    model.tree.insert(weight.clone(), Form::quant(codes.clone()));
+    model.save_gguf(&path, Stored::Blocks(Blocks::Q8_0)).unwrap();
+    let file = GgufFile::open(&path).unwrap();
+    assert_eq!(file.tensor("blk.1.attn_q.weight").unwrap().kind.name, "Q4_0");
+    let again = Model::load(&path).unwrap();
+    let got = again.tree.get(&weight).unwrap().as_codes().unwrap();
+    assert_eq!(Some(got), codes.as_blocks().as_ref());
+    assert_eq!(got.values(), codes.values());
+    assert!(again.tree.get(&tenfold_weight::Path::new("embed_tokens.weight")).unwrap().as_codes().is_some());
+
+    let asymmetric = tenfold_tensor::Affine::new(4, 32, false).unwrap();
+    model.tree.insert(weight.clone(), Form::quant(pack(asymmetric)));
+    let fault = model.save_gguf(&path, Stored::Blocks(Blocks::Q8_0)).unwrap_err();
+    assert!(matches!(&fault, Error::Requantized { path, to: "q8_0", .. } if *path == weight), "{fault}");
+    model.save_gguf(&path, Stored::F16).unwrap();
+    let loaded = Model::load(&path).unwrap();
+    let values = loaded.tree.get(&weight).unwrap().as_array().unwrap();
+    let largest =
+        values.data().iter().zip(codes.values().data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest < 2e-3, "{largest}");
 }

@@ -1,9 +1,11 @@
 //! Quantized matrices: codes of a scheme, as bytes.
 
+use crate::blocks::{Block, Q4_0, Q5_0, Q8_0};
 use crate::par::{self, Shared};
-use crate::{Array, Error, Scheme};
+use crate::{Array, Blocks, Error, Half, Scheme};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A matrix whose numbers are rounded to a [`Scheme`], row by row. Cloning shares the bytes; nothing changes them.
 #[derive(Clone, PartialEq)]
@@ -88,6 +90,59 @@ impl Codes {
     /// Writes rows from `first` on, as many as fit.
     pub(crate) fn decode(&self, first: usize, out: &mut [f32]) {
         self.each_row(out, |at| first + at);
+    }
+
+    /// Whether every number is finite.
+    pub fn is_finite(&self) -> bool {
+        let block = par::block_rows(self.cols);
+        let finite = |first: usize| {
+            let mut values = vec![0.0; self.cols];
+            (first..(first + block).min(self.rows)).all(|row| {
+                self.scheme.decode(self.row(row), &mut values);
+                values.iter().all(|value| value.is_finite())
+            })
+        };
+        let bad = AtomicBool::new(false);
+        par::each(self.rows.div_ceil(block), |i| {
+            if !finite(i * block) {
+                bad.store(true, Ordering::Relaxed);
+            }
+        });
+        !bad.into_inner()
+    }
+
+    /// The same numbers in a scheme of blocks, where one has them: blocks themselves, and symmetric groups of 32 columns with
+    /// codes of 4, 5 or 8 bits, which are those of Q4_0, Q5_0 and Q8_0. Nothing is rounded.
+    pub fn as_blocks(&self) -> Option<Codes> {
+        let affine = match self.scheme {
+            Scheme::Blocks(_) => return Some(self.clone()),
+            Scheme::Affine(affine) => affine,
+        };
+        let blocks = match affine.bits() {
+            4 => Blocks::Q4_0,
+            5 => Blocks::Q5_0,
+            8 => Blocks::Q8_0,
+            _ => return None,
+        };
+        if !affine.is_symmetric() || affine.group() as usize != blocks.weights() {
+            return None;
+        }
+        let mut bytes = vec![0; self.rows * blocks.row_bytes(self.cols)?];
+        let mut out = bytes.chunks_exact_mut(blocks.bytes());
+        for row in 0..self.rows {
+            let parts = affine.unpack(self.row(row), self.cols);
+            for ((codes, &scale), out) in
+                parts.codes.as_chunks::<32>().0.iter().zip(&parts.scales).zip(&mut out)
+            {
+                let d = Half::nearest(scale);
+                match blocks {
+                    Blocks::Q4_0 => Q4_0 { d, codes: *codes }.pack(out),
+                    Blocks::Q5_0 => Q5_0 { d, codes: *codes }.pack(out),
+                    _ => Q8_0 { d, codes: codes.map(|code| code.wrapping_sub(128) as i8) }.pack(out),
+                }
+            }
+        }
+        Codes::new(Scheme::Blocks(blocks), self.rows, self.cols, bytes).ok()
     }
 
     fn each_row(&self, out: &mut [f32], row: impl Fn(usize) -> usize + Sync + Send) {

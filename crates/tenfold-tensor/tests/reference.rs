@@ -314,6 +314,11 @@ fn mpo_rebuild(n: usize) {
 }
 
 #[test]
+fn groups_become_blocks_without_rounding() {
+    coded::transcoding();
+}
+
+#[test]
 fn faults_of_the_data_are_typed_errors() {
     coded::faults();
     let table = constant(1, &[4, 3]);

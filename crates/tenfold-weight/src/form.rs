@@ -280,6 +280,14 @@ impl Form {
         }
     }
 
+    /// The codes when the form is quantized: no computation.
+    pub fn as_codes(&self) -> Option<&Codes> {
+        match self {
+            Self::Quant(form) => Some(form.codes()),
+            _ => None,
+        }
+    }
+
     /// Where the form is stored when it is another weight's.
     pub fn owner(&self) -> Option<&Address> {
         match self {

@@ -54,6 +54,26 @@ fn check(tokens: usize, rows: usize, cols: usize, word: &str) {
     assert_close("rows", &Var::constant(codes.look_up(&ids).unwrap()), &picked);
 }
 
+/// Symmetric groups of 32 are blocks of GGUF, number by number.
+pub(crate) fn transcoding() {
+    for (word, blocks) in [("int4-g32-sym", "q4_0"), ("int5-g32-sym", "q5_0"), ("int8-g32-sym", "q8_0")] {
+        let codes = random(11, 5, 96, word);
+        let other = codes.as_blocks().unwrap();
+        assert_eq!(other.scheme().to_string(), blocks);
+        assert_eq!(other.values(), codes.values(), "{word} as {blocks}");
+        assert_eq!(other.as_blocks().as_ref(), Some(&other));
+        assert!(other.is_finite());
+    }
+    for (word, cols) in [("int4-g32", 96), ("int4-g64-sym", 128), ("int3-g32-sym", 96), ("int4-g32-sym", 40)]
+    {
+        assert_eq!(random(11, 5, cols, word).as_blocks(), None, "{word}, {cols} columns");
+    }
+    // A scale that is no number.
+    let mut bytes = random(1, 3, 64, "int8-g32-sym").as_blocks().unwrap().bytes().to_vec();
+    bytes[2 * 68 + 34..][..2].copy_from_slice(&0x7c00_u16.to_le_bytes());
+    assert!(!Codes::new(Scheme::parse("q8_0").unwrap(), 3, 64, bytes).unwrap().is_finite());
+}
+
 pub(crate) fn faults() {
     let codes = random(1, 3, 8, "int4-row");
     assert!(matches!(codes.look_up(&[0, 3]), Err(Error::IdOutOfRange { id: 3, position: 1, rows: 3 })));
