@@ -150,9 +150,9 @@ pub(crate) fn attention_with_biases(n: usize) {
         }
         for token in 0..n {
             let query = Array::from_slice(&q.value().data()[token * shape[1]..][..shape[1]], &[1, shape[1]]);
-            let (one, past) = (Offsets::from_lengths(&[1]), [0..token + 1]);
+            let (one, past) = (Offsets::from_lengths(&[1]), 0..token + 1);
             let inputs = [&Var::constant(query), &k, &v];
-            let got = op::attention_relative(inputs, (&table, buckets), &one, &past, heads);
+            let got = op::attention_relative(inputs, (&table, buckets), &one, &[past], heads);
             assert_close("attention with biases and a past", &got, &want[token * shape[1]..][..shape[1]]);
         }
     }
