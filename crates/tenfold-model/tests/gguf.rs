@@ -147,7 +147,7 @@ fn other_models_are_refused_and_nothing_is_written() {
     let mut large = foreign();
     let table = tenfold_weight::Path::new("embed_tokens.weight");
     let shape = large.tree.get(&table).unwrap().shape();
-    large.tree.insert(table, tenfold_weight::Form::dense(Array::full(&shape, 1e6)));
+    large.tree.insert(table, Form::dense(Array::full(&shape, 1e6)));
     assert!(matches!(large.save_gguf(&path, Stored::F16), Err(Error::Unstorable { .. })));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

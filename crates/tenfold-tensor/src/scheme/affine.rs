@@ -144,7 +144,7 @@ impl Affine {
 
 /// Bytes of so many numbers of so many bits.
 fn packed_bytes(count: usize, bits: u8) -> usize {
-    count.next_multiple_of(8) / 8 * usize::from(bits)
+    count.div_ceil(8) * usize::from(bits)
 }
 
 /// The planes of numbers of so many bits: width of each, and how far its part is shifted.
