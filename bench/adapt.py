@@ -55,8 +55,9 @@ METHODS = {
     "childtuning": (step("childtuning", '"encoder.**"', "trained-share = 0.3\n"), f'["encoder.**", {HEAD}]', ""),
     # Small cores, biases, norms and head, as in row `light` of glue.py without the embedding.
     "mpop": (step("mpop", ENCODER), f"[{LIGHT}]", ""),
-    "calisr-d-mpop": (step("mpop", ENCODER) + calisr(), '["**"]', f"calibrate = {{ light = [{LIGHT}] }}\n"),
-    "calisr-s-mpop": (step("mpop", ENCODER) + calisr(), '["**"]', calibrate(LIGHT)),
+    # The large cores are multiplied with all others: they move at a tenth of the rate, as matrices beside low-rank products do.
+    "calisr-d-mpop": (step("mpop", ENCODER) + calisr("full-rate = 0.1\n"), '["**"]', f"calibrate = {{ light = [{LIGHT}] }}\n"),
+    "calisr-s-mpop": (step("mpop", ENCODER) + calisr("full-rate = 0.1\n"), '["**"]', calibrate(LIGHT)),
     "calisr-d-lora": (LORA + calisr("full-rate = 0.1\n"), MATRICES, f'calibrate = {{ light = ["#down", "#up", {HEAD}] }}\n'),
     "calisr-s-lora": (LORA + calisr("full-rate = 0.1\n"), MATRICES, calibrate(f'"#down", "#up", {HEAD}')),
     "calisr-d-childtuning": (CHILD + calisr(), '["**"]', f'calibrate = {{ light = ["encoder.**", {HEAD}] }}\n'),

@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use tenfold_linalg::Matrix;
-use tenfold_linalg::quant::{Affine, Block, BlockFormat, GptqOptions, Order, Scheme, gptq, rtn};
+use tenfold_linalg::quant::{Affine, Block, BlockFormat, GptqOptions, Grid, Order, gptq, rtn};
 
 /// Rows and columns.
 const SIZES: [(usize, usize); 3] = [(768, 768), (2048, 512), (4096, 1024)];
@@ -28,8 +28,8 @@ fn main() {
     for (rows, cols) in SIZES {
         let w = read(&format!("{folder}/w-{rows}x{cols}.f32"), rows, cols);
         let h = read(&format!("{folder}/h-{cols}.f32"), cols, cols);
-        let scheme = Affine::new(bits, 128);
-        let base = cost(&w, &rtn(&w, &scheme, None).unwrap().values, &h);
+        let grid = Affine::new(bits, 128);
+        let base = cost(&w, &rtn(&w, &grid, None).unwrap().values, &h);
         let report = |name: &str, seconds: f64, values: &Matrix| {
             let cost = cost(&w, values, &h);
             println!(
@@ -37,12 +37,12 @@ fn main() {
                 cost / base
             );
         };
-        let (seconds, values) = timed(runs, &w, &h, &scheme, &plain);
+        let (seconds, values) = timed(runs, &w, &h, &grid, &plain);
         report("gptq", seconds, &values);
-        let (seconds, values) = timed(runs, &w, &h, &scheme, &GptqOptions { order: Order::Falling, ..plain });
+        let (seconds, values) = timed(runs, &w, &h, &grid, &GptqOptions { order: Order::Falling, ..plain });
         report("gptq, act-order", seconds, &values);
         let best = GptqOptions { order: Order::Grouped, refits: 1, polish: 3, ..plain };
-        let (seconds, values) = timed(1, &w, &h, &scheme, &best);
+        let (seconds, values) = timed(1, &w, &h, &grid, &best);
         report("gptq, grouped order, refit, polished", seconds, &values);
         let importance: Vec<f64> = (0..cols).map(|i| h.get(i, i)).collect();
         for (name, format) in [("Q2_K", BlockFormat::Q2_K), ("Q4_K", BlockFormat::Q4_K)] {
@@ -58,12 +58,12 @@ fn main() {
     }
 }
 
-fn timed<S: Scheme>(runs: usize, w: &Matrix, h: &Matrix, scheme: &S, options: &GptqOptions) -> (f64, Matrix) {
+fn timed<S: Grid>(runs: usize, w: &Matrix, h: &Matrix, grid: &S, options: &GptqOptions) -> (f64, Matrix) {
     let mut best = f64::MAX;
     let mut values = Matrix::zeros(1, 1);
     for _ in 0..runs {
         let start = Instant::now();
-        values = gptq(w, h, scheme, options).unwrap().values;
+        values = gptq(w, h, grid, options).unwrap().values;
         best = best.min(start.elapsed().as_secs_f64());
     }
     (best, values)

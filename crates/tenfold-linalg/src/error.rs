@@ -128,7 +128,7 @@ pub enum Error {
     },
     /// Impossible parameters of a way to quantize.
     #[error("{what} makes no quantization")]
-    BadScheme {
+    BadGrid {
         /// What is wrong.
         what: &'static str,
     },

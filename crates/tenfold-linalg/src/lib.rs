@@ -29,7 +29,7 @@
 //!
 //! Start reading at `shape.rs` (how a matrix is cut), then `mpo.rs` and `mpo/symmetric.rs` (the decomposition
 //! in one page of equations), then `mpo/basis.rs` (why it is fast); `metric.rs` stands alone. For rounding start
-//! at `quant/scheme.rs`, then `quant/sweep.rs`.
+//! at `quant/grid.rs`, then `quant/sweep.rs`.
 
 pub mod basis;
 mod error;

@@ -1,6 +1,6 @@
 //! Rounding of a matrix to few bits.
 //!
-//! A [`Scheme`] says which values a row may take: [`Affine`] grids, [`Nf4`], and [`Block`]s with scales on two levels. [`rtn`]
+//! A [`Grid`] says which values a row may take: [`Affine`] grids, [`Nf4`], and [`Block`]s with scales on two levels. [`rtn`]
 //! rounds every weight by itself; [`gptq`] rounds column by column and lets the columns to come make up for each error, in the
 //! metric of the inputs. For two bits, [`Hadamard`] makes entries look alike and [`trellis_ldlq`] codes them in long sequences;
 //! [`repair`] gives back in low rank what rounding missed. What they return are plain numbers: codes, scales, zeros. How these
@@ -14,9 +14,9 @@
 //! let x = Matrix::from_fn(64, 32, |t, c| ((t * 5 + c * t) % 11) as f64 - 4.0);
 //! let moment = x.transpose().matmul(&x);
 //! let cost = |q: &Matrix| w.subtract(q).matmul(&x.transpose()).frobenius();
-//! let scheme = Affine::new(2, 16);
-//! let plain = rtn(&w, &scheme, None)?;
-//! let fed_back = gptq(&w, &moment, &scheme, &GptqOptions::default())?;
+//! let grid = Affine::new(2, 16);
+//! let plain = rtn(&w, &grid, None)?;
+//! let fed_back = gptq(&w, &moment, &grid, &GptqOptions::default())?;
 //! assert!(cost(&fed_back.values) < cost(&plain.values));
 //! # Ok::<(), tenfold_linalg::Error>(())
 //! ```
@@ -25,10 +25,10 @@ mod affine;
 mod block;
 mod factor;
 mod gptq;
+mod grid;
 mod hadamard;
 mod nf4;
 mod repair;
-mod scheme;
 mod sweep;
 mod trellis;
 mod visit;
@@ -37,9 +37,9 @@ mod wide;
 pub use affine::{Affine, AffineGroup, Clip, Range};
 pub use block::{Block, BlockFormat, BlockScales};
 pub use gptq::{GptqOptions, Quantized, gptq, rtn};
+pub use grid::{Grid, Line, half};
 pub use hadamard::Hadamard;
 pub use nf4::{LEVELS, Nf4};
 pub use repair::repair;
-pub use scheme::{Line, Scheme, half};
 pub use trellis::{Trellis, TrellisCoded, TrellisOptions, trellis_ldlq};
 pub use visit::Order;

@@ -94,8 +94,8 @@ struct Feedback<'e> {
 }
 
 impl Round for Feedback<'_> {
-    fn round<S: quant::Scheme>(&self, w: &Matrix, scheme: &S) -> tenfold_linalg::Result<Quantized<S::Group>> {
-        quant::gptq(w, self.moment, scheme, self.options)
+    fn round<S: quant::Grid>(&self, w: &Matrix, grid: &S) -> tenfold_linalg::Result<Quantized<S::Group>> {
+        quant::gptq(w, self.moment, grid, self.options)
     }
 
     fn is_blind(&self) -> bool {

@@ -57,8 +57,8 @@ pub(crate) enum Target {
 
 /// How a matrix is rounded to a scheme: plainly, or with feedback of errors.
 pub(crate) trait Round {
-    /// The codes of `w` in a scheme of the matrix crate.
-    fn round<S: quant::Scheme>(
+    /// The codes of `w` on a grid of the matrix crate.
+    fn round<S: quant::Grid>(
         &self,
         w: &Matrix,
         scheme: &S,

@@ -59,8 +59,8 @@ struct Plain {
 }
 
 impl Round for Plain {
-    fn round<S: quant::Scheme>(&self, w: &Matrix, scheme: &S) -> tenfold_linalg::Result<Quantized<S::Group>> {
-        quant::rtn(w, scheme, self.importance.as_deref())
+    fn round<S: quant::Grid>(&self, w: &Matrix, grid: &S) -> tenfold_linalg::Result<Quantized<S::Group>> {
+        quant::rtn(w, grid, self.importance.as_deref())
     }
 
     fn is_blind(&self) -> bool {

@@ -54,7 +54,7 @@ pub struct Refined {
 /// When `start` is not of the shape of `w`.
 ///
 /// # Source
-/// Alternating least squares for tensor trains: Holtz, Rohwedder and Schneider 2012, The alternating linear scheme for
+/// Alternating least squares for tensor trains: Holtz, Rohwedder and Schneider 2012, The alternating linear grid for
 /// tensor optimization in the tensor train format, section 3.
 #[track_caller]
 pub fn refine(

@@ -1,6 +1,6 @@
 //! Affine grids: a scale and a whole zero per group of columns.
 
-use super::scheme::{Line, Scheme, half_step};
+use super::grid::{Grid, Line, half_step};
 use crate::error::{Error, Result};
 
 /// Where the levels of a group lie.
@@ -145,16 +145,16 @@ pub struct AffineGroup {
     pub zero: u8,
 }
 
-impl Scheme for Affine {
+impl Grid for Affine {
     type Group = AffineGroup;
     type Cell = Line;
 
     fn check(&self) -> Result<()> {
         let clip_ok = self.clip.is_none_or(|clip| clip.least > 0.0 && clip.least <= 1.0);
         match () {
-            () if !(1..=8).contains(&self.bits) => Err(Error::BadScheme { what: "bits outside 1 to 8" }),
-            () if self.group == 0 => Err(Error::BadScheme { what: "a group of no columns" }),
-            () if !clip_ok => Err(Error::BadScheme { what: "a least range outside 0 to 1" }),
+            () if !(1..=8).contains(&self.bits) => Err(Error::BadGrid { what: "bits outside 1 to 8" }),
+            () if self.group == 0 => Err(Error::BadGrid { what: "a group of no columns" }),
+            () if !clip_ok => Err(Error::BadGrid { what: "a least range outside 0 to 1" }),
             () => Ok(()),
         }
     }

@@ -5,7 +5,7 @@
 
 mod search;
 
-use super::scheme::{Line, Scheme, half, half_step};
+use super::grid::{Grid, Line, half, half_step};
 use super::wide::widest;
 use crate::error::{Error, Result};
 
@@ -50,7 +50,7 @@ impl BlockFormat {
         Self { block: 256, strip: 16, codes: (-32, 31), scales: Some((-128, 127)), mins: None };
 }
 
-/// A block format as a [`Scheme`]: scales are searched for least weighted error on both levels.
+/// A block format as a [`Grid`]: scales are searched for least weighted error on both levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
     /// What a block can hold.
@@ -94,7 +94,7 @@ impl BlockScales {
     }
 }
 
-impl Scheme for Block {
+impl Grid for Block {
     type Group = BlockScales;
     type Cell = Line;
 
@@ -106,11 +106,11 @@ impl Scheme for Block {
         let ordered = codes.0 <= 0 && codes.1 > 0 && scales.is_none_or(|(low, high)| low <= 0 && high > 0);
         match () {
             () if !fits => {
-                Err(Error::BadScheme { what: "a block that is not 1 to 16 strips of 1 to 32 weights" })
+                Err(Error::BadGrid { what: "a block that is not 1 to 16 strips of 1 to 32 weights" })
             }
-            () if !ordered => Err(Error::BadScheme { what: "a range of codes or scales without 0 and 1" }),
+            () if !ordered => Err(Error::BadGrid { what: "a range of codes or scales without 0 and 1" }),
             () if mins.is_some() && (codes.0 != 0 || scales.is_none_or(|(low, _)| low != 0)) => {
-                Err(Error::BadScheme { what: "mins beside signed codes or scales" })
+                Err(Error::BadGrid { what: "mins beside signed codes or scales" })
             }
             () => Ok(()),
         }

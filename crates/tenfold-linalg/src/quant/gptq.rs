@@ -3,7 +3,7 @@
 use std::ops::Range as Span;
 
 use super::factor::Factor;
-use super::scheme::{Scheme, check_importance};
+use super::grid::{Grid, check_importance};
 use super::sweep::{BAND, Band, Plan, Stretch};
 use super::visit::{Order, Visit};
 use super::wide::widest;
@@ -56,7 +56,7 @@ impl Default for GptqOptions {
 pub struct Quantized<G> {
     /// What the codes stand for, O x I.
     pub values: Matrix,
-    /// Codes, O x I row by row, columns as they are stored; their range is that of the scheme.
+    /// Codes, O x I row by row, columns as they are stored; their range is that of the grid.
     pub codes: Vec<i16>,
     /// Parameters, row by row, as many per row as there are groups.
     pub groups: Vec<G>,
@@ -83,21 +83,21 @@ impl<G: Copy> Quantized<G> {
 
 /// Rounds every weight to the nearest level of its group.
 ///
-/// `importance` has one number per column, for schemes that search: the mean square of the input, for instance.
+/// `importance` has one number per column, for grids that search: the mean square of the input, for instance.
 ///
 /// # Errors
-/// [`Error::BadScheme`], [`Error::EmptyMatrix`], [`Error::NonFinite`] for the matrix; [`Error::BufferLength`] and
+/// [`Error::BadGrid`], [`Error::EmptyMatrix`], [`Error::NonFinite`] for the matrix; [`Error::BufferLength`] and
 /// [`Error::BadImportance`] for the importance.
-pub fn rtn<S: Scheme>(w: &Matrix, scheme: &S, importance: Option<&[f64]>) -> Result<Quantized<S::Group>> {
-    scheme.check()?;
+pub fn rtn<S: Grid>(w: &Matrix, grid: &S, importance: Option<&[f64]>) -> Result<Quantized<S::Group>> {
+    grid.check()?;
     w.check()?;
     let ones = vec![1.0; w.cols()];
     let importance = importance.unwrap_or(&ones);
     check_importance(importance, w.cols())?;
-    let visit = Visit::new(Order::Stored, false, importance, scheme.span());
+    let visit = Visit::new(Order::Stored, false, importance, grid.span());
     let plan = Plan {
         w,
-        scheme,
+        grid,
         visit: &visit,
         importance,
         factor: None,
@@ -120,37 +120,32 @@ pub fn rtn<S: Scheme>(w: &Matrix, scheme: &S, importance: Option<&[f64]>) -> Res
 ///
 /// # Errors
 /// As [`rtn`]; [`Error::ShapeMismatch`], [`Error::NonFinite`] and [`Error::BadImportance`] (a negative diagonal
-/// entry) for the moment; [`Error::BadScheme`] for a damping that is negative or not finite, or a block of no columns.
+/// entry) for the moment; [`Error::BadGrid`] for a damping that is negative or not finite, or a block of no columns.
 ///
 /// # Source
 /// GPTQ (Frantar et al. 2023, arXiv 2210.17323), algorithm 1. Group parameters are fitted to weights that are up to date, also
 /// inside a block. With fixed groups it is LDLQ (QuIP, Chee et al. 2023, theorem 6). Polishing is cyclic coordinate descent as in
 /// QuantEase (Behdin et al. 2023, arXiv 2309.01885).
-pub fn gptq<S: Scheme>(
-    w: &Matrix,
-    h: &Matrix,
-    scheme: &S,
-    options: &GptqOptions,
-) -> Result<Quantized<S::Group>> {
-    scheme.check()?;
+pub fn gptq<S: Grid>(w: &Matrix, h: &Matrix, grid: &S, options: &GptqOptions) -> Result<Quantized<S::Group>> {
+    grid.check()?;
     w.check()?;
     let importance = diagonal(w, h)?;
     if !(options.damping.is_finite() && options.damping >= 0.0) {
-        return Err(Error::BadScheme { what: "a damping that is negative or not finite" });
+        return Err(Error::BadGrid { what: "a damping that is negative or not finite" });
     }
     if options.block == 0 {
-        return Err(Error::BadScheme { what: "a block of no columns" });
+        return Err(Error::BadGrid { what: "a block of no columns" });
     }
-    let visit = Visit::new(options.order, options.fixed_groups, &importance, scheme.span());
+    let visit = Visit::new(options.order, options.fixed_groups, &importance, grid.span());
     let Some(factor) = Factor::new(h, &visit.order, options.damping) else {
-        return rtn(w, scheme, None);
+        return rtn(w, grid, None);
     };
-    let group = scheme.span().min(w.cols());
-    let refits = if scheme.span() > LARGEST_REFIT { 0 } else { options.refits };
+    let group = grid.span().min(w.cols());
+    let refits = if grid.span() > LARGEST_REFIT { 0 } else { options.refits };
     let moment = (options.polish > 0).then(|| factor.moment(h, &visit.order));
     let plan = Plan {
         w,
-        scheme,
+        grid,
         visit: &visit,
         importance: &importance,
         factor: Some(&factor),
@@ -195,7 +190,7 @@ fn spans(rows: usize) -> impl Iterator<Item = Span<usize>> {
 }
 
 /// All bands of a plan, in order.
-fn bands<S: Scheme>(plan: &Plan<'_, S>) -> Vec<Band<S>> {
+fn bands<S: Grid>(plan: &Plan<'_, S>) -> Vec<Band<S>> {
     let mut found: Vec<Option<Band<S>>> = spans(plan.w.rows()).map(|_| None).collect();
     let work = plan.w.rows() * plan.w.cols() * plan.factor.map_or(64, |_| plan.w.cols());
     parallel::for_each(found.iter_mut().zip(spans(plan.w.rows())), work, |(slot, span)| {
@@ -205,7 +200,7 @@ fn bands<S: Scheme>(plan: &Plan<'_, S>) -> Vec<Band<S>> {
 }
 
 /// Puts rows of `plain` where they cost less; how many.
-fn keep_better<S: Scheme>(
+fn keep_better<S: Grid>(
     w: &Matrix,
     h: &Matrix,
     plan: &Plan<'_, S>,
@@ -239,7 +234,7 @@ fn costs(w: &[f64], q: &[f64], h: &Matrix) -> Vec<f64> {
     missed.chunks(cols).zip(through.chunks(cols)).map(dot).collect()
 }
 
-fn collect<S: Scheme>(plan: &Plan<'_, S>, bands: Vec<Band<S>>, guarded: usize) -> Quantized<S::Group> {
+fn collect<S: Grid>(plan: &Plan<'_, S>, bands: Vec<Band<S>>, guarded: usize) -> Quantized<S::Group> {
     let (rows, cols) = (plan.w.rows(), plan.w.cols());
     let mut values = Vec::with_capacity(rows * cols);
     let mut codes = Vec::with_capacity(rows * cols);

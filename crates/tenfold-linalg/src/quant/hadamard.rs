@@ -25,7 +25,7 @@ impl Hadamard {
     /// The transform of `n` numbers with the signs of `seed`.
     ///
     /// # Errors
-    /// [`Error::BadScheme`] for sizes that are not a power of two times 1, 12, 20 or 28.
+    /// [`Error::BadGrid`] for sizes that are not a power of two times 1, 12, 20 or 28.
     pub fn new(n: usize, seed: u64) -> Result<Self> {
         let fits = |order: usize| n.is_multiple_of(order) && (n / order).is_power_of_two();
         let (order, dense) = match ORDERS.into_iter().find(|&(order, _)| fits(order)) {
@@ -34,7 +34,7 @@ impl Hadamard {
             Some((order, prime)) => (order, paley(prime)),
             None => {
                 let what = "a Hadamard transform of a size that is no power of two times 1, 12, 20 or 28";
-                return Err(Error::BadScheme { what });
+                return Err(Error::BadGrid { what });
             }
         };
         let mut state = seed;

@@ -1,6 +1,6 @@
 //! NF4: sixteen levels at quantiles of the normal distribution, scaled by the largest magnitude of a block.
 
-use super::scheme::Scheme;
+use super::grid::Grid;
 use crate::error::{Error, Result};
 
 /// The levels, for numbers between -1 and 1.
@@ -33,13 +33,13 @@ pub struct Nf4 {
     pub block: usize,
 }
 
-impl Scheme for Nf4 {
+impl Grid for Nf4 {
     /// The largest magnitude, as f32 holds it.
     type Group = f64;
     type Cell = f64;
 
     fn check(&self) -> Result<()> {
-        if self.block == 0 { Err(Error::BadScheme { what: "a block of no columns" }) } else { Ok(()) }
+        if self.block == 0 { Err(Error::BadGrid { what: "a block of no columns" }) } else { Ok(()) }
     }
 
     fn span(&self) -> usize {

@@ -15,7 +15,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 use self::lanes::{LANES, Lanes, pass_on, settle};
 use super::factor::Factor;
-use super::scheme::Scheme;
+use super::grid::Grid;
 use super::visit::Visit;
 use super::wide::Work;
 use crate::matrix::Matrix;
@@ -23,9 +23,9 @@ use crate::matrix::Matrix;
 /// Rows that are carried through together; they stay in the second-level cache up to some thousand columns.
 pub(super) const BAND: usize = 128;
 /// What to round and how.
-pub(super) struct Plan<'a, S: Scheme> {
+pub(super) struct Plan<'a, S: Grid> {
     pub(super) w: &'a Matrix,
-    pub(super) scheme: &'a S,
+    pub(super) grid: &'a S,
     pub(super) visit: &'a Visit,
     /// Of each column.
     pub(super) importance: &'a [f64],
@@ -42,7 +42,7 @@ pub(super) struct Plan<'a, S: Scheme> {
 }
 
 /// A rounded band of rows.
-pub(super) struct Band<S: Scheme> {
+pub(super) struct Band<S: Grid> {
     /// Row by row, columns as stored.
     pub(super) values: Vec<f64>,
     pub(super) codes: Vec<i16>,
@@ -53,7 +53,7 @@ pub(super) struct Band<S: Scheme> {
 }
 
 /// A band of a plan: `rows` rows from `first` on.
-pub(super) struct Stretch<'a, S: Scheme> {
+pub(super) struct Stretch<'a, S: Grid> {
     pub(super) plan: &'a Plan<'a, S>,
     pub(super) first: usize,
     pub(super) rows: usize,
@@ -68,7 +68,7 @@ struct Trial {
     losses: Lanes,
 }
 
-impl<S: Scheme> Work for Stretch<'_, S> {
+impl<S: Grid> Work for Stretch<'_, S> {
     type Out = Band<S>;
 
     #[inline(always)]
@@ -89,7 +89,7 @@ impl<S: Scheme> Work for Stretch<'_, S> {
                 }
             }
         }
-        let blank = plan.scheme.fit(&[], &[]);
+        let blank = plan.grid.fit(&[], &[]);
         let mut work = Bench {
             plan,
             stride,
@@ -134,7 +134,7 @@ impl<S: Scheme> Work for Stretch<'_, S> {
 }
 
 /// The state of a band under work.
-struct Bench<'a, S: Scheme> {
+struct Bench<'a, S: Grid> {
     plan: &'a Plan<'a, S>,
     /// Rows with those that fill the last register.
     stride: usize,
@@ -147,7 +147,7 @@ struct Bench<'a, S: Scheme> {
     scratch: (Vec<f64>, Vec<f64>),
 }
 
-impl<S: Scheme> Bench<'_, S> {
+impl<S: Grid> Bench<'_, S> {
     /// Fits a group in the rows of a register (all rows where the tile is empty) to weights as they stand: in the tile for
     /// visits from `from` on, in the band for those behind it.
     #[inline(always)]
@@ -167,7 +167,7 @@ impl<S: Scheme> Bench<'_, S> {
                 Some(lanes) => lanes[row - lane],
                 None => current[visit * self.stride + row],
             }));
-            self.groups[group * self.stride + row] = plan.scheme.fit(values, importance);
+            self.groups[group * self.stride + row] = plan.grid.fit(values, importance);
         }
     }
 
@@ -216,7 +216,7 @@ impl<S: Scheme> Bench<'_, S> {
     /// Rounds the visits from `at` on that `start` holds, with the parameters of the group as they are.
     #[inline(always)]
     fn try_group(&self, group: usize, start: &[Lanes], at: usize, lane: usize, trial: &mut Trial) {
-        let (plan, strip) = (self.plan, self.plan.scheme.strip().max(1));
+        let (plan, strip) = (self.plan, self.plan.grid.strip().max(1));
         let groups = &self.groups[group * self.stride + lane..][..LANES];
         trial.levels.clear();
         trial.losses = [0.0; LANES];
@@ -227,9 +227,9 @@ impl<S: Scheme> Bench<'_, S> {
             let index = plan.visit.place[at + k] / strip;
             let mut found = [0.0; LANES];
             for l in 0..LANES {
-                let cell = plan.scheme.cell(&groups[l], index);
-                found[l] = plan.scheme.nearest(&cell, here[l]);
-                here[l] -= plan.scheme.value(&cell, found[l]);
+                let cell = plan.grid.cell(&groups[l], index);
+                found[l] = plan.grid.nearest(&cell, here[l]);
+                here[l] -= plan.grid.value(&cell, found[l]);
             }
             levels.push(found);
         };
@@ -248,14 +248,14 @@ impl<S: Scheme> Bench<'_, S> {
 
     #[inline(always)]
     fn keep(&mut self, group: usize, at: usize, lane: usize, trial: &Trial) {
-        let scheme = self.plan.scheme;
+        let grid = self.plan.grid;
         for (k, levels) in trial.levels.iter().enumerate() {
-            let index = self.plan.visit.place[at + k] / scheme.strip().max(1);
+            let index = self.plan.visit.place[at + k] / grid.strip().max(1);
             for l in 0..LANES {
-                let cell = scheme.cell(&self.groups[group * self.stride + lane + l], index);
+                let cell = grid.cell(&self.groups[group * self.stride + lane + l], index);
                 let to = (at + k) * self.stride + lane + l;
-                self.out[to] = scheme.value(&cell, levels[l]);
-                self.codes[to] = scheme.code(&cell, levels[l]);
+                self.out[to] = grid.value(&cell, levels[l]);
+                self.codes[to] = grid.code(&cell, levels[l]);
             }
         }
         for l in 0..LANES {

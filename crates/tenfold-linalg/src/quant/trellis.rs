@@ -29,7 +29,7 @@ impl Trellis {
     /// numbers drawn from a seed.
     ///
     /// # Errors
-    /// [`Error::BadScheme`] for other numbers of bits.
+    /// [`Error::BadGrid`] for other numbers of bits.
     pub fn normal(state_bits: u32, bits: u32, seed: u64) -> Result<Self> {
         let mut state = seed;
         let mut unit = || (self::bits(&mut state) >> 11) as f64 / (1u64 << 53) as f64;
@@ -59,7 +59,7 @@ impl Trellis {
 
     fn of(state_bits: u32, bits: u32, mut value: impl FnMut(u32) -> f64) -> Result<Self> {
         if !(1..=4).contains(&bits) || state_bits <= bits || state_bits > LARGEST_STATE {
-            return Err(Error::BadScheme {
+            return Err(Error::BadGrid {
                 what: "a trellis of other than 1 to 4 bits and more, to 16, of state",
             });
         }
@@ -91,10 +91,10 @@ impl Trellis {
     /// circle, which is taken from the best open sequence that begins half-way round. Finite numbers of about unit variance.
     ///
     /// # Errors
-    /// [`Error::BadScheme`] for fewer numbers than [`Trellis::shortest`].
+    /// [`Error::BadGrid`] for fewer numbers than [`Trellis::shortest`].
     pub fn encode(&self, x: &[f64]) -> Result<Vec<u8>> {
         if x.len() < self.shortest() {
-            return Err(Error::BadScheme { what: "a trellis for fewer weights than its window holds" });
+            return Err(Error::BadGrid { what: "a trellis for fewer weights than its window holds" });
         }
         let x: Vec<f32> = x.iter().map(|&v| v as f32).collect();
         let middle = x.len() / 2;

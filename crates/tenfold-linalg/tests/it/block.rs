@@ -1,7 +1,7 @@
 //! Blocks with scales on two levels: the search against the procedure of ggml, and feedback inside a block.
 
 use tenfold_linalg::Matrix;
-use tenfold_linalg::quant::{Block, BlockFormat, BlockScales, GptqOptions, Order, Scheme, gptq, half, rtn};
+use tenfold_linalg::quant::{Block, BlockFormat, BlockScales, GptqOptions, Grid, Order, gptq, half, rtn};
 
 use crate::quant::{cost, moment};
 use crate::sample::Random;

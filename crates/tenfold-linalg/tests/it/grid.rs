@@ -1,6 +1,6 @@
 //! Laws of grids, and input that cannot be rounded.
 
-use tenfold_linalg::quant::{Affine, Clip, GptqOptions, Nf4, Range, Scheme, gptq, rtn};
+use tenfold_linalg::quant::{Affine, Clip, GptqOptions, Grid, Nf4, Range, gptq, rtn};
 use tenfold_linalg::{Error, Matrix};
 
 use crate::quant::{affine, cost, moment};
@@ -13,15 +13,15 @@ fn refits_and_searches_lower_the_cost() {
     let importance: Vec<f64> = (0..256).map(|i| h.get(i, i)).collect();
     for bits in [2, 3, 4] {
         for range in [Range::Asymmetric, Range::Symmetric, Range::Full] {
-            let scheme = affine(bits, 64, range);
-            let searched = Affine { clip: Some(Clip::default()), ..scheme };
-            let loss = |scheme: &Affine, refits| {
-                gptq(&w, &h, scheme, &GptqOptions { refits, ..GptqOptions::default() }).unwrap().loss
+            let grid = affine(bits, 64, range);
+            let searched = Affine { clip: Some(Clip::default()), ..grid };
+            let loss = |grid: &Affine, refits| {
+                gptq(&w, &h, grid, &GptqOptions { refits, ..GptqOptions::default() }).unwrap().loss
             };
-            assert!(loss(&scheme, 3) < loss(&scheme, 0), "{bits} {range:?}");
+            assert!(loss(&grid, 3) < loss(&grid, 0), "{bits} {range:?}");
             // Within each group the whole range is one of those tried.
             let (whole, best) =
-                (rtn(&w, &scheme, None).unwrap(), rtn(&w, &searched, Some(&importance)).unwrap());
+                (rtn(&w, &grid, None).unwrap(), rtn(&w, &searched, Some(&importance)).unwrap());
             for r in 0..64 {
                 for group in 0..4 {
                     let error = |q: &Matrix| -> f64 {
@@ -56,8 +56,8 @@ fn more_bits_lose_less_and_a_grid_that_holds_the_weights_nothing() {
     let plain = rtn(&on_grid, &Affine::new(4, 16), None).unwrap();
     assert_eq!(got.codes, plain.codes);
     let given = plain.values;
-    let (h, scheme) = (moment(&mut random, 64, 100), Affine::new(4, 16));
-    let again = gptq(&given, &h, &scheme, &GptqOptions::default()).unwrap();
+    let (h, grid) = (moment(&mut random, 64, 100), Affine::new(4, 16));
+    let again = gptq(&given, &h, &grid, &GptqOptions::default()).unwrap();
     assert!(again.loss < 1e-18 * cost(&given, &Matrix::zeros(10, 64), &h), "{}", again.loss);
 }
 
@@ -87,8 +87,8 @@ fn dead_and_singular_inputs_are_handled() {
 #[test]
 fn bad_input_is_a_typed_error() {
     let (w, h) = (Matrix::from_fn(3, 4, |r, c| (r + c) as f64), Matrix::identity(4));
-    let scheme = Affine::new(4, 2);
-    let run = |w: &Matrix, h: &Matrix| gptq(w, h, &scheme, &GptqOptions::default()).unwrap_err();
+    let grid = Affine::new(4, 2);
+    let run = |w: &Matrix, h: &Matrix| gptq(w, h, &grid, &GptqOptions::default()).unwrap_err();
     let with = |m: &Matrix, at: usize, value: f64| {
         let mut m = m.clone();
         m.data_mut()[at] = value;
@@ -103,15 +103,15 @@ fn bad_input_is_a_typed_error() {
     ));
     assert!(matches!(run(&Matrix::zeros(0, 4), &h), Error::EmptyMatrix { .. }));
     for bad in [Affine::new(0, 2), Affine::new(9, 2), Affine::new(4, 0)] {
-        assert!(matches!(rtn(&w, &bad, None), Err(Error::BadScheme { .. })));
+        assert!(matches!(rtn(&w, &bad, None), Err(Error::BadGrid { .. })));
     }
     for (damping, block) in [(-1.0, 128), (f64::NAN, 128), (0.01, 0)] {
         let options = GptqOptions { damping, block, ..GptqOptions::default() };
-        assert!(matches!(gptq(&w, &h, &scheme, &options), Err(Error::BadScheme { .. })));
+        assert!(matches!(gptq(&w, &h, &grid, &options), Err(Error::BadGrid { .. })));
     }
-    let negative = rtn(&w, &scheme, Some(&[1.0, -2.0, 0.0, 0.0]));
+    let negative = rtn(&w, &grid, Some(&[1.0, -2.0, 0.0, 0.0]));
     assert_eq!(negative.unwrap_err(), Error::BadImportance { col: 1, value: -2.0 });
-    assert!(matches!(rtn(&w, &scheme, Some(&[1.0])), Err(Error::BufferLength { expected: 4, got: 1, .. })));
+    assert!(matches!(rtn(&w, &grid, Some(&[1.0])), Err(Error::BufferLength { expected: 4, got: 1, .. })));
 }
 
 #[test]
@@ -120,25 +120,25 @@ fn scaled_weights_give_scaled_values_and_rounded_ones_stay() {
     let w = random.matrix(8, 50);
     for range in [Range::Asymmetric, Range::Symmetric, Range::Full] {
         for clip in [None, Some(Clip::default())] {
-            let scheme = Affine { clip, ..affine(3, 16, range) };
-            let got = rtn(&w, &scheme, None).unwrap();
+            let grid = Affine { clip, ..affine(3, 16, range) };
+            let got = rtn(&w, &grid, None).unwrap();
             for factor in [0.125, 64.0] {
                 let scaled = Matrix::from_fn(8, 50, |r, c| factor * w.get(r, c));
-                let other = rtn(&scaled, &scheme, None).unwrap();
+                let other = rtn(&scaled, &grid, None).unwrap();
                 assert_eq!(other.codes, got.codes);
                 let back = Matrix::from_fn(8, 50, |r, c| other.values.get(r, c) / factor);
                 assert_eq!(back, got.values);
             }
-            let cells = got.groups.iter().map(|group| scheme.cell(group, 0)).collect::<Vec<_>>();
+            let cells = got.groups.iter().map(|group| grid.cell(group, 0)).collect::<Vec<_>>();
             for (i, &value) in got.values.data().iter().enumerate() {
                 let cell = &cells[i / 50 * got.groups_per_row() + i % 50 / 16];
-                assert_eq!(scheme.code(cell, scheme.nearest(cell, value)), got.codes[i]);
+                assert_eq!(grid.code(cell, grid.nearest(cell, value)), got.codes[i]);
             }
         }
     }
     let turned = Matrix::from_fn(8, 50, |r, c| -w.get(r, c));
-    let scheme = affine(3, 16, Range::Full);
-    let (one, other) = (rtn(&w, &scheme, None).unwrap(), rtn(&turned, &scheme, None).unwrap());
+    let grid = affine(3, 16, Range::Full);
+    let (one, other) = (rtn(&w, &grid, None).unwrap(), rtn(&turned, &grid, None).unwrap());
     assert_eq!(one.codes, other.codes);
     assert!(one.groups.iter().zip(&other.groups).all(|(a, b)| a.scale == -b.scale));
     let nf4 = rtn(&w, &Nf4 { block: 16 }, None).unwrap();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tenfold_linalg::Matrix;
 use tenfold_linalg::quant::{
-    Affine, AffineGroup, Clip, GptqOptions, Order, Quantized, Range, Scheme, gptq, rtn,
+    Affine, AffineGroup, Clip, GptqOptions, Grid, Order, Quantized, Range, gptq, rtn,
 };
 
 use crate::sample::Random;
@@ -53,7 +53,7 @@ fn codes_and_losses_are_those_of_the_explicit_formulas() {
             "symmetric" => Range::Symmetric,
             _ => Range::Full,
         };
-        let scheme = affine(size("bits") as u32, size("span"), range);
+        let grid = affine(size("bits") as u32, size("span"), range);
         for block in [1, 5, 128] {
             let options = GptqOptions {
                 order: if case["act_order"] == true { Order::Falling } else { Order::Stored },
@@ -62,7 +62,7 @@ fn codes_and_losses_are_those_of_the_explicit_formulas() {
                 block,
                 ..GptqOptions::default()
             };
-            let got = gptq(&w, &h, &scheme, &options).unwrap();
+            let got = gptq(&w, &h, &grid, &options).unwrap();
             let codes: Vec<f64> = got.codes.iter().map(|&code| f64::from(code)).collect();
             assert_eq!(codes, list("codes"), "{name}, blocks of {block}");
             let values = Matrix::new(rows, cols, list("values")).unwrap();
@@ -75,7 +75,7 @@ fn codes_and_losses_are_those_of_the_explicit_formulas() {
 
 /// GPTQ as LDLQ: H = U D U^T with a unit upper U, and column k rounds what it is plus the errors of the columns before it
 /// times column k of U.
-fn ldlq(w: &Matrix, h: &Matrix, damping: f64, plain: &Quantized<AffineGroup>, scheme: &Affine) -> Vec<i16> {
+fn ldlq(w: &Matrix, h: &Matrix, damping: f64, plain: &Quantized<AffineGroup>, grid: &Affine) -> Vec<i16> {
     let n = w.cols();
     let mean = (0..n).map(|i| h.get(i, i)).sum::<f64>() / n as f64;
     let mut rest = Matrix::from_fn(n, n, |i, j| h.get(i, j) + if i == j { damping * mean } else { 0.0 });
@@ -98,10 +98,10 @@ fn ldlq(w: &Matrix, h: &Matrix, damping: f64, plain: &Quantized<AffineGroup>, sc
         let mut missed = vec![0.0; n];
         for k in 0..n {
             let target = w.get(r, k) + (0..k).map(|j| missed[j] * upper.get(j, k)).sum::<f64>();
-            let cell = scheme.cell(&plain.groups[r * groups + plain.group_of[k]], 0);
-            let level = scheme.nearest(&cell, target);
-            missed[k] = w.get(r, k) - scheme.value(&cell, level);
-            codes[r * n + k] = scheme.code(&cell, level);
+            let cell = grid.cell(&plain.groups[r * groups + plain.group_of[k]], 0);
+            let level = grid.nearest(&cell, target);
+            missed[k] = w.get(r, k) - grid.value(&cell, level);
+            codes[r * n + k] = grid.code(&cell, level);
         }
     }
     codes
@@ -112,12 +112,12 @@ fn with_fixed_groups_it_is_ldlq() {
     let mut random = Random(5);
     for (bits, range) in [(2, Range::Full), (3, Range::Asymmetric), (4, Range::Symmetric)] {
         let (w, h) = (random.matrix(13, 80), moment(&mut random, 80, 200));
-        let scheme = affine(bits, 16, range);
-        let plain = rtn(&w, &scheme, None).unwrap();
+        let grid = affine(bits, 16, range);
+        let plain = rtn(&w, &grid, None).unwrap();
         let options = GptqOptions { fixed_groups: true, block: 24, ..GptqOptions::default() };
-        let got = gptq(&w, &h, &scheme, &options).unwrap();
+        let got = gptq(&w, &h, &grid, &options).unwrap();
         assert_eq!(got.groups, plain.groups);
-        assert_eq!(got.codes, ldlq(&w, &h, 0.01, &plain, &scheme));
+        assert_eq!(got.codes, ldlq(&w, &h, 0.01, &plain, &grid));
     }
 }
 
@@ -128,11 +128,11 @@ fn blocks_and_threads_change_nothing() {
     for (span, order) in
         [(32, Order::Stored), (48, Order::Grouped), (64, Order::Falling), (usize::MAX, Order::Falling)]
     {
-        let scheme = Affine { clip: Some(Clip::default()), half: true, ..Affine::new(3, span) };
+        let grid = Affine { clip: Some(Clip::default()), half: true, ..Affine::new(3, span) };
         let run = |block, threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let options = GptqOptions { order, block, guard: true, ..GptqOptions::default() };
-            pool.install(|| gptq(&w, &h, &scheme, &options).unwrap())
+            pool.install(|| gptq(&w, &h, &grid, &options).unwrap())
         };
         let one = run(128, 1);
         assert_eq!(one, run(128, 2), "{span} {order:?}");
@@ -162,13 +162,13 @@ fn the_reported_loss_is_half_the_damped_cost() {
 fn without_correlations_it_is_plain_rounding() {
     let mut random = Random(8);
     let w = random.matrix(17, 70);
-    let scheme = Affine::new(3, 32);
-    let plain = rtn(&w, &scheme, None).unwrap();
+    let grid = Affine::new(3, 32);
+    let plain = rtn(&w, &grid, None).unwrap();
     let uneven = Matrix::from_fn(70, 70, |i, j| if i == j { 1.0 + i as f64 } else { 0.0 });
     let even = Matrix::from_fn(70, 70, |i, j| if i == j { 4.0 } else { 0.0 });
     for h in [uneven, even] {
         for order in [Order::Stored, Order::Grouped] {
-            let got = gptq(&w, &h, &scheme, &GptqOptions { order, ..GptqOptions::default() }).unwrap();
+            let got = gptq(&w, &h, &grid, &GptqOptions { order, ..GptqOptions::default() }).unwrap();
             assert_eq!((&got.codes, &got.groups), (&plain.codes, &plain.groups), "{order:?}");
         }
     }
@@ -178,34 +178,34 @@ fn without_correlations_it_is_plain_rounding() {
 fn the_scale_of_the_moment_and_the_order_of_rows_do_not_matter() {
     let mut random = Random(9);
     let (w, h) = (random.matrix(24, 64), moment(&mut random, 64, 20));
-    let scheme = Affine { clip: Some(Clip::default()), ..Affine::new(2, 16) };
+    let grid = Affine { clip: Some(Clip::default()), ..Affine::new(2, 16) };
     let options = GptqOptions { order: Order::Falling, ..GptqOptions::default() };
-    let got = gptq(&w, &h, &scheme, &options).unwrap();
+    let got = gptq(&w, &h, &grid, &options).unwrap();
     for factor in [1e-9, 0.25, 1e12] {
         let scaled = Matrix::from_fn(64, 64, |i, j| factor * h.get(i, j));
-        assert_eq!(got.codes, gptq(&w, &scaled, &scheme, &options).unwrap().codes, "{factor}");
+        assert_eq!(got.codes, gptq(&w, &scaled, &grid, &options).unwrap().codes, "{factor}");
     }
     let turned = Matrix::from_fn(24, 64, |r, c| w.get(23 - r, c));
-    let other = gptq(&turned, &h, &scheme, &options).unwrap();
+    let other = gptq(&turned, &h, &grid, &options).unwrap();
     let rows: Vec<_> = got.codes.chunks(64).rev().flatten().copied().collect();
     assert_eq!(other.codes, rows);
     let alone = Matrix::from_fn(1, 64, |_, c| w.get(5, c));
-    assert_eq!(gptq(&alone, &h, &scheme, &options).unwrap().codes, got.codes[5 * 64..6 * 64]);
+    assert_eq!(gptq(&alone, &h, &grid, &options).unwrap().codes, got.codes[5 * 64..6 * 64]);
 }
 
 #[test]
 fn falling_order_is_stored_order_of_permuted_columns() {
     let mut random = Random(10);
     let (w, h) = (random.matrix(12, 60), moment(&mut random, 60, 150));
-    for (scheme, fixed) in [(Affine::new(3, 16), false), (Affine::new(4, usize::MAX), true)] {
+    for (grid, fixed) in [(Affine::new(3, 16), false), (Affine::new(4, usize::MAX), true)] {
         let falling = GptqOptions { order: Order::Falling, fixed_groups: fixed, ..GptqOptions::default() };
-        let got = gptq(&w, &h, &scheme, &falling).unwrap();
+        let got = gptq(&w, &h, &grid, &falling).unwrap();
         let order = got.order.clone();
         assert!(order.windows(2).all(|pair| h.get(pair[0], pair[0]) >= h.get(pair[1], pair[1])));
         let turned = Matrix::from_fn(12, 60, |r, c| w.get(r, order[c]));
         let moment = Matrix::from_fn(60, 60, |i, j| h.get(order[i], order[j]));
         let plain = GptqOptions { fixed_groups: fixed, ..GptqOptions::default() };
-        let other = gptq(&turned, &moment, &scheme, &plain).unwrap();
+        let other = gptq(&turned, &moment, &grid, &plain).unwrap();
         for r in 0..12 {
             for c in 0..60 {
                 assert_eq!(got.codes[r * 60 + order[c]], other.codes[r * 60 + c]);
@@ -223,10 +223,10 @@ fn feedback_beats_plain_rounding_on_correlated_inputs() {
     for _ in 0..20 {
         let (w, h) = (random.matrix(32, 256), moment(&mut random, 256, 512));
         for (at, bits) in [2, 3, 4].into_iter().enumerate() {
-            let scheme = Affine::new(bits, 128);
-            let plain = cost(&w, &rtn(&w, &scheme, None).unwrap().values, &h);
+            let grid = Affine::new(bits, 128);
+            let plain = cost(&w, &rtn(&w, &grid, None).unwrap().values, &h);
             for (which, order) in [Order::Stored, Order::Grouped, Order::Falling].into_iter().enumerate() {
-                let got = gptq(&w, &h, &scheme, &GptqOptions { order, ..GptqOptions::default() }).unwrap();
+                let got = gptq(&w, &h, &grid, &GptqOptions { order, ..GptqOptions::default() }).unwrap();
                 let ratio = cost(&w, &got.values, &h) / plain;
                 assert!(ratio < 1.0, "{bits} bit, {order:?}: {ratio}");
                 sums[at][which] += ratio / 20.0;
@@ -243,11 +243,11 @@ fn polishing_never_raises_the_loss_and_ends_where_no_code_can_move() {
     let mut random = Random(19);
     let (w, h) = (random.matrix(70, 200), moment(&mut random, 200, 300));
     for bits in [2, 3, 4] {
-        let scheme = Affine { clip: Some(Clip::default()), ..Affine::new(bits, 64) };
+        let grid = Affine { clip: Some(Clip::default()), ..Affine::new(bits, 64) };
         let run = |polish, threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let options = GptqOptions { order: Order::Grouped, polish, ..GptqOptions::default() };
-            pool.install(|| gptq(&w, &h, &scheme, &options).unwrap())
+            pool.install(|| gptq(&w, &h, &grid, &options).unwrap())
         };
         let losses = [0, 1, 2, 4, 500].map(|polish| run(polish, 2).loss);
         assert!(losses.windows(2).all(|pair| pair[1] < pair[0] * (1.0 + 1e-12)), "{bits} {losses:?}");
@@ -261,9 +261,9 @@ fn polishing_never_raises_the_loss_and_ends_where_no_code_can_move() {
         for r in 0..70 {
             for c in 0..200 {
                 let group = &done.groups[r * done.groups_per_row() + done.group_of[c]];
-                let (cell, value) = (scheme.cell(group, 0), done.values.get(r, c));
+                let (cell, value) = (grid.cell(group, 0), done.values.get(r, c));
                 for step in [-1.0, 1.0] {
-                    let other = scheme.value(&cell, scheme.nearest(&cell, value + step * group.scale));
+                    let other = grid.value(&cell, grid.nearest(&cell, value + step * group.scale));
                     let t = other - value;
                     let change = t * (t * damped.get(c, c) - 2.0 * slopes.get(r, c));
                     assert!(change > -1e-9 * done.loss, "{bits} at {r}, {c}: {change}");
@@ -277,10 +277,10 @@ fn polishing_never_raises_the_loss_and_ends_where_no_code_can_move() {
 fn strong_damping_tends_to_plain_rounding() {
     let mut random = Random(14);
     let (w, h) = (random.matrix(16, 64), moment(&mut random, 64, 200));
-    let scheme = Affine::new(3, 32);
-    let plain = rtn(&w, &scheme, None).unwrap();
+    let grid = Affine::new(3, 32);
+    let plain = rtn(&w, &grid, None).unwrap();
     let differing = |damping| {
-        let got = gptq(&w, &h, &scheme, &GptqOptions { damping, ..GptqOptions::default() }).unwrap();
+        let got = gptq(&w, &h, &grid, &GptqOptions { damping, ..GptqOptions::default() }).unwrap();
         got.codes.iter().zip(&plain.codes).filter(|(a, b)| a != b).count()
     };
     assert!(differing(0.01) > differing(10.0) && differing(10.0) > differing(900.0));
@@ -298,11 +298,11 @@ fn the_guard_never_costs_more_than_plain_rounding() {
         _ => random.normal(),
     });
     let h = moment(&mut random, 48, 30);
-    let scheme = Affine::new(2, 16);
+    let grid = Affine::new(2, 16);
     for order in [Order::Stored, Order::Grouped, Order::Falling] {
         let options = GptqOptions { order, fixed_groups: true, guard: true, ..GptqOptions::default() };
-        let got = gptq(&w, &h, &scheme, &options).unwrap();
-        let plain = rtn(&w, &scheme, None).unwrap();
+        let got = gptq(&w, &h, &grid, &options).unwrap();
+        let plain = rtn(&w, &grid, None).unwrap();
         for r in 0..30 {
             let row = |m: &Matrix| Matrix::new(1, 48, m.row(r).to_vec()).unwrap();
             let (ours, other) =

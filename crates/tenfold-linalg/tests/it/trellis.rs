@@ -21,7 +21,7 @@ fn hadamard_transforms_are_orthogonal() {
         assert!(turn.rows_undone(&turned).subtract(&Matrix::identity(n)).max_abs() < 1e-12, "{n}");
     }
     for n in [0, 3, 36, 100] {
-        assert!(matches!(Hadamard::new(n, 7), Err(Error::BadScheme { .. })), "{n}");
+        assert!(matches!(Hadamard::new(n, 7), Err(Error::BadGrid { .. })), "{n}");
     }
 }
 
@@ -95,8 +95,8 @@ fn distortion_falls_with_the_state_and_stays_above_the_limit() {
 fn scalar_codes_have_their_published_distortion() {
     let mut random = Random(33);
     let w = random.matrix(64, 4096);
-    let error = |scheme: &Affine| {
-        let q = rtn(&w, scheme, None).unwrap().values;
+    let error = |grid: &Affine| {
+        let q = rtn(&w, grid, None).unwrap().values;
         w.subtract(&q).frobenius().powi(2) / w.data().len() as f64
     };
     for (group, want) in [(128, 0.256), (64, 0.210), (32, 0.166), (16, 0.123)] {
@@ -117,13 +117,13 @@ fn scalar_codes_have_their_published_distortion() {
 #[test]
 fn shapes_that_no_trellis_holds_are_refused() {
     for (state, bits) in [(2, 2), (17, 2), (8, 0), (8, 5)] {
-        assert!(matches!(Trellis::normal(state, bits, 1), Err(Error::BadScheme { .. })));
+        assert!(matches!(Trellis::normal(state, bits, 1), Err(Error::BadGrid { .. })));
     }
     let trellis = Trellis::hashed(8, 2).unwrap();
-    assert!(matches!(trellis.encode(&[0.0; 3]), Err(Error::BadScheme { .. })));
+    assert!(matches!(trellis.encode(&[0.0; 3]), Err(Error::BadGrid { .. })));
     let (w, h) = (Matrix::identity(16), Matrix::identity(16));
     let small = TrellisOptions { tile: (1, 2), ..TrellisOptions::default() };
-    assert!(matches!(trellis_ldlq(&w, &h, &trellis, &small), Err(Error::BadScheme { .. })));
+    assert!(matches!(trellis_ldlq(&w, &h, &trellis, &small), Err(Error::BadGrid { .. })));
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn trellis_with_feedback_is_the_best_of_two_bits() {
     let without =
         trellis_ldlq(&turned, &Matrix::identity(128), &trellis, &TrellisOptions::default()).unwrap();
     let options = GptqOptions { order: Order::Grouped, ..GptqOptions::default() };
-    let scheme = Affine { clip: Some(Clip::default()), ..Affine::new(2, 64) };
-    let plain = gptq(&w, &h, &scheme, &options).unwrap();
+    let grid = Affine { clip: Some(Clip::default()), ..Affine::new(2, 64) };
+    let plain = gptq(&w, &h, &grid, &options).unwrap();
     let ours = cost(&turned, &coded.values, &h2);
     assert!(ours < 0.8 * cost(&turned, &without.values, &h2));
     assert!(ours < cost(&w, &plain.values, &h), "{ours} {}", cost(&w, &plain.values, &h));

@@ -1,7 +1,7 @@
 //! The search for the scales of a block: each strip by itself, then common units, then all together.
 
 use super::{BlockFormat, BlockScales, STRIPS};
-use crate::quant::scheme::{Line, half, half_step};
+use crate::quant::grid::{Line, half, half_step};
 use crate::quant::wide::Work;
 
 /// Ranges tried for a strip with a min: the number of steps in it, less the largest code.

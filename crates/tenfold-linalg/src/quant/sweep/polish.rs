@@ -8,10 +8,10 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
 use super::lanes::{LANES, Lanes, settle};
-use super::{Bench, Scheme};
+use super::{Bench, Grid};
 use crate::matrix::Matrix;
 
-impl<S: Scheme> Bench<'_, S> {
+impl<S: Grid> Bench<'_, S> {
     /// Up to `sweeps` descents over all columns, for the damped `moment` in the order of visits. `given` are the weights,
     /// laid out as the values are.
     #[inline(always)]
@@ -73,16 +73,16 @@ impl<S: Scheme> Bench<'_, S> {
         settle(&mut tile, moment, from, |k, here| {
             let visit = from + k;
             let group = plan.visit.group_of[plan.visit.order[visit]];
-            let index = plan.visit.place[visit] / plan.scheme.strip().max(1);
+            let index = plan.visit.place[visit] / plan.grid.strip().max(1);
             let curvature = moment.row(visit)[visit];
             for l in 0..LANES {
                 let at = visit * stride + lane + l;
-                let cell = plan.scheme.cell(&groups[group * stride + lane + l], index);
-                let level = plan.scheme.nearest(&cell, out[at] + here[l] / curvature);
-                let value = plan.scheme.value(&cell, level);
+                let cell = plan.grid.cell(&groups[group * stride + lane + l], index);
+                let level = plan.grid.nearest(&cell, out[at] + here[l] / curvature);
+                let value = plan.grid.value(&cell, level);
                 here[l] = value - out[at];
                 out[at] = value;
-                codes[at] = plan.scheme.code(&cell, level);
+                codes[at] = plan.grid.code(&cell, level);
             }
         });
         for (k, (change, moved)) in tile.iter().zip(&moved).enumerate() {

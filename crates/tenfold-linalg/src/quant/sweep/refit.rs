@@ -1,9 +1,9 @@
 //! Parameters of a group that fit the codes they led to.
 
 use super::lanes::{LANES, Lanes, settle};
-use super::{Bench, Scheme, Trial};
+use super::{Bench, Grid, Trial};
 
-impl<S: Scheme> Bench<'_, S> {
+impl<S: Grid> Bench<'_, S> {
     /// Fits the parameters to the codes of the first trial, by least squares in the metric that the group has once later
     /// columns make up for it; rounds again and keeps the better in each row. False when no row gained.
     #[inline(always)]
@@ -15,14 +15,14 @@ impl<S: Scheme> Bench<'_, S> {
         lane: usize,
         trials: &mut (Trial, Trial),
     ) -> bool {
-        let (plan, strip) = (self.plan, self.plan.scheme.strip().max(1));
+        let (plan, strip) = (self.plan, self.plan.grid.strip().max(1));
         let Some(factor) = plan.factor else { return false };
         let before = self.groups[group * self.stride + lane..][..LANES].to_vec();
         let mut parts = [start.to_vec(), start.to_vec(), start.to_vec()];
         for (k, levels) in trials.0.levels.iter().enumerate() {
             let index = plan.visit.place[at + k] / strip;
             for l in 0..LANES {
-                let Some([first, second]) = plan.scheme.slopes(&before[l], index, levels[l]) else {
+                let Some([first, second]) = plan.grid.slopes(&before[l], index, levels[l]) else {
                     return false;
                 };
                 parts[1][k][l] = first;
@@ -45,7 +45,7 @@ impl<S: Scheme> Bench<'_, S> {
         }
         for l in 0..LANES {
             if let Some(found) = solve(sums.map(|sum| sum[l])) {
-                self.groups[group * self.stride + lane + l] = plan.scheme.with(&before[l], found);
+                self.groups[group * self.stride + lane + l] = plan.grid.with(&before[l], found);
             }
         }
         let (best, tried) = trials;

@@ -5,10 +5,10 @@
 
 use super::lanes::{LANES, Lanes};
 use super::refit::solve;
-use super::{Bench, Scheme};
+use super::{Bench, Grid};
 use crate::matrix::Matrix;
 
-impl<S: Scheme> Bench<'_, S> {
+impl<S: Grid> Bench<'_, S> {
     /// Moves scales and mins of the strips of groups that lie in a tile, which holds G of visits from `from` on in the rows of
     /// a register; brings the tile up to date and adds to `changes` by how much values moved.
     #[inline(always)]
@@ -31,7 +31,7 @@ impl<S: Scheme> Bench<'_, S> {
             if !members.iter().all(|visit| inside.contains(visit)) {
                 continue;
             }
-            for (index, visits) in members.chunks(plan.scheme.strip().max(1)).enumerate() {
+            for (index, visits) in members.chunks(plan.grid.strip().max(1)).enumerate() {
                 let Some(moved) = self.moved((group, index), visits, tile, moment, (lane, from)) else {
                     return;
                 };
@@ -63,9 +63,9 @@ impl<S: Scheme> Bench<'_, S> {
         for (k, &visit) in visits.iter().enumerate() {
             for l in 0..LANES {
                 let params = &self.groups[group * stride + lane + l];
-                let cell = plan.scheme.cell(params, index);
-                levels[k][l] = plan.scheme.nearest(&cell, self.out[visit * stride + lane + l]);
-                [parts[0][k][l], parts[1][k][l]] = plan.scheme.strip_slopes(params, levels[k][l])?;
+                let cell = plan.grid.cell(params, index);
+                levels[k][l] = plan.grid.nearest(&cell, self.out[visit * stride + lane + l]);
+                [parts[0][k][l], parts[1][k][l]] = plan.grid.strip_slopes(params, levels[k][l])?;
             }
         }
         let mut sums = [[0.0; LANES]; 5];
@@ -100,7 +100,7 @@ impl<S: Scheme> Bench<'_, S> {
             ];
             let mut best = (0.0, before);
             for steps in tried {
-                let (after, [a, b]) = plan.scheme.stepped(&before, index, steps);
+                let (after, [a, b]) = plan.grid.stepped(&before, index, steps);
                 let cost = a * a * aa + 2.0 * a * b * ab + b * b * bb - 2.0 * (a * ax + b * bx);
                 if cost < best.0 {
                     best = (cost, after);
@@ -108,10 +108,10 @@ impl<S: Scheme> Bench<'_, S> {
             }
             if best.0 < 0.0 {
                 self.groups[here] = best.1;
-                let cell = plan.scheme.cell(&best.1, index);
+                let cell = plan.grid.cell(&best.1, index);
                 for (k, &visit) in visits.iter().enumerate() {
                     let out = &mut self.out[visit * stride + lane + l];
-                    let value = plan.scheme.value(&cell, levels[k][l]);
+                    let value = plan.grid.value(&cell, levels[k][l]);
                     moved[k][l] = value - *out;
                     *out = value;
                 }

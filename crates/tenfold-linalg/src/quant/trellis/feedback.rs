@@ -53,7 +53,7 @@ pub struct TrellisCoded {
 /// The last tile of a row or column may be smaller. A moment that is zero throughout counts as the identity.
 ///
 /// # Errors
-/// As [`gptq`](crate::quant::gptq); [`Error::BadScheme`] for tiles with fewer weights than the window of the trellis holds.
+/// As [`gptq`](crate::quant::gptq); [`Error::BadGrid`] for tiles with fewer weights than the window of the trellis holds.
 ///
 /// # Source
 /// Block LDLQ of QuIP# (Tseng et al. 2024, arXiv 2402.04396), section 4, in the form of GPTQ; tiles as in QTIP.
@@ -69,10 +69,10 @@ pub fn trellis_ldlq(
     let (high, wide) = options.tile;
     let least = |size: usize, tile: usize| if size.is_multiple_of(tile) { tile } else { size % tile };
     if high == 0 || wide == 0 || least(rows, high) * least(cols, wide) < trellis.shortest() {
-        return Err(Error::BadScheme { what: "a tile with fewer weights than the window of its trellis" });
+        return Err(Error::BadGrid { what: "a tile with fewer weights than the window of its trellis" });
     }
     if !(options.damping.is_finite() && options.damping >= 0.0) {
-        return Err(Error::BadScheme { what: "a damping that is negative or not finite" });
+        return Err(Error::BadGrid { what: "a damping that is negative or not finite" });
     }
     let order: Vec<usize> = (0..cols).collect();
     let factor = Factor::new(h, &order, options.damping);

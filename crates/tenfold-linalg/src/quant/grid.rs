@@ -5,19 +5,19 @@ use crate::error::{Error, Result};
 
 /// Values that a row of codes can take. One implementation serves plain rounding and error feedback alike.
 ///
-/// A row is cut into groups of [`Scheme::span`] columns. The parameters of a group are fitted at once, to weights and the
-/// importance of their columns; then its columns are rounded one by one. Columns of one strip ([`Scheme::strip`] of a group)
+/// A row is cut into groups of [`Grid::span`] columns. The parameters of a group are fitted at once, to weights and the
+/// importance of their columns; then its columns are rounded one by one. Columns of one strip ([`Grid::strip`] of a group)
 /// round in the same way, and what rounding needs of the parameters there is a cell.
-pub trait Scheme: Sync {
+pub trait Grid: Sync {
     /// What is stored for a group besides its codes.
     type Group: Copy + Send + Sync;
     /// What rounding needs to know at one column.
     type Cell: Copy;
 
-    /// Fails when the parameters of the scheme itself are impossible.
+    /// Fails when the parameters of the grid itself are impossible.
     ///
     /// # Errors
-    /// [`Error::BadScheme`].
+    /// [`Error::BadGrid`].
     fn check(&self) -> Result<()>;
 
     /// Columns that share parameters, at least 1; the last group of a row may have fewer. `usize::MAX` is the whole row.
@@ -34,7 +34,7 @@ pub trait Scheme: Sync {
     /// The cell of strip `index` of a group.
     fn cell(&self, group: &Self::Group, index: usize) -> Self::Cell;
 
-    /// The level nearest to `x`, as a whole number that [`Scheme::value`] and [`Scheme::code`] understand.
+    /// The level nearest to `x`, as a whole number that [`Grid::value`] and [`Grid::code`] understand.
     fn nearest(&self, cell: &Self::Cell, x: f64) -> f64;
 
     /// The number that a level stands for.
@@ -44,7 +44,7 @@ pub trait Scheme: Sync {
     fn code(&self, cell: &Self::Cell, level: f64) -> i16;
 
     /// How the value of a level moves with the two real parameters of a group: value = first * p0 + second * p1 with the
-    /// parameters that [`Scheme::with`] takes. `None` where the values are not linear in parameters.
+    /// parameters that [`Grid::with`] takes. `None` where the values are not linear in parameters.
     fn slopes(&self, _group: &Self::Group, _index: usize, _level: f64) -> Option<[f64; 2]> {
         None
     }
