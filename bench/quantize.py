@@ -1,7 +1,7 @@
 """What rounding to few bits does to the llama2.c models beside the repository: perplexity, divergence from the original and flipped
 tokens on held-out stories, for plain rounding, searched ranges and feedback, at equal bytes.
 
-usage: quantize.py OUT --tenfold PROGRAM --models DIR --stories DIR [--group 64]
+usage: quantize.py OUT --tenfold PROGRAM --models DIR --stories DIR [--group 64] [--methods "rtn;gptq"]
 Texts are whole stories, one a line, cut to CHARACTERS: the first 400 of the training slice to calibrate on, the first held-out ones
 and the last 200 of the training slice to measure on. One JSON line a run.
 """
@@ -22,6 +22,7 @@ METHODS = {
     "gptq": 'method = "gptq"\n',
     "gptq, clip": 'method = "gptq"\nclip = true\n',
     "gptq, clip, refit": 'method = "gptq"\nclip = true\nrefits = 1\n',
+    "gptq, clip, refit, polish": 'method = "gptq"\nclip = true\nrefits = 1\npolish = 2\n',
 }
 
 arguments = argparse.ArgumentParser()
@@ -30,6 +31,7 @@ arguments.add_argument("--tenfold", type=pathlib.Path, required=True)
 arguments.add_argument("--models", type=pathlib.Path, required=True)
 arguments.add_argument("--stories", type=pathlib.Path, required=True)
 arguments.add_argument("--group", type=int, default=64)
+arguments.add_argument("--methods", default=";".join(METHODS), help="some of them, with a semicolon between")
 args = arguments.parse_args()
 
 
@@ -61,5 +63,6 @@ train, held_out = stories("train_slice.txt"), stories("valid.txt")
 for model in ("stories260k", "stories3m_q80"):
     run(model, "original", "")
     for bits in (8, 4, 3, 2):
-        for name, step in METHODS.items():
+        for name in args.methods.split(";"):
+            step = METHODS[name]
             run(model, f"{name}, int{bits}-g{args.group}", f"{step}bits = {bits}\ngroup = {args.group}\n")

@@ -50,5 +50,7 @@ for blocks in q4_0 q5_0 q8_0; do
     ours "rtn-$blocks" rtn $blocks 'metric = "inputs"'
     ours "gptq-$blocks" gptq $blocks ""
     ours "gptq-refit-$blocks" gptq $blocks "refits = 1"
-    for file in llama rtn gptq gptq-refit; do measure "$file-$blocks"; done
+    ours "gptq-polish-$blocks" gptq $blocks "refits = 1
+polish = 2"
+    for file in llama rtn gptq gptq-refit gptq-polish; do measure "$file-$blocks"; done
 done

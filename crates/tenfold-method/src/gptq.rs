@@ -49,6 +49,13 @@ pub static INFO: Info = Info {
             doc: "how often scales are fitted again to the codes they led to; the better is kept",
         },
         OptionInfo {
+            name: "polish",
+            kind: Kind::Integer(0, 10),
+            default: "0",
+            doc: "sweeps over single codes after all columns are rounded, each moved where that lowers the error; with refits also \
+                  over the small scales of blocks",
+        },
+        OptionInfo {
             name: "guard",
             kind: Kind::Flag,
             default: "false",
@@ -82,6 +89,7 @@ pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
         fixed_groups: order == Order::Falling,
         damping: options.number("damping").unwrap_or(usual.damping),
         refits: options.count("refits").unwrap_or(usual.refits),
+        polish: options.count("polish").unwrap_or(usual.polish),
         guard: options.flag("guard"),
         ..usual
     };

@@ -51,6 +51,7 @@ pub(crate) fn ways() -> Vec<Ways> {
                     ("bits", integer(2)),
                     ("group", integer(0)),
                     ("order", text("falling")),
+                    ("polish", integer(1)),
                     ("refits", integer(1)),
                 ]),
                 Options::from([

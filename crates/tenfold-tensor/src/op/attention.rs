@@ -24,11 +24,10 @@ use crate::{Array, Offsets, Var};
 const KEPT_TOKENS: usize = 256;
 
 /// Numbers that a recorded [`attention`] keeps of N tokens in sequences of at most `longest`, beside what it reads and gives:
-/// the weights of short sequences, and a sum per token and head. A prefix of `before` rows counts with the sequence.
+/// the weights of short sequences, and a sum per token and head. Where the longest keeps none, shorter ones may. A prefix of `before` rows counts with the sequence.
 pub fn attention_numbers(heads: usize, tokens: usize, longest: usize, before: usize) -> usize {
-    let longest = longest + before;
-    let weights = if longest <= KEPT_TOKENS { head::padded(longest) } else { 0 };
-    tokens * heads * (weights + 1)
+    let kept = (longest + before).min(KEPT_TOKENS);
+    tokens * heads * (head::padded(kept) + 1)
 }
 
 /// softmax(q k^T / sqrt K) v for every sequence and head, without any padding (Vaswani et al. 2017, eq. 1).
