@@ -11,7 +11,9 @@ use tenfold_weight::{LeafInfo, Role};
 fn frozen_leaves_of_every_form_keep_their_bits() {
     for case in case::forms() {
         let task = Match { rows: case.rows, cols: case.cols };
-        for frozen in case.tree.leaves() {
+        let leaves = case.tree.leaves();
+        // Beside codes there is the bias alone: freezing it leaves nothing to train, which is an error.
+        for frozen in leaves.iter().filter(|_| leaves.len() > 1) {
             let schedule = |_: u64, leaf: &LeafInfo| (leaf.id != frozen.id).then_some(1.0);
             let mut trainer = Trainer::new(case.tree.clone(), options(2)).unwrap().scheduled(schedule);
             let outcome = trainer.run(&task, &mut |_| Flow::Continue).unwrap();

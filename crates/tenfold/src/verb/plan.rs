@@ -54,8 +54,17 @@ fn memory_text(phases: &[PhaseMemory]) -> String {
 
 /// The plan as a table: weights that change alike in every layer in one row, what stays in one row, totals.
 pub(crate) fn text(plan: &Plan) -> String {
-    let mut table =
-        Table::new(&["path", ">number", "shape", "from", "to", ">parameters", ">after", ">kept", "trains"]);
+    let mut table = Table::new(&[
+        "path",
+        ">number",
+        "shape",
+        "from",
+        "to",
+        ">parameters",
+        ">after",
+        ">bytes kept",
+        "trains",
+    ]);
     let at_most = |exact: bool| if exact { "" } else { "≤ " };
     for group in groups(plan.rows.iter().filter(|row| !row.steps.is_empty())) {
         let (before, after) = group.parameters;
@@ -67,7 +76,7 @@ pub(crate) fn text(plan: &Plan) -> String {
             group.row.to.clone(),
             count(before),
             format!("{}{}", at_most(group.row.exact), count(after)),
-            percent(after, before),
+            percent(group.bytes.1, group.bytes.0),
             group.row.trains.clone(),
         ]);
     }
@@ -92,7 +101,7 @@ pub(crate) fn text(plan: &Plan) -> String {
     table.rule();
     let totals = &plan.totals;
     let after = format!("{}{}", at_most(totals.exact), count(totals.parameters_after));
-    let share = percent(totals.parameters_after, totals.parameters_before);
+    let share = percent(totals.bytes_after, totals.bytes_before);
     let number = totals.weights.to_string();
     table.row(["all weights", &number, "", "", "", &count(totals.parameters_before), &after, &share]);
     let size =
@@ -113,6 +122,7 @@ struct Group<'p> {
     number: usize,
     row: &'p Row,
     parameters: (usize, usize),
+    bytes: (usize, usize),
 }
 
 fn groups<'p>(rows: impl Iterator<Item = &'p Row>) -> Vec<Group<'p>> {
@@ -127,10 +137,13 @@ fn groups<'p>(rows: impl Iterator<Item = &'p Row>) -> Vec<Group<'p>> {
                 group.number += 1;
                 group.parameters.0 += row.parameters_before;
                 group.parameters.1 += row.parameters_after;
+                group.bytes.0 += row.bytes_before;
+                group.bytes.1 += row.bytes_after;
             }
             None => {
                 let parameters = (row.parameters_before, row.parameters_after);
-                groups.push(Group { pattern, number: 1, row, parameters });
+                let bytes = (row.bytes_before, row.bytes_after);
+                groups.push(Group { pattern, number: 1, row, parameters, bytes });
             }
         }
     }

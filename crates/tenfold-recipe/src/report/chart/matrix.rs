@@ -48,7 +48,7 @@ pub(crate) fn draw(heading: &Heading<'_>, chart: &Matrices<'_>) -> Option<Markup
     let second = (left + room * 0.5 + 6.0, WIDTH - 16.0);
 
     let mut canvas = Canvas::new(WIDTH, bottom + 4.0);
-    let heads = [(first.0, "parameters kept"), (second.0, "output error")];
+    let heads = [(first.0, "bytes kept"), (second.0, "output error")];
     for (x, head) in &heads[..if errors.is_some() { 2 } else { 1 }] {
         canvas.text("unit", Anchor::Start, (*x, TYPE), head);
     }

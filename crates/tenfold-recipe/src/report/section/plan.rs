@@ -64,7 +64,7 @@ fn group_table(plan: &Plan, groups: &[(String, Vec<&PlanRow>)]) -> Table {
         ("form now", Column::Text),
         ("parameters before", Column::Number),
         ("after", Column::Number),
-        ("kept", Column::Number),
+        ("bytes kept", Column::Number),
         ("output error", Column::Number),
         ("trained", Column::Text),
     ];
@@ -106,7 +106,7 @@ fn whole_table(plan: &Plan, rows: &[&PlanRow]) -> Table {
         ("form", Column::Text),
         ("parameters before", Column::Number),
         ("after", Column::Number),
-        ("kept", Column::Number),
+        ("bytes kept", Column::Number),
         ("size before", Column::Number),
         ("after", Column::Number),
         ("output error", Column::Number),
@@ -158,6 +158,8 @@ mod tests {
             path,
             to,
             parameters_before: 100,
+            bytes_before: 400,
+            bytes_after: 4 * after,
             parameters_after: after,
             error: Some(0.1),
             ..PlanRow::default()

@@ -16,12 +16,12 @@ const ROWS_DRAWN: usize = 160;
 
 /// How to read the charts.
 const LEAD: &str =
-    "Bars: the share of its parameters that each matrix kept. Dots: what the cut did to its output.";
+    "Bars: the share of its bytes that each matrix kept. Dots: what the cut did to its output.";
 
 /// How much of each matrix was kept and what that did to its output.
 pub(super) fn draw(rows: &[&PlanRow]) -> Markup {
     let mut page = Markup::new();
-    let mut drawn: Vec<&PlanRow> = rows.iter().copied().filter(|row| row.parameters_before > 0).collect();
+    let mut drawn: Vec<&PlanRow> = rows.iter().copied().filter(|row| row.bytes_before > 0).collect();
     let all = drawn.len();
     if all > ROWS_DRAWN {
         drawn.sort_by_key(|row| std::cmp::Reverse(row.parameters_before));
@@ -35,7 +35,7 @@ pub(super) fn draw(rows: &[&PlanRow]) -> Markup {
         .zip(names)
         .map(|(row, name)| MatrixRow {
             name,
-            kept: row.parameters_after as f64 / row.parameters_before as f64,
+            kept: row.bytes_after as f64 / row.bytes_before as f64,
             error: row.error,
         })
         .collect();
@@ -46,7 +46,7 @@ pub(super) fn draw(rows: &[&PlanRow]) -> Markup {
     page.inside("div", &[("class", "charts")], |page| {
         for (at, start) in (0..measured.len()).step_by(each).enumerate() {
             let shown = start..(start + each).min(measured.len());
-            let words = format!("{} matrices; parameters kept {kept}; output error {error}", shown.len());
+            let words = format!("{} matrices; bytes kept {kept}; output error {error}", shown.len());
             let few = format!(" The {} largest of {all} matrices are shown.", measured.len());
             let lead = match at {
                 0 if all > measured.len() => format!("{LEAD}{few}"),

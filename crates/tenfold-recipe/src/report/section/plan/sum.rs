@@ -23,9 +23,10 @@ impl Sums {
         })
     }
 
-    /// What is left, as a percentage.
+    /// What is left of the bytes, as a percentage.
     pub(super) fn share(self) -> String {
-        if self.before == 0 { ABSENT.to_owned() } else { percent(self.after as f64 / self.before as f64) }
+        let (before, after) = (self.bytes_before, self.bytes_after);
+        if before == 0 { ABSENT.to_owned() } else { percent(after as f64 / before as f64) }
     }
 }
 
