@@ -66,7 +66,7 @@ impl Quantized {
     }
 }
 
-/// A tree of dense forms, one per weight of a plain checkpoint; a tied output is a shared form.
+/// A tree with one form per weight of a plain checkpoint: dense, or the codes that a file has; a tied output is a shared form.
 pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors) -> Result<Tree, Error> {
     let packed: BTreeMap<String, Packed> =
         arch.packed().into_iter().map(|one| (one.name.clone(), one)).collect();
@@ -81,8 +81,8 @@ pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors)
             continue;
         }
         if let Some(codes) = file.codes(&name)? {
-            if !codes.is_finite() {
-                return Err(Error::NonFinite { dir: dir.to_owned(), path: name, index: 0 });
+            if let Some(index) = codes.non_finite() {
+                return Err(Error::NonFinite { dir: dir.to_owned(), path: name, index });
             }
             tree.insert(Path::new(path), Form::quant(codes));
             continue;

@@ -5,7 +5,7 @@ use crate::par::{self, Shared};
 use crate::{Array, Blocks, Error, Half, Scheme};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A matrix whose numbers are rounded to a [`Scheme`], row by row. Cloning shares the bytes; nothing changes them.
 #[derive(Clone, PartialEq)]
@@ -92,23 +92,21 @@ impl Codes {
         self.each_row(out, |at| first + at);
     }
 
-    /// Whether every number is finite.
-    pub fn is_finite(&self) -> bool {
+    /// The index (row-major) of the first number that is not finite.
+    pub fn non_finite(&self) -> Option<usize> {
         let block = par::block_rows(self.cols);
-        let finite = |first: usize| {
-            let mut values = vec![0.0; self.cols];
-            (first..(first + block).min(self.rows)).all(|row| {
-                self.scheme.decode(self.row(row), &mut values);
-                values.iter().all(|value| value.is_finite())
-            })
-        };
-        let bad = AtomicBool::new(false);
+        let first = AtomicUsize::new(usize::MAX);
         par::each(self.rows.div_ceil(block), |i| {
-            if !finite(i * block) {
-                bad.store(true, Ordering::Relaxed);
+            let mut values = vec![0.0; self.cols];
+            for row in i * block..((i + 1) * block).min(self.rows) {
+                self.scheme.decode(self.row(row), &mut values);
+                if let Some(col) = values.iter().position(|value: &f32| !value.is_finite()) {
+                    first.fetch_min(row * self.cols + col, Ordering::Relaxed);
+                    return;
+                }
             }
         });
-        !bad.into_inner()
+        Some(first.into_inner()).filter(|first| *first < usize::MAX)
     }
 
     /// The same numbers in a scheme of blocks, where one has them: blocks themselves, and symmetric groups of 32 columns with

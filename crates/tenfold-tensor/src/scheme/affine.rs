@@ -180,19 +180,22 @@ fn pack_numbers(numbers: &[u8], bits: u8, bytes: &mut [u8]) {
 }
 
 fn unpack_numbers(bytes: &[u8], bits: u8, numbers: &mut [u8]) {
-    numbers.fill(0);
     let mut start = 0;
     for run in numbers.chunks_mut(RUN) {
         let filled = run.len().next_multiple_of(8);
+        // With room for the numbers that fill a run up, whole planes are taken apart by loops over registers.
+        let mut whole = [0; RUN];
         for (width, shift) in planes(bits) {
             let size = filled * usize::from(width) / 8;
             let plane = &bytes[start..start + size];
-            for (at, number) in run.iter_mut().enumerate() {
-                let part = (plane[at % size] >> (usize::from(width) * (at / size))) & mask(width);
-                *number |= part << shift;
+            for (at, part) in whole[..filled].chunks_exact_mut(size).enumerate() {
+                for (number, byte) in part.iter_mut().zip(plane) {
+                    *number |= ((byte >> (usize::from(width) * at)) & mask(width)) << shift;
+                }
             }
             start += size;
         }
+        run.copy_from_slice(&whole[..run.len()]);
     }
 }
 

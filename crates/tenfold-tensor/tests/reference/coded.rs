@@ -62,7 +62,7 @@ pub(crate) fn transcoding() {
         assert_eq!(other.scheme().to_string(), blocks);
         assert_eq!(other.values(), codes.values(), "{word} as {blocks}");
         assert_eq!(other.as_blocks().as_ref(), Some(&other));
-        assert!(other.is_finite());
+        assert_eq!(other.non_finite(), None);
     }
     for (word, cols) in [("int4-g32", 96), ("int4-g64-sym", 128), ("int3-g32-sym", 96), ("int4-g32-sym", 40)]
     {
@@ -71,7 +71,8 @@ pub(crate) fn transcoding() {
     // A scale that is no number.
     let mut bytes = random(1, 3, 64, "int8-g32-sym").as_blocks().unwrap().bytes().to_vec();
     bytes[2 * 68 + 34..][..2].copy_from_slice(&0x7c00_u16.to_le_bytes());
-    assert!(!Codes::new(Scheme::parse("q8_0").unwrap(), 3, 64, bytes).unwrap().is_finite());
+    let broken = Codes::new(Scheme::parse("q8_0").unwrap(), 3, 64, bytes).unwrap();
+    assert_eq!(broken.non_finite(), Some(2 * 64 + 32));
 }
 
 pub(crate) fn faults() {
