@@ -6,6 +6,7 @@ use crate::model::Model;
 use crate::past::Past;
 use std::ops::ControlFlow;
 use tenfold_format::config::ModelConfig;
+use tenfold_tensor::Precision;
 use tenfold_tensor::random::Random;
 use tenfold_weight::Scope;
 
@@ -37,6 +38,8 @@ pub struct GenerateOptions {
     pub choice: Choice,
     /// The most tokens to write; the model's positions may end it before.
     pub max_tokens: usize,
+    /// The precision of the products of linear maps.
+    pub precision: Precision,
 }
 
 /// Why a text ended.
@@ -100,7 +103,7 @@ impl Model {
         let full = if most < options.max_tokens { Ended::Positions } else { Ended::Length };
         let mut writer = Writer {
             model: self,
-            scope: Scope::evaluate(&self.tree),
+            scope: Scope::evaluate(&self.tree).computing(options.precision),
             ends: ends(&self.network.config()),
             past: Past::new(1, first.len() + most),
         };

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use tenfold_model::{Batch, Choice, Ended, Error, GenerateOptions, Model, Past, Written};
+use tenfold_tensor::Precision;
 use tenfold_testkit::tolerance::{Tolerance, assert_close, widen};
 use tenfold_weight::Scope;
 
@@ -17,7 +18,7 @@ fn model(name: &str) -> Model {
 }
 
 fn write(model: &Model, prompt: &[u32], choice: Choice, max_tokens: usize) -> Written {
-    let options = GenerateOptions { choice, max_tokens };
+    let options = GenerateOptions { choice, max_tokens, precision: Precision::F32 };
     let mut seen = Vec::new();
     let mut see = |token| {
         seen.push(token);
@@ -158,7 +159,7 @@ fn texts_end_where_they_must() {
     assert_eq!(write(&model, &[2; 15], Choice::Greedy, 5).tokens.len(), 1);
     assert_eq!(ended(&[2; 16], 5), Ended::Positions);
     assert_eq!(ended(&[2, 5], 0), Ended::Length);
-    let options = GenerateOptions { choice: hot, max_tokens: 9 };
+    let options = GenerateOptions { choice: hot, max_tokens: 9, precision: Precision::F32 };
     let stopped = model.generate(&[2, 5], &options, &mut |_| ControlFlow::Break(())).unwrap();
     assert_eq!((stopped.tokens.len(), stopped.ended), (1, Ended::Stopped));
     let fault = |prompt: &[u32]| {

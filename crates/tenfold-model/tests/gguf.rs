@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tenfold_format::gguf::{GgufFile, Value};
 use tenfold_model::{Batch, Choice, Error, GenerateOptions, Model, Stored};
-use tenfold_tensor::{AffineRow, Array, Blocks, Codes, Half, Scheme};
+use tenfold_tensor::{AffineRow, Array, Blocks, Codes, Half, Precision, Scheme};
 use tenfold_weight::{Form, Scope, dense_values};
 
 /// f32 rounding through two layers.
@@ -126,7 +126,7 @@ fn a_story_is_told_from_a_file() {
         {
             assert_eq!(again.tokenizer.encode(text, 64).unwrap(), model.tokenizer.encode(text, 64).unwrap());
         }
-        let options = GenerateOptions { choice: Choice::Greedy, max_tokens: 40 };
+        let options = GenerateOptions { choice: Choice::Greedy, max_tokens: 40, precision: Precision::F32 };
         let story = |model: &Model| {
             let ids = model.prompt("Once upon a time").unwrap();
             model.generate(&ids, &options, &mut |_| ControlFlow::Continue(())).unwrap().tokens

@@ -11,7 +11,7 @@ use std::process::Command;
 use tenfold_format::checkpoint::{self, Checkpoint};
 use tenfold_format::config;
 use tenfold_model::{Batch, Choice, Ended, Error, GenerateOptions, Model, Past};
-use tenfold_tensor::Array;
+use tenfold_tensor::{Array, Precision};
 use tenfold_weight::{Form, LeafId, Path, Scope, Tree};
 
 /// f32 rounding through two and three layers, for numbers up to 1 and relative to larger ones.
@@ -165,7 +165,8 @@ fn greedy_answers_are_those_of_transformers() {
     for name in MODELS {
         let (model, expected) = (load(name), expected(name));
         for case in expected["cases"].as_array().unwrap() {
-            let options = GenerateOptions { choice: Choice::Greedy, max_tokens: 14 };
+            let options =
+                GenerateOptions { choice: Choice::Greedy, max_tokens: 14, precision: Precision::F32 };
             let mut go_on = |_| ControlFlow::Continue(());
             let written = model.generate(&ids(&case["source"]), &options, &mut go_on).unwrap();
             let mut want = ids(&case["greedy"]);

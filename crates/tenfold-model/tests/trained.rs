@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use tenfold_model::{Batch, Choice, GenerateOptions, Model};
-use tenfold_tensor::op;
+use tenfold_tensor::{Precision, op};
 use tenfold_weight::Scope;
 
 /// Model, mean negative log-likelihood, tokens predicted. The losses have four decimals.
@@ -50,7 +50,7 @@ fn a_story_is_told_as_its_author_has_it() {
     }
     let model = Model::load(&shared).unwrap();
     let mut ids = model.prompt("Once upon a time").unwrap();
-    let options = GenerateOptions { choice: Choice::Greedy, max_tokens: 80 };
+    let options = GenerateOptions { choice: Choice::Greedy, max_tokens: 80, precision: Precision::F32 };
     let written = model.generate(&ids, &options, &mut |_| ControlFlow::Continue(())).unwrap();
     ids.extend(written.tokens);
     let text = model.tokenizer.decode(&ids).unwrap();

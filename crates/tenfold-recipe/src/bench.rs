@@ -121,7 +121,7 @@ pub fn measure(
     drop(scope);
     let writing = if model.network.is_decoder() {
         progress("writing");
-        Some(writing(model, &text, options.repetitions)?)
+        Some(writing(model, &text, options.repetitions, options.precision)?)
     } else {
         None
     };
@@ -135,9 +135,9 @@ pub fn measure(
     Ok(Bench { parameters, bytes, precision: options.precision.word(), single, many, writing, step })
 }
 
-/// Greedy writing after the first token of a text, as far as texts are long. Computed in f32, whatever passes are.
-fn writing(model: &Model, text: &[u32], repetitions: usize) -> Result<Measured, Error> {
-    let options = GenerateOptions { choice: Choice::Greedy, max_tokens: text.len() };
+/// Greedy writing after the first token of a text, as far as texts are long.
+fn writing(model: &Model, text: &[u32], repetitions: usize, precision: Precision) -> Result<Measured, Error> {
+    let options = GenerateOptions { choice: Choice::Greedy, max_tokens: text.len(), precision };
     let mut times = Vec::new();
     let mut written = 0;
     for _ in 0..=repetitions.max(1) {

@@ -1,6 +1,7 @@
 //! Quantized matrices: codes of a scheme, as bytes.
 
 use crate::blocks::{Block, Q4_0, Q5_0, Q8_0};
+use crate::kernel::expand::Reader;
 use crate::par::{self, Shared};
 use crate::{Array, Blocks, Error, Half, Scheme};
 use std::fmt;
@@ -61,9 +62,23 @@ impl Codes {
     /// When there is no such row.
     #[track_caller]
     pub fn row(&self, row: usize) -> &[u8] {
-        assert!(row < self.rows, "row {row} of {}", self.rows);
+        self.rows(row, 1)
+    }
+
+    /// The bytes of `count` rows from `first` on, one row after the other.
+    ///
+    /// # Panics
+    /// When there are not as many.
+    #[track_caller]
+    pub(crate) fn rows(&self, first: usize, count: usize) -> &[u8] {
+        assert!(
+            first < self.rows && count <= self.rows - first,
+            "rows {first} to {} of {}",
+            first + count,
+            self.rows
+        );
         let size = self.bytes.len() / self.rows;
-        &self.bytes[row * size..(row + 1) * size]
+        &self.bytes[first * size..(first + count) * size]
     }
 
     /// The matrix itself.
@@ -97,9 +112,9 @@ impl Codes {
         let block = par::block_rows(self.cols);
         let first = AtomicUsize::new(usize::MAX);
         par::each(self.rows.div_ceil(block), |i| {
-            let mut values = vec![0.0; self.cols];
+            let (mut reader, mut values) = (Reader::new(self.scheme, self.cols), vec![0.0; self.cols]);
             for row in i * block..((i + 1) * block).min(self.rows) {
-                self.scheme.decode(self.row(row), &mut values);
+                reader.read(self.row(row), &mut values);
                 if let Some(col) = values.iter().position(|value: &f32| !value.is_finite()) {
                     first.fetch_min(row * self.cols + col, Ordering::Relaxed);
                     return;
@@ -151,10 +166,11 @@ impl Codes {
         let block = par::block_rows(self.cols);
         let out = Shared::new(out);
         par::each(count.div_ceil(block), |i| {
+            let mut reader = Reader::new(self.scheme, self.cols);
             for at in i * block..((i + 1) * block).min(count) {
                 // SAFETY: rows of different tasks do not overlap.
                 let values = unsafe { out.slice(at * self.cols, self.cols) };
-                self.scheme.decode(self.row(row(at)), values);
+                reader.read(self.row(row(at)), values);
             }
         });
     }

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Level {
     /// What the compiler's baseline target has: SSE2 on x86-64.
     Portable,
-    /// AVX2 and fused multiply-add, 8 floats wide (x86-64-v3).
+    /// AVX2, fused multiply-add and conversions of halves, 8 floats wide (x86-64-v3).
     Avx2,
     /// AVX-512 F, BW, DQ, VL, 16 floats wide (x86-64-v4).
     Avx512,
-    /// The same with dot products of pairs of bf16 numbers.
+    /// The same with dot products of pairs of bf16 numbers and of fours of 8-bit integers (VNNI).
     Avx512Bf16,
     /// The same with matrix units for bf16, on Linux, which has to be asked for their registers.
     Amx,
@@ -46,12 +46,15 @@ pub fn detected() -> Level {
 
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Level {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
     let avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl");
-    match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
+    let dots = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
+    match (avx2, avx512, dots) {
         #[cfg(target_os = "linux")]
         (true, true, true) if tiles::granted() => Level::Amx,
         (true, true, true) => Level::Avx512Bf16,

@@ -25,9 +25,15 @@ impl Half {
         Half(f16::from_f32(value).to_bits())
     }
 
-    /// The value, exactly.
+    /// The value, exactly. In a few instructions without a branch, unlike the library's, since it stands in inner loops.
+    #[inline(always)]
     pub fn value(self) -> f32 {
-        f16::from_bits(self.0).to_f32()
+        /// What the exponents of the two formats differ by, as a factor; it makes numbers of subnormal halves too.
+        const UP: f32 = f32::from_bits((127 + 127 - 15) << 23);
+        let bits = u32::from(self.0 & 0x7fff) << 13;
+        let finite = (f32::from_bits(bits) * UP).to_bits();
+        let value = if self.is_finite() { finite } else { bits | 0x7f80_0000 };
+        f32::from_bits(value | u32::from(self.0 & 0x8000) << 16)
     }
 
     /// Whether it is neither infinite nor a NaN.
@@ -36,6 +42,7 @@ impl Half {
     }
 
     /// The number stored, little-endian, at `at`.
+    #[inline(always)]
     pub(crate) fn read(bytes: &[u8], at: usize) -> Half {
         Half(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
     }
@@ -54,7 +61,9 @@ mod tests {
     fn every_finite_half_is_its_own_nearest() {
         for bits in 0..=u16::MAX {
             let half = Half::from_bits(bits);
+            assert_eq!(half.value().to_bits() | 1 << 22, f16::from_bits(bits).to_f32().to_bits() | 1 << 22);
             if half.is_finite() {
+                assert_eq!(half.value(), f16::from_bits(bits).to_f32());
                 assert_eq!(Half::nearest(half.value()), half, "{bits:#06x}");
             } else {
                 assert_eq!(half.value().is_nan(), bits & 0x3ff != 0);

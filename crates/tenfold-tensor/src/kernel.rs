@@ -4,6 +4,7 @@
 pub(crate) mod activate;
 pub(crate) mod adam;
 pub(crate) mod elementwise;
+pub(crate) mod expand;
 pub(crate) mod few;
 pub(crate) mod math;
 pub(crate) mod norm;
@@ -12,6 +13,7 @@ pub(crate) mod reduce;
 pub(crate) mod small;
 pub(crate) mod softmax;
 pub(crate) mod turn;
+pub(crate) mod whole;
 
 /// How a level multiplies and adds; a type, so that the choice is made at compile time.
 pub(crate) trait Fused: Copy {
@@ -19,6 +21,8 @@ pub(crate) trait Fused: Copy {
     type Vector: small::Vector;
     /// a b + c.
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
+    /// The value of a half.
+    fn half(half: crate::Half) -> f32;
 }
 
 /// One rounding, 16 lanes.
@@ -42,6 +46,11 @@ impl Fused for Wide {
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
     }
+    #[inline(always)]
+    fn half(half: crate::Half) -> f32 {
+        // SAFETY: the level has the instructions.
+        unsafe { convert(half) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -51,6 +60,11 @@ impl Fused for Half {
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
     }
+    #[inline(always)]
+    fn half(half: crate::Half) -> f32 {
+        // SAFETY: the level has the instructions.
+        unsafe { convert(half) }
+    }
 }
 
 impl Fused for Plain {
@@ -59,6 +73,19 @@ impl Fused for Plain {
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a * b + c
     }
+    #[inline(always)]
+    fn half(half: crate::Half) -> f32 {
+        half.value()
+    }
+}
+
+/// The value of a half by the instruction for it (F16C).
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "f16c")]
+fn convert(half: crate::Half) -> f32 {
+    use std::arch::x86_64::{_mm_cvtph_ps, _mm_cvtsi32_si128, _mm_cvtss_f32};
+    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(half.bits()))))
 }
 
 /// Defines a function that runs its body compiled for the active level. The body names the level's arithmetic by the
@@ -73,14 +100,14 @@ macro_rules! multiversion {
             fn body<$fused: $crate::kernel::Fused>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
             #[allow(clippy::too_many_arguments)]
             fn avx512($($arg: $ty),*) $(-> $ret)? {
                 body::<$crate::kernel::Wide>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             #[allow(clippy::too_many_arguments)]
             fn avx2($($arg: $ty),*) $(-> $ret)? {
                 body::<$crate::kernel::Half>($($arg),*)

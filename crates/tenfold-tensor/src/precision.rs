@@ -13,11 +13,20 @@ pub enum Precision {
     Bf16x3,
     /// Operands rounded to bf16, to nearest, ties to even: errors up to 2^-8 of each operand.
     Bf16,
+    /// Only for matrices of few bits; products with others are [`Precision::F32`]. Of few rows, the inputs are rounded to
+    /// 8 bits, with a step for every 32 of them, and multiplied with the codes as whole numbers; more rows, and schemes
+    /// without parts of 16 or 32 columns, are multiplied as [`Precision::Bf16`].
+    Int8,
 }
 
 impl Precision {
     /// Every precision, most exact first.
-    pub const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16x3, Precision::Bf16];
+    pub const ALL: [Precision; 4] = [Precision::F32, Precision::Bf16x3, Precision::Bf16, Precision::Int8];
+
+    /// Whether products with matrices that are not quantized have operands as they are.
+    pub(crate) fn is_whole(self) -> bool {
+        matches!(self, Precision::F32 | Precision::Int8)
+    }
 
     /// Its name in recipes and on the command line.
     pub fn word(self) -> &'static str {
@@ -25,6 +34,7 @@ impl Precision {
             Precision::F32 => "f32",
             Precision::Bf16x3 => "bf16x3",
             Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
         }
     }
 }

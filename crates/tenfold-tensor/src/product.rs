@@ -172,7 +172,7 @@ pub(crate) fn multiply(
     lhs: View<'_, f32>,
     rhs: View<'_, f32>,
 ) {
-    if precision == Precision::F32 {
+    if precision.is_whole() {
         return gemm(dst, f32::from(u8::from(add)), 1.0, lhs, rhs, Threads::All);
     }
     assert_fits(&dst, lhs, rhs);
@@ -196,7 +196,7 @@ pub(crate) fn weighted(
     finish: Option<Finish<'_>>,
 ) -> bool {
     let rhs = w.view();
-    if precision == Precision::F32 {
+    if precision.is_whole() {
         // Of a weight as it lies in memory, the transpose.
         if x.rows <= few::ROWS && w.transposed && x.col_step == 1 {
             few_rows(dst, add, x, rhs.t());

@@ -104,7 +104,7 @@ pub(crate) struct Eval {
     /// Data folder with a folder per task
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Precision of the products of linear maps: f32, bf16x3 or bf16
+    /// Precision of the products of linear maps: f32, bf16x3, bf16 or int8
     #[arg(long, value_name = "WORD", default_value = "f32", value_parser = precision)]
     pub(crate) precision: Precision,
     #[command(flatten)]
@@ -126,7 +126,7 @@ pub(crate) struct Bench {
     /// Timed passes and steps; the median counts
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) repeat: u16,
-    /// Precision of the products of linear maps: f32, bf16x3 or bf16
+    /// Precision of the products of linear maps: f32, bf16x3, bf16 or int8
     #[arg(long, value_name = "WORD", default_value = "f32", value_parser = precision)]
     pub(crate) precision: Precision,
     /// Compute layers again in the backward pass of training steps, which saves memory
@@ -174,6 +174,10 @@ pub(crate) struct Generate {
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Precision of the products of linear maps: f32, bf16x3, bf16, or int8, which is f32 but for matrices of few bits, whose
+    /// inputs it rounds to 8 bits
+    #[arg(long, value_name = "WORD", default_value = "int8", value_parser = precision)]
+    pub(crate) precision: Precision,
     #[command(flatten)]
     pub(crate) fetching: Fetching,
     #[command(flatten)]

@@ -1,12 +1,17 @@
 //! Products with a quantized matrix. It is decoded in blocks of rows that stay in cache, never as a whole.
 
 use super::{View, ViewMut, multiply};
+use crate::kernel::expand::{Reader, Row};
 use crate::kernel::few;
+use crate::kernel::whole::{self, Inputs};
 use crate::par::{self, Shared};
 use crate::{Array, Codes, Precision};
 
 /// Numbers of a block that all threads decode and multiply together: 1 MiB.
 const BLOCK: usize = 1 << 18;
+
+/// The most rows of inputs that are rounded to 8 bits: beyond, decoding the matrix once for all of them pays.
+const WHOLE: usize = 8;
 
 /// dst = x w^T.
 ///
@@ -22,9 +27,13 @@ pub(crate) fn coded(precision: Precision, mut dst: ViewMut<'_, f32>, x: View<'_,
     if x.rows == 0 || rows == 0 {
         return;
     }
+    if precision == Precision::Int8 && x.rows <= WHOLE && x.col_step == 1 && whole_rows(&mut dst, x, w) {
+        return;
+    }
     if precision == Precision::F32 && x.rows <= few::ROWS && x.col_step == 1 {
         return few_rows(dst, x, w);
     }
+    let precision = of_values(precision);
     each_block(w, |first, block| {
         let part = dst.reborrow().columns(first, block.height());
         multiply(precision, part, false, x, View::new(block.data(), block.height(), cols).t());
@@ -52,6 +61,7 @@ pub(crate) fn coded_back(
         g.rows,
         g.cols
     );
+    let precision = of_values(precision);
     if w.height() == 0 {
         let nothing = Array::zeros(&[0, w.width()]);
         return multiply(precision, dst, add, g, View::new(nothing.data(), 0, w.width()));
@@ -61,6 +71,11 @@ pub(crate) fn coded_back(
         let w = View::new(block.data(), block.height(), w.width());
         multiply(precision, dst.reborrow(), add || first > 0, part, w);
     });
+}
+
+/// The precision of products with decoded numbers.
+fn of_values(precision: Precision) -> Precision {
+    if precision == Precision::Int8 { Precision::Bf16 } else { precision }
 }
 
 /// Calls `f` with the first row of every block, in order, and its values.
@@ -83,16 +98,49 @@ fn few_rows(dst: ViewMut<'_, f32>, x: View<'_, f32>, w: &Codes) {
     let out = Shared::new(unsafe { std::slice::from_raw_parts_mut(dst.start, len) });
     par::each_with(
         rows.div_ceil(ROWS),
-        || vec![0.0; ROWS * cols],
-        |values, i| {
+        || (Reader::new(w.scheme(), cols), vec![0.0; ROWS * cols]),
+        |(reader, values), i| {
             let first = i * ROWS;
             let count = ROWS.min(rows - first);
             for (at, values) in values.chunks_exact_mut(cols.max(1)).take(count).enumerate() {
-                w.scheme().decode(w.row(first + at), values);
+                reader.read(w.row(first + at), values);
             }
             // SAFETY: columns of different tasks do not overlap.
             let part = unsafe { out.matrix(first, x.rows, count, step) };
             few::product(part, false, x, View::new(&values[..count * cols], count, cols));
         },
     );
+}
+
+/// The same with inputs rounded to 8 bits, each task some rows of w; nothing is done where the scheme does not cut rows into
+/// parts.
+fn whole_rows(dst: &mut ViewMut<'_, f32>, x: View<'_, f32>, w: &Codes) -> bool {
+    /// Rows of w at a time.
+    const ROWS: usize = 8;
+    let (rows, cols, step) = (w.height(), w.width(), dst.row_step);
+    let Some(part) = w.scheme().part(cols) else { return false };
+    let inputs: Vec<Inputs> =
+        (0..x.rows).map(|row| Inputs::round(&x.data[row * x.row_step..][..cols], part)).collect();
+    let len = (dst.rows - 1) * step + dst.cols;
+    // SAFETY: the view stands for these elements, exclusively.
+    let out = Shared::new(unsafe { std::slice::from_raw_parts_mut(dst.start, len) });
+    par::each_with(
+        rows.div_ceil(ROWS),
+        || (Row::new(w.scheme(), cols), vec![0.0; ROWS * inputs.len()]),
+        |(row, results), i| {
+            let Some(row) = row else { return };
+            let first = i * ROWS;
+            let count = ROWS.min(rows - first);
+            let results = &mut results[..count * inputs.len()];
+            whole::products(row, w.rows(first, count), &inputs, results);
+            for line in 0..inputs.len() {
+                // SAFETY: columns of different tasks do not overlap.
+                let places = unsafe { out.slice(line * step + first, count) };
+                for (place, results) in places.iter_mut().zip(results.chunks_exact(inputs.len())) {
+                    *place = results[line];
+                }
+            }
+        },
+    );
+    true
 }

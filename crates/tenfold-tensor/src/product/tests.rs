@@ -22,7 +22,7 @@ fn part(unit: u32) -> f64 {
 /// What a precision makes of an operand.
 fn seen(precision: Precision, x: f32) -> f64 {
     match precision {
-        Precision::F32 => f64::from(x),
+        Precision::F32 | Precision::Int8 => f64::from(x),
         Precision::Bf16x3 => part(High::of(0.0, x)) + part(Low::of(0.0, x)),
         Precision::Bf16 => part(High::of(0.0, x)),
     }
@@ -127,7 +127,7 @@ fn every_precision_level_and_transposition_agrees_with_sums() {
                         let tolerance = if precision == Precision::Bf16x3 { SIXTEEN_BITS } else { SUMMED };
                         assert_product(&label, &c, step, before, a, b, |x| seen(precision, x), tolerance);
                         let tolerance = match precision {
-                            Precision::F32 => SUMMED,
+                            Precision::F32 | Precision::Int8 => SUMMED,
                             Precision::Bf16x3 => SIXTEEN_BITS,
                             Precision::Bf16 => EIGHT_BITS,
                         };

@@ -124,6 +124,52 @@ impl Affine {
         parts
     }
 
+    /// Weights that share a step and a shift where rows are cut into parts of 16 or 32; nothing where groups are no whole
+    /// number of parts.
+    pub(crate) fn part(self, cols: usize) -> Option<usize> {
+        match self.group as usize {
+            _ if !cols.is_multiple_of(RUN) => None,
+            16 => Some(16),
+            group => group.is_multiple_of(RUN).then_some(RUN),
+        }
+    }
+
+    /// Takes a row apart: codes, and steps and shifts of parts, so that a weight is `step code - shift`, exactly.
+    #[inline(always)]
+    pub(crate) fn expand(
+        self,
+        row: &[u8],
+        part: usize,
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        let cols = codes.len();
+        let (packed, scales, zeros) = self.split(row, cols);
+        unpack_numbers(packed, self.bits, codes);
+        let parts = self.columns(cols) / part;
+        let places = steps.chunks_mut(parts * RUN).zip(shifts.chunks_mut(parts * RUN));
+        for (at, (scales, (steps, shifts))) in scales.chunks(2 * RUN).zip(places).enumerate() {
+            let mut run = [1 << (self.bits - 1); RUN];
+            if !self.symmetric {
+                unpack_numbers(
+                    &zeros[at * RUN / 8 * usize::from(self.bits)..],
+                    self.bits,
+                    &mut run[..scales.len() / 2],
+                );
+            }
+            let places = steps.chunks_mut(parts).zip(shifts.chunks_mut(parts));
+            for ((bytes, &zero), (steps, shifts)) in scales.chunks_exact(2).zip(&run).zip(places) {
+                let scale = value(Half::read(bytes, 0));
+                let shift = scale * f32::from(zero);
+                for (to_step, to_shift) in steps.iter_mut().zip(shifts) {
+                    (*to_step, *to_shift) = (scale, shift);
+                }
+            }
+        }
+    }
+
     /// The values of a row.
     ///
     /// # Panics
@@ -179,23 +225,83 @@ fn pack_numbers(numbers: &[u8], bits: u8, bytes: &mut [u8]) {
     }
 }
 
+#[inline(always)]
 fn unpack_numbers(bytes: &[u8], bits: u8, numbers: &mut [u8]) {
+    // With the number of bits known, shifts and lengths of whole runs are constants.
+    match bits {
+        2 => unpack_of::<2>(bytes, numbers),
+        3 => unpack_of::<3>(bytes, numbers),
+        4 => unpack_of::<4>(bytes, numbers),
+        8 => numbers.copy_from_slice(&bytes[..numbers.len()]),
+        _ => unpack_rest(bytes, bits, numbers),
+    }
+}
+
+#[inline(always)]
+fn unpack_of<const BITS: u8>(bytes: &[u8], numbers: &mut [u8]) {
+    let size = RUN * usize::from(BITS) / 8;
+    let (runs, rest) = numbers.as_chunks_mut::<RUN>();
+    for (bytes, run) in bytes.chunks_exact(size).zip(&mut *runs) {
+        match BITS {
+            2 => *run = plane::<8, 2>(bytes),
+            4 => *run = plane::<16, 4>(bytes),
+            // A plane of two bits, and one of one.
+            _ => {
+                *run = plane::<8, 2>(bytes);
+                for (number, top) in run.iter_mut().zip(plane::<4, 1>(&bytes[8..])) {
+                    *number |= top << 2;
+                }
+            }
+        }
+    }
+    if !rest.is_empty() {
+        unpack_rest(&bytes[runs.len() * size..], BITS, rest);
+    }
+}
+
+/// A whole run from the `SIZE` bytes of a plane of `WIDTH` bits.
+#[inline(always)]
+fn plane<const SIZE: usize, const WIDTH: usize>(bytes: &[u8]) -> [u8; RUN] {
+    let mut numbers = [0; RUN];
+    for (at, part) in numbers.as_chunks_mut::<SIZE>().0.iter_mut().enumerate() {
+        for (number, byte) in part.iter_mut().zip(&bytes[..SIZE]) {
+            *number = (byte >> (WIDTH * at)) & mask(WIDTH as u8);
+        }
+    }
+    numbers
+}
+
+#[inline(always)]
+fn unpack_rest(bytes: &[u8], bits: u8, numbers: &mut [u8]) {
     let mut start = 0;
     for run in numbers.chunks_mut(RUN) {
         let filled = run.len().next_multiple_of(8);
-        // With room for the numbers that fill a run up, whole planes are taken apart by loops over registers.
+        // With room for the numbers that fill a run up, whole planes are taken apart.
         let mut whole = [0; RUN];
-        for (width, shift) in planes(bits) {
-            let size = filled * usize::from(width) / 8;
-            let plane = &bytes[start..start + size];
-            for (at, part) in whole[..filled].chunks_exact_mut(size).enumerate() {
-                for (number, byte) in part.iter_mut().zip(plane) {
-                    *number |= ((byte >> (usize::from(width) * at)) & mask(width)) << shift;
-                }
-            }
-            start += size;
-        }
+        let size = filled * usize::from(bits) / 8;
+        unpack_run(&bytes[start..start + size], bits, &mut whole[..filled]);
         run.copy_from_slice(&whole[..run.len()]);
+        start += size;
+    }
+}
+
+/// Adds the planes of one run, whose numbers are 0.
+#[inline(always)]
+fn unpack_run(bytes: &[u8], bits: u8, run: &mut [u8]) {
+    let (mut start, mut shift) = (0, 0);
+    for width in WIDTHS {
+        if bits & width == 0 {
+            continue;
+        }
+        let size = run.len() * usize::from(width) / 8;
+        let plane = &bytes[start..start + size];
+        for (at, part) in run.chunks_exact_mut(size).enumerate() {
+            for (number, byte) in part.iter_mut().zip(plane) {
+                *number |= ((byte >> (usize::from(width) * at)) & mask(width)) << shift;
+            }
+        }
+        start += size;
+        shift += width;
     }
 }
 

@@ -31,7 +31,7 @@ pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
 
-use crate::{Error, par};
+use crate::{Error, Half, par};
 
 /// The numbers of one block.
 pub trait Block: Clone + PartialEq + std::fmt::Debug {
@@ -39,6 +39,8 @@ pub trait Block: Clone + PartialEq + std::fmt::Debug {
     const WEIGHTS: usize;
     /// Bytes of a block.
     const BYTES: usize;
+    /// Weights that share a step and a shift, 16 or 32.
+    const PART: usize;
 
     /// The numbers in the first [`Block::BYTES`] bytes. Every pattern of bits is some block.
     ///
@@ -53,7 +55,17 @@ pub trait Block: Clone + PartialEq + std::fmt::Debug {
     /// When there is less room.
     fn pack(&self, bytes: &mut [u8]);
 
-    /// The values of the weights, [`Block::WEIGHTS`] of them, in f32.
+    /// Takes blocks that lie end to end apart into whole numbers from 0 on: a weight is `step code - shift`, exactly, with a code
+    /// of its own and the step and shift of its part. Blocks beyond the room for their numbers are left out. `value` converts halves.
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    );
+
+    /// The values of the weights, [`Block::WEIGHTS`] of them, in f32: the definition of the scheme.
     ///
     /// # Panics
     /// When `values` has less room.
@@ -190,6 +202,24 @@ impl Blocks {
     /// Bytes of a block.
     pub const fn bytes(self) -> usize {
         with_block!(self, B => B::BYTES)
+    }
+
+    /// Weights that share a step and a shift.
+    pub(crate) const fn part(self) -> usize {
+        with_block!(self, B => B::PART)
+    }
+
+    /// [`Block::expand`].
+    #[inline(always)]
+    pub(crate) fn expand(
+        self,
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        with_block!(self, B => B::expand(bytes, codes, steps, shifts, value));
     }
 
     /// Bits per weight, with all scales; exact, since blocks have a power of two of weights.

@@ -43,7 +43,9 @@ impl Scope<'_> {
 
     /// P of the prefix in a socket; 0 where it is empty.
     pub fn prefix_rows(&self, socket: &str) -> usize {
-        let keys = self.tree.get(&socket::keys(socket));
-        keys.map_or(0, |form| form.shape().first().copied().unwrap_or(0))
+        let keys = socket::keys(socket);
+        // A path that is missing is not asked for: its error searches the tree for what may have been meant.
+        let keys = if self.tree.contains(&keys) { self.tree.get(&keys).ok() } else { None };
+        keys.and_then(|form| form.shape().first().copied()).unwrap_or(0)
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &cli::Generate) -> Result<Verdict> {
         None if args.greedy => Choice::Greedy,
         None => Choice::Sample { temperature: args.temperature, top_p: args.top_p, seed: args.seed },
     };
-    let options = GenerateOptions { choice, max_tokens: args.max_tokens };
+    let options = GenerateOptions { choice, max_tokens: args.max_tokens, precision: args.precision };
     let prompt = loaded.prompt(&args.prompt)?;
     // An answer is a text of its own.
     let answers = loaded.network.reads_source();

@@ -5,6 +5,7 @@
 //! block, 128 weights, has 32 bytes of codes; bits 2r and 2r + 1 of its bytes are the r-th run of 32 weights.
 
 use super::Block;
+use super::part::{blocks, scaled};
 use crate::Half;
 
 /// A block of 256 weights of value `d scale code - dmin minimum`, with scale and minimum of the part of 16.
@@ -23,8 +24,25 @@ pub struct Q2K {
 }
 
 /// 256 codes of 2 bits from 64 bytes.
+#[inline(always)]
 pub(super) fn split_twos(bytes: &[u8]) -> [u8; 256] {
-    std::array::from_fn(|i| bytes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3)
+    let mut codes = [0; 256];
+    for (bytes, half) in bytes.as_chunks::<32>().0.iter().zip(codes.as_chunks_mut::<128>().0) {
+        let [first, second, third, fourth] = half.as_chunks_mut::<32>().0 else { continue };
+        twos::<0>(bytes, first);
+        twos::<2>(bytes, second);
+        twos::<4>(bytes, third);
+        twos::<6>(bytes, fourth);
+    }
+    codes
+}
+
+/// Two bits of every byte.
+#[inline(always)]
+fn twos<const FROM: usize>(bytes: &[u8; 32], codes: &mut [u8; 32]) {
+    for (code, byte) in codes.iter_mut().zip(bytes) {
+        *code = byte >> FROM & 3;
+    }
 }
 
 /// The inverse of [`split_twos`]; of larger codes only the low 2 bits count.
@@ -38,15 +56,19 @@ pub(super) fn join_twos(codes: &[u8; 256], bytes: &mut [u8]) {
 impl Block for Q2K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 84;
+    const PART: usize = 16;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q2K {
-        Q2K {
-            d: Half::read(bytes, 80),
-            dmin: Half::read(bytes, 82),
-            scales: std::array::from_fn(|k| bytes[k] & 15),
-            minima: std::array::from_fn(|k| bytes[k] >> 4),
-            codes: split_twos(&bytes[16..80]),
+        let (mut scales, mut minima) = ([0; 16], [0; 16]);
+        for (scale, byte) in scales.iter_mut().zip(&bytes[..16]) {
+            *scale = byte & 15;
         }
+        for (minimum, byte) in minima.iter_mut().zip(&bytes[..16]) {
+            *minimum = byte >> 4;
+        }
+        let codes = split_twos(&bytes[16..80]);
+        Q2K { d: Half::read(bytes, 80), dmin: Half::read(bytes, 82), scales, minima, codes }
     }
 
     fn pack(&self, bytes: &mut [u8]) {
@@ -56,6 +78,22 @@ impl Block for Q2K {
         join_twos(&self.codes, &mut bytes[16..80]);
         self.d.write(bytes, 80);
         self.dmin.write(bytes, 82);
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (steps, shifts)) in blocks::<16>(bytes, Self::BYTES, codes, steps, shifts) {
+            let block = Self::unpack(bytes);
+            *codes = block.codes;
+            scaled(value(block.d), &block.scales, steps);
+            scaled(value(block.dmin), &block.minima, shifts);
+        }
     }
 
     fn decode(&self, values: &mut [f32]) {

@@ -2,11 +2,11 @@
 //! 256 weights.
 //!
 //! The low two bits of `code + 4` lie as in Q2_K; the third is bit i / 32 of byte i % 32 of `high`. Of `scale + 32` the
-//! low halves of parts 0 to 7 and 8 to 15 share bytes 0 to 7, and the upper two bits of part k are in byte 8 + k % 4,
+//! low small_blocks of parts 0 to 7 and 8 to 15 share bytes 0 to 7, and the upper two bits of part k are in byte 8 + k % 4,
 //! from bit 2 (k / 4) on.
 
 use super::Block;
-use super::part::{join_nibbles, split_nibbles};
+use super::part::{around, blocks, join_high, join_nibbles, scaled, split_nibbles};
 use super::q2_k::{join_twos, split_twos};
 use crate::Half;
 
@@ -24,19 +24,23 @@ pub struct Q3K {
 impl Block for Q3K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 110;
+    const PART: usize = 16;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q3K {
-        let low = split_twos(&bytes[32..96]);
+        let mut codes = split_twos(&bytes[32..96]);
+        join_high(&mut codes, bytes, 2);
         let mut scales = [0; 16];
-        split_nibbles(&bytes[96..104], &mut scales);
-        Q3K {
-            d: Half::read(bytes, 108),
-            scales: std::array::from_fn(|k| {
-                let upper = bytes[104 + k % 4] >> (k / 4 * 2) & 3;
-                (scales[k] | upper << 4) as i8 - 32
-            }),
-            codes: std::array::from_fn(|i| (low[i] | (bytes[i % 32] >> (i / 32) & 1) << 2) as i8 - 4),
+        split_nibbles::<8>(&bytes[96..104], &mut scales);
+        // The upper two bits of four scales are in four bytes: one shift for all.
+        let upper = u32::from_le_bytes([bytes[104], bytes[105], bytes[106], bytes[107]]);
+        for (run, scales) in scales.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let upper = (upper >> (2 * run) & 0x0303_0303) << 4;
+            for (scale, upper) in scales.iter_mut().zip(upper.to_le_bytes()) {
+                *scale |= upper;
+            }
         }
+        Q3K { d: Half::read(bytes, 108), scales: around(&scales, 32), codes: around(&codes, 4) }
     }
 
     fn pack(&self, bytes: &mut [u8]) {
@@ -53,6 +57,25 @@ impl Block for Q3K {
             bytes[104 + k % 4] |= (scale >> 4 & 3) << (k / 4 * 2);
         }
         self.d.write(bytes, 108);
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (steps, shifts)) in blocks::<16>(bytes, Self::BYTES, codes, steps, shifts) {
+            let block = Self::unpack(bytes);
+            for (to, code) in codes.iter_mut().zip(&block.codes) {
+                *to = code.wrapping_add(4) as u8;
+            }
+            let d = value(block.d);
+            scaled(d, &block.scales, steps);
+            scaled(4.0 * d, &block.scales, shifts);
+        }
     }
 
     fn decode(&self, values: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! 4 bits around 8 and one scale for 32 weights: `d f16, codes[16]`, 18 bytes.
 
-use super::part::{join_nibbles, split_nibbles};
+use super::part::{join_nibbles, small_blocks, split_nibbles};
 use super::{Block, Nearest, code, extreme, inverse};
 use crate::Half;
 
@@ -16,16 +16,33 @@ pub struct Q4_0 {
 impl Block for Q4_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 18;
+    const PART: usize = 32;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q4_0 {
         let mut codes = [0; 32];
-        split_nibbles(&bytes[2..18], &mut codes);
+        split_nibbles::<16>(&bytes[2..18], &mut codes);
         Q4_0 { d: Half::read(bytes, 0), codes }
     }
 
     fn pack(&self, bytes: &mut [u8]) {
         self.d.write(bytes, 0);
         join_nibbles(&self.codes, &mut bytes[2..18]);
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (step, shift)) in small_blocks(bytes, Self::BYTES, codes, steps, shifts) {
+            split_nibbles::<16>(&bytes[2..18], codes);
+            *step = value(Half::read(bytes, 0));
+            *shift = 8.0 * *step;
+        }
     }
 
     fn decode(&self, values: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! 4 bits, a scale and a minimum for 32 weights: `d f16, m f16, codes[16]`, 20 bytes.
 
-use super::part::{join_nibbles, split_nibbles};
+use super::part::{join_nibbles, small_blocks, split_nibbles};
 use super::{Block, Nearest, code, inverse, range};
 use crate::Half;
 
@@ -18,10 +18,12 @@ pub struct Q4_1 {
 impl Block for Q4_1 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 20;
+    const PART: usize = 32;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q4_1 {
         let mut codes = [0; 32];
-        split_nibbles(&bytes[4..20], &mut codes);
+        split_nibbles::<16>(&bytes[4..20], &mut codes);
         Q4_1 { d: Half::read(bytes, 0), m: Half::read(bytes, 2), codes }
     }
 
@@ -29,6 +31,20 @@ impl Block for Q4_1 {
         self.d.write(bytes, 0);
         self.m.write(bytes, 2);
         join_nibbles(&self.codes, &mut bytes[4..20]);
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (step, shift)) in small_blocks(bytes, Self::BYTES, codes, steps, shifts) {
+            split_nibbles::<16>(&bytes[4..20], codes);
+            (*step, *shift) = (value(Half::read(bytes, 0)), -value(Half::read(bytes, 2)));
+        }
     }
 
     fn decode(&self, values: &mut [f32]) {

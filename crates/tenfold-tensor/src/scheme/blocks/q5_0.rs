@@ -1,7 +1,7 @@
 //! 5 bits around 16 and one scale for 32 weights: `d f16, high u32, low[16]`, 22 bytes. Bit i of `high` is the fifth
 //! bit of code i.
 
-use super::part::{join_nibbles, split_nibbles};
+use super::part::{join_nibbles, small_blocks, split_nibbles};
 use super::{Block, Nearest, code, extreme, inverse};
 use crate::Half;
 
@@ -14,12 +14,14 @@ pub struct Q5_0 {
     pub codes: [u8; 32],
 }
 
-/// The codes of the four bytes of fifth bits and the sixteen of low halves behind them.
+/// The codes of the four bytes of fifth bits and the sixteen of low small_blocks behind them.
+#[inline(always)]
 pub(super) fn split_fives(bytes: &[u8]) -> [u8; 32] {
     let mut codes = [0; 32];
-    split_nibbles(&bytes[4..20], &mut codes);
+    split_nibbles::<16>(&bytes[4..20], &mut codes);
+    let high = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     for (i, code) in codes.iter_mut().enumerate() {
-        *code |= (bytes[i / 8] >> (i % 8) & 1) << 4;
+        *code |= ((high >> i & 1) << 4) as u8;
     }
     codes
 }
@@ -36,7 +38,9 @@ pub(super) fn join_fives(codes: &[u8; 32], bytes: &mut [u8]) {
 impl Block for Q5_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 22;
+    const PART: usize = 32;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q5_0 {
         Q5_0 { d: Half::read(bytes, 0), codes: split_fives(&bytes[2..22]) }
     }
@@ -44,6 +48,22 @@ impl Block for Q5_0 {
     fn pack(&self, bytes: &mut [u8]) {
         self.d.write(bytes, 0);
         join_fives(&self.codes, &mut bytes[2..22]);
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (step, shift)) in small_blocks(bytes, Self::BYTES, codes, steps, shifts) {
+            let block = Self::unpack(bytes);
+            *codes = block.codes;
+            *step = value(block.d);
+            *shift = 16.0 * *step;
+        }
     }
 
     fn decode(&self, values: &mut [f32]) {

@@ -1,5 +1,6 @@
 //! 5 bits, a scale and a minimum for 32 weights: `d f16, m f16, high u32, low[16]`, 24 bytes.
 
+use super::part::small_blocks;
 use super::q5_0::{join_fives, split_fives};
 use super::{Block, Nearest, code, inverse, range};
 use crate::Half;
@@ -18,7 +19,9 @@ pub struct Q5_1 {
 impl Block for Q5_1 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 24;
+    const PART: usize = 32;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q5_1 {
         Q5_1 { d: Half::read(bytes, 0), m: Half::read(bytes, 2), codes: split_fives(&bytes[4..24]) }
     }
@@ -27,6 +30,21 @@ impl Block for Q5_1 {
         self.d.write(bytes, 0);
         self.m.write(bytes, 2);
         join_fives(&self.codes, &mut bytes[4..24]);
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (step, shift)) in small_blocks(bytes, Self::BYTES, codes, steps, shifts) {
+            let block = Self::unpack(bytes);
+            *codes = block.codes;
+            (*step, *shift) = (value(block.d), -value(block.m));
+        }
     }
 
     fn decode(&self, values: &mut [f32]) {

@@ -2,7 +2,7 @@
 //! for 256 weights. The low four bits lie as in Q4_K; the fifth of weight i is bit i / 32 of byte i % 32 of `high`.
 
 use super::Block;
-use super::part::{join_nibbles, join_sixes, split_nibbles, split_sixes};
+use super::part::{blocks, join_high, join_nibbles, join_sixes, scaled, split_nibbles, split_sixes};
 use crate::Half;
 
 /// A block of 256 weights of value `d scale code - dmin minimum`, with scale and minimum of the part of 32.
@@ -23,16 +23,16 @@ pub struct Q5K {
 impl Block for Q5K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 176;
+    const PART: usize = 32;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q5K {
         let (scales, minima) = split_sixes(&bytes[4..16]);
         let mut codes = [0; 256];
         for (bytes, codes) in bytes[48..176].chunks_exact(32).zip(codes.chunks_exact_mut(64)) {
-            split_nibbles(bytes, codes);
+            split_nibbles::<32>(bytes, codes);
         }
-        for (i, code) in codes.iter_mut().enumerate() {
-            *code |= (bytes[16 + i % 32] >> (i / 32) & 1) << 4;
-        }
+        join_high(&mut codes, &bytes[16..48], 4);
         Q5K { d: Half::read(bytes, 0), dmin: Half::read(bytes, 2), scales, minima, codes }
     }
 
@@ -46,6 +46,22 @@ impl Block for Q5K {
         }
         for (codes, bytes) in self.codes.chunks_exact(64).zip(bytes[48..176].chunks_exact_mut(32)) {
             join_nibbles(codes, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (steps, shifts)) in blocks::<8>(bytes, Self::BYTES, codes, steps, shifts) {
+            let block = Self::unpack(bytes);
+            *codes = block.codes;
+            scaled(value(block.d), &block.scales, steps);
+            scaled(value(block.dmin), &block.minima, shifts);
         }
     }
 

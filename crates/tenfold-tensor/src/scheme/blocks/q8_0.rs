@@ -1,5 +1,6 @@
 //! 8 bits and one scale for 32 weights: `d f16, codes i8[32]`, 34 bytes.
 
+use super::part::small_blocks;
 use super::{Block, Nearest, extreme, inverse};
 use crate::Half;
 
@@ -15,15 +16,39 @@ pub struct Q8_0 {
 impl Block for Q8_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 34;
+    const PART: usize = 32;
 
+    #[inline(always)]
     fn unpack(bytes: &[u8]) -> Q8_0 {
-        Q8_0 { d: Half::read(bytes, 0), codes: std::array::from_fn(|i| bytes[2 + i] as i8) }
+        let mut codes = [0; 32];
+        for (code, &byte) in codes.iter_mut().zip(&bytes[2..34]) {
+            *code = byte as i8;
+        }
+        Q8_0 { d: Half::read(bytes, 0), codes }
     }
 
     fn pack(&self, bytes: &mut [u8]) {
         self.d.write(bytes, 0);
         for (byte, &code) in bytes[2..34].iter_mut().zip(&self.codes) {
             *byte = code as u8;
+        }
+    }
+
+    #[inline(always)]
+    fn expand(
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+        value: impl Fn(Half) -> f32,
+    ) {
+        for ((bytes, codes), (step, shift)) in small_blocks(bytes, Self::BYTES, codes, steps, shifts) {
+            codes.copy_from_slice(&bytes[2..34]);
+            for code in codes {
+                *code ^= 128;
+            }
+            *step = value(Half::read(bytes, 0));
+            *shift = 128.0 * *step;
         }
     }
 
