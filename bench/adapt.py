@@ -78,6 +78,12 @@ RATES = {
     "childtuning": 2e-4,
     "calisr-d-lora": 1e-3,
     "calisr-s-lora": 1e-3,
+    "calisr-d-childtuning": 2e-4,
+    "calisr-s-childtuning": 2e-4,
+    "opf-svd": 2e-5,
+    "opf-dynamic": 2e-5,
+    "opf-product": 2e-5,
+    "opf-static": 2e-5,
 }
 # Of what was not searched.
 DEFAULT_RATE = 1e-4

@@ -6,7 +6,6 @@ pub mod blocks;
 pub use affine::{Affine, AffineRow};
 pub use blocks::Blocks;
 
-use crate::Half;
 use std::fmt;
 
 /// How a row of numbers is rounded and stored.
@@ -61,27 +60,6 @@ impl Scheme {
         match self {
             Self::Affine(scheme) => scheme.part(cols),
             Self::Blocks(blocks) => Some(blocks.part()),
-        }
-    }
-
-    /// Takes a row with such parts apart: a weight is `step code - shift`, exactly, with step and shift of its part.
-    /// `value` converts halves.
-    ///
-    /// # Panics
-    /// When lengths do not fit together.
-    #[inline(always)]
-    pub(crate) fn expand(
-        self,
-        row: &[u8],
-        part: usize,
-        codes: &mut [u8],
-        steps: &mut [f32],
-        shifts: &mut [f32],
-        value: impl Fn(Half) -> f32,
-    ) {
-        match self {
-            Self::Affine(scheme) => scheme.expand(row, part, codes, steps, shifts, value),
-            Self::Blocks(blocks) => blocks.expand(row, codes, steps, shifts, value),
         }
     }
 

@@ -59,6 +59,8 @@ fn step() -> Vec<Vec<u32>> {
     let codes = codes::random(2, 256, d, "int4-g32");
     let few = op::coded(Precision::F32, &op::crop(&x, 3, d), &codes, None, Activation::Tanh);
     let z = op::add(&z, &op::coded(Precision::F32, &x, &codes, None, Activation::Tanh));
+    let whole = op::coded(Precision::Int8, &op::crop(&x, 3, d), &codes, None, Activation::Tanh);
+    let few = op::add(&few, &whole);
     let first = op::reshape(&op::crop(&z, n, 1), &[n]);
     let z = op::scale_rows(&z, &op::divide(&first, &z.value().row_norms()));
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);

@@ -2,6 +2,7 @@
 
 use super::{Fused, multiversion};
 use crate::Scheme;
+use crate::blocks::Block;
 
 /// A row of weights `step code - shift`, with step and shift of the part that a column lies in. Its slices are filled up with zeros
 /// to whole registers, so that loops over them have no ends of their own.
@@ -59,13 +60,18 @@ impl Row {
         expand(self, bytes);
     }
 
-    /// The same with the arithmetic of a level, whose instructions the caller is compiled with.
+    /// The scheme.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The same for a scheme that is known, with the arithmetic of a level, whose instructions the caller is compiled with.
     #[inline(always)]
-    pub(crate) fn expand<F: Fused>(&mut self, bytes: &[u8]) {
+    pub(crate) fn expand<F: Fused, A: Apart>(&mut self, bytes: &[u8]) {
         let (cols, parts) = (self.cols, self.cols / self.part);
         let (codes, steps, shifts) =
             (&mut self.codes[..cols], &mut self.steps[..parts], &mut self.shifts[..parts]);
-        self.scheme.expand(bytes, self.part, codes, steps, shifts, F::half);
+        A::expand::<F>(self.scheme, self.part, bytes, codes, steps, shifts);
     }
 
     /// The values of the row.
@@ -73,6 +79,87 @@ impl Row {
         values(self, out);
     }
 }
+
+/// How the rows of one scheme are taken apart: a type, so that loops are compiled for each scheme on its own.
+pub(crate) trait Apart {
+    /// Writes codes, and steps and shifts of the parts.
+    fn expand<F: Fused>(
+        scheme: Scheme,
+        part: usize,
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+    );
+}
+
+impl<B: Block> Apart for B {
+    #[inline(always)]
+    fn expand<F: Fused>(
+        _scheme: Scheme,
+        _part: usize,
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+    ) {
+        <B as Block>::expand(bytes, codes, steps, shifts, F::half);
+    }
+}
+
+/// Affine schemes of so many bits, or of any for 0.
+pub(crate) struct Bits<const BITS: u8>;
+
+impl<const BITS: u8> Apart for Bits<BITS> {
+    #[inline(always)]
+    fn expand<F: Fused>(
+        scheme: Scheme,
+        part: usize,
+        bytes: &[u8],
+        codes: &mut [u8],
+        steps: &mut [f32],
+        shifts: &mut [f32],
+    ) {
+        if let Scheme::Affine(affine) = scheme {
+            affine.expand::<BITS>(bytes, part, codes, steps, shifts, F::half);
+        }
+    }
+}
+
+/// Evaluates an expression in which `$apart` is the type that takes rows of a scheme apart.
+macro_rules! with_apart {
+    ($scheme:expr, $apart:ident => $body:expr) => {
+        match $scheme {
+            $crate::Scheme::Blocks(blocks) => $crate::scheme::blocks::with_block!(blocks, $apart => $body),
+            $crate::Scheme::Affine(affine) => {
+                use $crate::kernel::expand::Bits;
+                match affine.bits() {
+                    2 => {
+                        type $apart = Bits<2>;
+                        $body
+                    }
+                    3 => {
+                        type $apart = Bits<3>;
+                        $body
+                    }
+                    4 => {
+                        type $apart = Bits<4>;
+                        $body
+                    }
+                    8 => {
+                        type $apart = Bits<8>;
+                        $body
+                    }
+                    _ => {
+                        type $apart = Bits<0>;
+                        $body
+                    }
+                }
+            }
+        }
+    };
+}
+pub(crate) use with_apart;
 
 /// Decodes rows, taken apart where their scheme allows.
 pub(crate) enum Reader {
@@ -100,7 +187,7 @@ impl Reader {
 
 multiversion! {
     fn expand<F>(row: &mut Row, bytes: &[u8]) {
-        row.expand::<F>(bytes);
+        with_apart!(row.scheme, A => row.expand::<F, A>(bytes));
     }
 }
 

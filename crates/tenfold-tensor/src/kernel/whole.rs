@@ -9,7 +9,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
-use super::expand::{COLUMNS, PARTS, Row};
+use super::expand::{Apart, COLUMNS, PARTS, Row, with_apart};
 use super::{Fused, Plain, multiversion};
 use crate::cpu::{self, Level};
 
@@ -104,13 +104,13 @@ pub(crate) fn products(row: &mut Row, bytes: &[u8], inputs: &[Inputs], out: &mut
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx2 | Level::Avx512 => unsafe { avx2::products(row, bytes, inputs, out) },
-        _ => each::<Plain>(row, bytes, inputs, out, portable),
+        _ => with_apart!(row.scheme(), A => each::<Plain, A>(row, bytes, inputs, out, portable)),
     }
 }
 
 /// Takes one row after the other apart and multiplies it with all inputs by `dot`.
 #[inline(always)]
-fn each<F: Fused>(
+fn each<F: Fused, A: Apart>(
     row: &mut Row,
     bytes: &[u8],
     inputs: &[Inputs],
@@ -120,7 +120,7 @@ fn each<F: Fused>(
     let out = out.chunks_exact_mut(inputs.len());
     let size = bytes.len() / out.len().max(1);
     for (bytes, out) in bytes.chunks_exact(size.max(1)).zip(out) {
-        row.expand::<F>(bytes);
+        row.expand::<F, A>(bytes);
         for (out, inputs) in out.iter_mut().zip(inputs) {
             *out = dot(row, inputs);
         }

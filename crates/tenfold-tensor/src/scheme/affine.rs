@@ -134,9 +134,10 @@ impl Affine {
         }
     }
 
-    /// Takes a row apart: codes, and steps and shifts of parts, so that a weight is `step code - shift`, exactly.
+    /// Takes a row apart: codes, and steps and shifts of parts, so that a weight is `step code - shift`, exactly. `BITS` are those of
+    /// the scheme, or 0 for any; `value` converts halves.
     #[inline(always)]
-    pub(crate) fn expand(
+    pub(crate) fn expand<const BITS: u8>(
         self,
         row: &[u8],
         part: usize,
@@ -147,11 +148,12 @@ impl Affine {
     ) {
         let cols = codes.len();
         let (packed, scales, zeros) = self.split(row, cols);
-        unpack_numbers(packed, self.bits, codes);
+        let bits = if BITS == 0 { self.bits } else { BITS };
+        unpack_numbers(packed, bits, codes);
         let parts = self.columns(cols) / part;
         let places = steps.chunks_mut(parts * RUN).zip(shifts.chunks_mut(parts * RUN));
         for (at, (scales, (steps, shifts))) in scales.chunks(2 * RUN).zip(places).enumerate() {
-            let mut run = [1 << (self.bits - 1); RUN];
+            let mut run = [1 << (bits - 1); RUN];
             if !self.symmetric {
                 unpack_numbers(
                     &zeros[at * RUN / 8 * usize::from(self.bits)..],
@@ -159,12 +161,19 @@ impl Affine {
                     &mut run[..scales.len() / 2],
                 );
             }
-            let places = steps.chunks_mut(parts).zip(shifts.chunks_mut(parts));
-            for ((bytes, &zero), (steps, shifts)) in scales.chunks_exact(2).zip(&run).zip(places) {
-                let scale = value(Half::read(bytes, 0));
-                let shift = scale * f32::from(zero);
-                for (to_step, to_shift) in steps.iter_mut().zip(shifts) {
-                    (*to_step, *to_shift) = (scale, shift);
+            let (mut scale, mut shift) = ([0.0; RUN], [0.0; RUN]);
+            for ((bytes, scale), (zero, shift)) in
+                scales.chunks_exact(2).zip(&mut scale).zip(run.iter().zip(&mut shift))
+            {
+                *scale = value(Half::read(bytes, 0));
+                *shift = *scale * f32::from(*zero);
+            }
+            for (to, from) in [(steps, &scale), (shifts, &shift)] {
+                match parts {
+                    1 => spread::<1>(from, to),
+                    2 => spread::<2>(from, to),
+                    4 => spread::<4>(from, to),
+                    _ => to.chunks_mut(parts).zip(from).for_each(|(to, from)| to.fill(*from)),
                 }
             }
         }
@@ -186,6 +195,17 @@ impl Affine {
             }
         }
     }
+}
+
+/// Every number `N` times, as far as there is room.
+#[inline(always)]
+fn spread<const N: usize>(from: &[f32], to: &mut [f32]) {
+    let (whole, rest) = to.as_chunks_mut::<N>();
+    let last = from.get(whole.len()).copied().unwrap_or_default();
+    for (to, from) in whole.iter_mut().zip(from) {
+        *to = [*from; N];
+    }
+    rest.fill(last);
 }
 
 /// Bytes of so many numbers of so many bits.
@@ -262,9 +282,12 @@ fn unpack_of<const BITS: u8>(bytes: &[u8], numbers: &mut [u8]) {
 /// A whole run from the `SIZE` bytes of a plane of `WIDTH` bits.
 #[inline(always)]
 fn plane<const SIZE: usize, const WIDTH: usize>(bytes: &[u8]) -> [u8; RUN] {
+    // A copy of known size, which nothing else can refer to: the loops become single instructions.
+    let mut own = [0; SIZE];
+    own.copy_from_slice(&bytes[..SIZE]);
     let mut numbers = [0; RUN];
     for (at, part) in numbers.as_chunks_mut::<SIZE>().0.iter_mut().enumerate() {
-        for (number, byte) in part.iter_mut().zip(&bytes[..SIZE]) {
+        for (number, byte) in part.iter_mut().zip(&own) {
             *number = (byte >> (WIDTH * at)) & mask(WIDTH as u8);
         }
     }

@@ -114,49 +114,50 @@ pub enum Blocks {
 macro_rules! with_block {
     ($scheme:expr, $block:ident => $body:expr) => {
         match $scheme {
-            Blocks::Q4_0 => {
-                type $block = Q4_0;
+            $crate::Blocks::Q4_0 => {
+                type $block = $crate::blocks::Q4_0;
                 $body
             }
-            Blocks::Q4_1 => {
-                type $block = Q4_1;
+            $crate::Blocks::Q4_1 => {
+                type $block = $crate::blocks::Q4_1;
                 $body
             }
-            Blocks::Q5_0 => {
-                type $block = Q5_0;
+            $crate::Blocks::Q5_0 => {
+                type $block = $crate::blocks::Q5_0;
                 $body
             }
-            Blocks::Q5_1 => {
-                type $block = Q5_1;
+            $crate::Blocks::Q5_1 => {
+                type $block = $crate::blocks::Q5_1;
                 $body
             }
-            Blocks::Q8_0 => {
-                type $block = Q8_0;
+            $crate::Blocks::Q8_0 => {
+                type $block = $crate::blocks::Q8_0;
                 $body
             }
-            Blocks::Q2K => {
-                type $block = Q2K;
+            $crate::Blocks::Q2K => {
+                type $block = $crate::blocks::Q2K;
                 $body
             }
-            Blocks::Q3K => {
-                type $block = Q3K;
+            $crate::Blocks::Q3K => {
+                type $block = $crate::blocks::Q3K;
                 $body
             }
-            Blocks::Q4K => {
-                type $block = Q4K;
+            $crate::Blocks::Q4K => {
+                type $block = $crate::blocks::Q4K;
                 $body
             }
-            Blocks::Q5K => {
-                type $block = Q5K;
+            $crate::Blocks::Q5K => {
+                type $block = $crate::blocks::Q5K;
                 $body
             }
-            Blocks::Q6K => {
-                type $block = Q6K;
+            $crate::Blocks::Q6K => {
+                type $block = $crate::blocks::Q6K;
                 $body
             }
         }
     };
 }
+pub(crate) use with_block;
 
 impl Blocks {
     /// All schemes.
@@ -207,19 +208,6 @@ impl Blocks {
     /// Weights that share a step and a shift.
     pub(crate) const fn part(self) -> usize {
         with_block!(self, B => B::PART)
-    }
-
-    /// [`Block::expand`].
-    #[inline(always)]
-    pub(crate) fn expand(
-        self,
-        bytes: &[u8],
-        codes: &mut [u8],
-        steps: &mut [f32],
-        shifts: &mut [f32],
-        value: impl Fn(Half) -> f32,
-    ) {
-        with_block!(self, B => B::expand(bytes, codes, steps, shifts, value));
     }
 
     /// Bits per weight, with all scales; exact, since blocks have a power of two of weights.

@@ -8,6 +8,8 @@ use tenfold_tensor::{Activation, Codes, Error, Precision, Scheme, Tape, Var, op}
 pub(crate) fn coded(n: usize) {
     check(n, n + 3, 33, "int4-g8");
     check(3, n, 40, "int3-g16-sym");
+    check(2, n, 96, "int4-g32");
+    check(n, 5, 64, "int8-g64-sym");
     if n == 33 {
         for rows in [2, 6] {
             check(rows, 1000, 300, "int2-g64");
@@ -30,6 +32,16 @@ fn check(tokens: usize, rows: usize, cols: usize, word: &str) {
     assert_close(&name, &y, &want);
     let split = op::coded(Precision::Bf16x3, &x, &codes, Some(&bias), Activation::Silu);
     assert_close(&format!("{name}, bf16x3"), &split, &want);
+
+    // Inputs of 8 bits, or both operands in bf16: far from exact, near to what they stand for.
+    let rough = op::coded(Precision::Int8, &x, &codes, Some(&bias), Activation::Identity);
+    for (at, &got) in rough.value().data().iter().enumerate() {
+        let (token, row) = (at / rows, at % rows);
+        let terms = xs[token * cols..][..cols].iter().zip(&values[row * cols..][..cols]);
+        let size: f64 = terms.map(|(x, w)| (x * w).abs()).sum();
+        let off = (f64::from(got) - product(at)).abs();
+        assert!(off <= 0.01 * size + 1e-5, "{name}, int8: {got} for {} at {at}", product(at));
+    }
 
     // The gradient of x is g W, summed over blocks of rows, and adds to what is there.
     let tape = Tape::new();

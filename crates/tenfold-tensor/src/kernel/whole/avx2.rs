@@ -2,6 +2,7 @@
 
 use super::{Inputs, Row, each};
 use crate::kernel::Half;
+use crate::kernel::expand::{Apart, with_apart};
 use std::arch::x86_64::{
     __m128, __m256, _mm_add_ps, _mm_cvtss_f32, _mm_hadd_ps, _mm_loadu_si128, _mm256_add_ps,
     _mm256_castps256_ps128, _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16,
@@ -15,7 +16,14 @@ const COLUMNS: usize = 16;
 /// See [`super::products`].
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn products(row: &mut Row, bytes: &[u8], inputs: &[Inputs], out: &mut [f32]) {
-    each::<Half>(row, bytes, inputs, out, |row, inputs| sum(row, inputs));
+    with_apart!(row.scheme(), A => of::<A>(row, bytes, inputs, out));
+}
+
+/// A function for each scheme.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn of<A: Apart>(row: &mut Row, bytes: &[u8], inputs: &[Inputs], out: &mut [f32]) {
+    each::<Half, A>(row, bytes, inputs, out, |row, inputs| sum(row, inputs));
 }
 
 /// Codes are widened before they are multiplied: pairs of 8-bit products may not fit 16 bits.

@@ -2,7 +2,7 @@
 
 use super::{Inputs, Row, each};
 use crate::kernel::Wide;
-use crate::kernel::expand::{COLUMNS, PARTS};
+use crate::kernel::expand::{Apart, COLUMNS, PARTS, with_apart};
 use std::arch::x86_64::{
     __m512, _mm512_add_epi32, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
     _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_permutexvar_ps,
@@ -15,10 +15,17 @@ const SUMS: usize = 4;
 /// See [`super::products`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,avx512vnni")]
 pub(super) fn products(row: &mut Row, bytes: &[u8], inputs: &[Inputs], out: &mut [f32]) {
+    with_apart!(row.scheme(), A => of::<A>(row, bytes, inputs, out));
+}
+
+/// A function for each scheme, since the compiler does worse at all of them in one.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,avx512vnni")]
+fn of<A: Apart>(row: &mut Row, bytes: &[u8], inputs: &[Inputs], out: &mut [f32]) {
     if row.part() == 16 {
-        each::<Wide>(row, bytes, inputs, out, |row, inputs| sum::<16, 4>(row, inputs));
+        each::<Wide, A>(row, bytes, inputs, out, |row, inputs| sum::<16, 4>(row, inputs));
     } else {
-        each::<Wide>(row, bytes, inputs, out, |row, inputs| sum::<32, 8>(row, inputs));
+        each::<Wide, A>(row, bytes, inputs, out, |row, inputs| sum::<32, 8>(row, inputs));
     }
 }
 

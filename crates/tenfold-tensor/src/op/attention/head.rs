@@ -1,6 +1,6 @@
 //! Attention of one head of one sequence.
 
-use crate::kernel::{LANES, elementwise, reduce, small, softmax};
+use crate::kernel::{LANES, elementwise, few, reduce, small, softmax};
 use crate::par::Shared;
 use crate::pool::Buffer;
 use crate::product::{View, ViewMut};
@@ -293,19 +293,15 @@ impl Head<'_> {
 
     /// The forward pass of a single query row.
     fn single(&self, sums: &mut [f32], out: &Shared<'_>, [q, k, v]: [&[f32]; 3], scores: &mut [f32]) {
-        let row = |at: usize| at..at + self.size;
-        let query = &q[row(self.own.start)];
-        for (j, score) in scores.iter_mut().enumerate() {
-            *score = reduce::dot(query, &k[row(self.read.start + j * self.read.step)]);
-        }
+        let query = View::new(&q[self.own.start..self.own.start + self.size], 1, self.size);
+        let keys = scores.len();
+        let of = |data| band(data, self.read, 0, [keys, self.size]);
+        few::product(ViewMut::new(scores, 1, keys), false, query, of(k));
         self.add_bias(scores, 0);
         sums[0] = softmax::softmax(scores, self.scale);
         // SAFETY: heads of different tasks are disjoint columns.
         let out = unsafe { out.slice(self.own.start, self.size) };
-        out.fill(0.0);
-        for (j, &p) in scores.iter().enumerate() {
-            elementwise::add_scaled(out, &v[row(self.read.start + j * self.read.step)], p);
-        }
+        small::product(ViewMut::new(out, 1, self.size), false, View::new(scores, 1, keys), of(v));
     }
 }
 

@@ -20,8 +20,10 @@ pub(super) fn split_nibbles<const N: usize>(bytes: &[u8], codes: &mut [u8]) {
 /// Adds one more bit to 256 codes, at `place`: that of code i is bit i / 32 of byte i % 32.
 #[inline(always)]
 pub(super) fn join_high(codes: &mut [u8; 256], bytes: &[u8], place: u32) {
+    let mut own = [0; 32];
+    own.copy_from_slice(&bytes[..32]);
     for (run, codes) in codes.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        for (code, byte) in codes.iter_mut().zip(&bytes[..32]) {
+        for (code, byte) in codes.iter_mut().zip(&own) {
             *code |= (byte >> run & 1) << place;
         }
     }
