@@ -24,6 +24,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::houlsby::INFO, build: crate::houlsby::build },
     Entry { info: &crate::ia3::INFO, build: crate::ia3::build },
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
+    Entry { info: &crate::mixed::INFO, build: crate::mixed::build },
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },
     Entry { info: &crate::mpop::INFO, build: crate::mpop::build },
     Entry { info: &crate::opf::INFO, build: crate::opf::build },

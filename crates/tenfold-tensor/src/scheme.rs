@@ -9,6 +9,9 @@ pub use blocks::Blocks;
 use crate::Half;
 use std::fmt;
 
+/// The word of the scheme of half precision.
+const HALF: &str = "f16";
+
 /// How a row of numbers is rounded and stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -17,11 +20,16 @@ pub enum Scheme {
     Affine(Affine),
     /// Blocks of fixed size, as GGUF files have them.
     Blocks(Blocks),
+    /// A half-precision number (IEEE 754, little-endian) per column: what is kept in 16 bit.
+    Half,
 }
 
 impl Scheme {
-    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`.
+    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`, `f16`.
     pub fn parse(word: &str) -> Option<Self> {
+        if word == HALF {
+            return Some(Self::Half);
+        }
         if let Some(blocks) = Blocks::named(word) {
             return (blocks.name() == word).then_some(Self::Blocks(blocks));
         }
@@ -43,7 +51,7 @@ impl Scheme {
     /// What the number of columns must be a multiple of.
     pub fn block(self) -> usize {
         match self {
-            Self::Affine(_) => 1,
+            Self::Affine(_) | Self::Half => 1,
             Self::Blocks(blocks) => blocks.weights(),
         }
     }
@@ -53,6 +61,7 @@ impl Scheme {
         match self {
             Self::Affine(scheme) => Some(scheme.row_bytes(cols)),
             Self::Blocks(blocks) => blocks.row_bytes(cols),
+            Self::Half => cols.checked_mul(2),
         }
     }
 
@@ -105,6 +114,10 @@ impl Scheme {
                     .zip(values)
                     .for_each(|(bytes, values)| blocks.decode(bytes, values));
             }
+            Self::Half => {
+                assert_eq!(row.len(), 2 * out.len(), "bytes of a row of {} halves", out.len());
+                out.iter_mut().enumerate().for_each(|(at, value)| *value = Half::read(row, 2 * at).value());
+            }
         }
     }
 }
@@ -121,6 +134,7 @@ impl fmt::Display for Scheme {
                 f.write_str(if scheme.is_symmetric() { "-sym" } else { "" })
             }
             Self::Blocks(blocks) => blocks.fmt(f),
+            Self::Half => f.write_str(HALF),
         }
     }
 }
@@ -131,7 +145,7 @@ mod tests {
 
     #[test]
     fn words_name_schemes() {
-        for word in ["int4-g128", "int2-g64-sym", "int8-row", "int3-row-sym", "q4_k", "q8_0"] {
+        for word in ["int4-g128", "int2-g64-sym", "int8-row", "int3-row-sym", "q4_k", "q8_0", "f16"] {
             assert_eq!(Scheme::parse(word).map(|scheme| scheme.to_string()).as_deref(), Some(word));
         }
         for word in [

@@ -108,6 +108,27 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways {
+            name: "mixed",
+            full: Options::from([("bits", integer(32))]),
+            within: EXACT,
+            cut: vec![
+                Options::from([("bits", integer(7)), ("group", integer(8))]),
+                Options::from([
+                    ("bits", integer(9)),
+                    ("tried", Value::Integers(vec![2, 16])),
+                    ("together", text("kinds")),
+                    ("weigh", text("solver")),
+                ]),
+                Options::from([
+                    ("bits", Value::Float(20.5)),
+                    ("family", text("blocks")),
+                    ("weigh", text("alike")),
+                    ("solver", text("rtn")),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "mpo",
             full: Options::default(),
             within: EXACT,
