@@ -47,6 +47,7 @@ pub mod pfeiffer;
 pub mod prefix;
 mod quantize;
 pub mod registry;
+pub mod repair;
 pub mod rtn;
 mod size;
 pub mod squeeze;

@@ -30,6 +30,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::opf::INFO, build: crate::opf::build },
     Entry { info: &crate::pfeiffer::INFO, build: crate::pfeiffer::build },
     Entry { info: &crate::prefix::INFO, build: crate::prefix::build },
+    Entry { info: &crate::repair::INFO, build: crate::repair::build },
     Entry { info: &crate::rtn::INFO, build: crate::rtn::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
 ];

@@ -169,6 +169,22 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways {
+            name: "repair",
+            full: Options::from([("bits", integer(8)), ("group", integer(8)), ("rank", integer(1))]),
+            within: 0.005,
+            cut: vec![
+                Options::from([("rank", integer(1)), ("factors", text("half")), ("solver", text("rtn"))]),
+                Options::from([
+                    ("bits", integer(2)),
+                    ("rank", integer(1)),
+                    ("rounds", integer(3)),
+                    ("metric", text("weights")),
+                    ("solver", text("rtn")),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "rtn",
             full: Options::from([("bits", integer(8)), ("group", integer(8))]),
             within: 0.005,
