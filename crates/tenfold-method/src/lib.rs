@@ -21,6 +21,7 @@
 //! Start reading at [`Method`], then `svd.rs`, the shortest complete method.
 
 pub mod auto;
+pub mod awq;
 pub mod basis;
 pub mod bitfit;
 mod bottleneck;

@@ -158,9 +158,7 @@ impl Mixed {
         let counts = match (self.weighing, moment) {
             (Weighing::Outputs, _) => evidence.sensitivity(path),
             (Weighing::Alike, _) => 1.0,
-            (Weighing::Solver, Some(moment)) => {
-                w.matmul(moment).data().iter().zip(w.data()).map(|(through, w)| through * w).sum()
-            }
+            (Weighing::Solver, Some(moment)) => quantize::power(&w, moment),
             (Weighing::Solver, None) => w.frobenius().powi(2),
         };
         let mut found = Vec::new();

@@ -169,6 +169,11 @@ pub(crate) fn importance(path: &Path, evidence: &Evidence) -> Result<Vec<f64>, E
     Ok((0..moment.cols()).map(|at| moment.get(at, at)).collect())
 }
 
+/// tr(W H W^T): the power of the outputs, up to the factor of the moment.
+pub(crate) fn power(w: &Matrix, moment: &Matrix) -> f64 {
+    w.matmul(moment).data().iter().zip(w.data()).map(|(through, w)| through * w).sum()
+}
+
 fn unknown(info: &'static Info, option: &'static str, got: &str) -> Error {
     let expected = info.options.iter().find(|one| one.name == option).map(|one| one.kind.to_string());
     Error::OptionValue {

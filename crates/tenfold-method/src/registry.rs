@@ -16,6 +16,7 @@ pub struct Entry {
 /// Every method.
 pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::auto::INFO, build: crate::auto::build },
+    Entry { info: &crate::awq::INFO, build: crate::awq::build },
     Entry { info: &crate::basis::INFO, build: crate::basis::build },
     Entry { info: &crate::bitfit::INFO, build: crate::bitfit::build },
     Entry { info: &crate::calisr::INFO, build: crate::calisr::build },

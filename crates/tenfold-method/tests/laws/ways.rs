@@ -33,6 +33,16 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: true,
         },
         Ways {
+            name: "awq",
+            full: Options::from([("bits", integer(8)), ("group", integer(8)), ("points", integer(2))]),
+            within: 0.02,
+            cut: vec![
+                Options::from([("solver", text("rtn")), ("points", integer(3))]),
+                Options::from([("bits", integer(3)), ("clip", Value::Flag(true)), ("points", integer(1))]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "basis",
             full: Options::default(),
             within: EXACT,
