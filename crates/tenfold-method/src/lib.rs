@@ -53,6 +53,7 @@ pub mod rtn;
 mod size;
 pub mod squeeze;
 pub mod svd;
+pub mod trellis;
 
 pub use error::Error;
 pub use evidence::{Collector, Evidence};

@@ -34,6 +34,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::repair::INFO, build: crate::repair::build },
     Entry { info: &crate::rtn::INFO, build: crate::rtn::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
+    Entry { info: &crate::trellis::INFO, build: crate::trellis::build },
 ];
 
 /// Finds a method by name.

@@ -101,6 +101,17 @@ impl Codes {
         values
     }
 
+    /// The matrix with rows and columns exchanged.
+    pub fn transposed(&self) -> Array {
+        let values = self.values();
+        let mut turned = Array::stale(&[self.cols, self.rows]);
+        let out = turned.data_mut();
+        for (row, values) in values.data().chunks_exact(self.cols.max(1)).enumerate() {
+            values.iter().enumerate().for_each(|(col, &value)| out[col * self.rows + row] = value);
+        }
+        turned
+    }
+
     /// The rows that the ids name, in order, N x cols.
     ///
     /// # Errors
@@ -143,7 +154,7 @@ impl Codes {
         let affine = match self.scheme {
             Scheme::Blocks(_) => return Some(self.clone()),
             Scheme::Affine(affine) => affine,
-            Scheme::Half => return None,
+            Scheme::Half | Scheme::Trellis(_) => return None,
         };
         let blocks = match affine.bits() {
             4 => Blocks::Q4_0,

@@ -2,9 +2,11 @@
 
 mod affine;
 pub mod blocks;
+mod trellis;
 
 pub use affine::{Affine, AffineRow};
 pub use blocks::Blocks;
+pub use trellis::Trellis;
 
 use crate::Half;
 use std::fmt;
@@ -22,13 +24,20 @@ pub enum Scheme {
     Blocks(Blocks),
     /// A half-precision number (IEEE 754, little-endian) per column: what is kept in 16 bit.
     Half,
+    /// Symbols read through a window that neighbors share.
+    Trellis(Trellis),
 }
 
 impl Scheme {
-    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`, `f16`.
+    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`, `f16`, `trellis2-w12`.
     pub fn parse(word: &str) -> Option<Self> {
         if word == HALF {
             return Some(Self::Half);
+        }
+        if let Some(rest) = word.strip_prefix("trellis") {
+            let (bits, window) = rest.split_once("-w")?;
+            let scheme = Self::Trellis(Trellis::new(bits.parse().ok()?, window.parse().ok()?)?);
+            return (scheme.to_string() == word).then_some(scheme);
         }
         if let Some(blocks) = Blocks::named(word) {
             return (blocks.name() == word).then_some(Self::Blocks(blocks));
@@ -51,7 +60,7 @@ impl Scheme {
     /// What the number of columns must be a multiple of.
     pub fn block(self) -> usize {
         match self {
-            Self::Affine(_) | Self::Half => 1,
+            Self::Affine(_) | Self::Half | Self::Trellis(_) => 1,
             Self::Blocks(blocks) => blocks.weights(),
         }
     }
@@ -62,6 +71,7 @@ impl Scheme {
             Self::Affine(scheme) => Some(scheme.row_bytes(cols)),
             Self::Blocks(blocks) => blocks.row_bytes(cols),
             Self::Half => cols.checked_mul(2),
+            Self::Trellis(scheme) => Some(scheme.row_bytes(cols)),
         }
     }
 
@@ -114,6 +124,7 @@ impl Scheme {
                     .zip(values)
                     .for_each(|(bytes, values)| blocks.decode(bytes, values));
             }
+            Self::Trellis(scheme) => scheme.decode(row, out),
             Self::Half => {
                 assert_eq!(row.len(), 2 * out.len(), "bytes of a row of {} halves", out.len());
                 out.iter_mut().enumerate().for_each(|(at, value)| *value = Half::read(row, 2 * at).value());
@@ -135,6 +146,7 @@ impl fmt::Display for Scheme {
             }
             Self::Blocks(blocks) => blocks.fmt(f),
             Self::Half => f.write_str(HALF),
+            Self::Trellis(scheme) => write!(f, "trellis{}-w{}", scheme.bits(), scheme.window()),
         }
     }
 }
@@ -145,7 +157,17 @@ mod tests {
 
     #[test]
     fn words_name_schemes() {
-        for word in ["int4-g128", "int2-g64-sym", "int8-row", "int3-row-sym", "q4_k", "q8_0", "f16"] {
+        for word in [
+            "int4-g128",
+            "int2-g64-sym",
+            "int8-row",
+            "int3-row-sym",
+            "q4_k",
+            "q8_0",
+            "f16",
+            "trellis2-w12",
+            "trellis4-w16",
+        ] {
             assert_eq!(Scheme::parse(word).map(|scheme| scheme.to_string()).as_deref(), Some(word));
         }
         for word in [
@@ -159,6 +181,9 @@ mod tests {
             "int4-g8-sym-",
             "int04-g8",
             "Q4_K",
+            "trellis2",
+            "trellis2-w2",
+            "trellis02-w8",
         ] {
             assert_eq!(Scheme::parse(word), None, "{word}");
         }
