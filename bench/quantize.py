@@ -27,11 +27,24 @@ METHODS = {
 }
 BEST = "clip = true\nrefits = 1\npolish = 2\n"
 NORMS = '"layers.*.{input_layernorm,post_attention_layernorm}.weight"'
+# Layers, width, width of keys and values, hidden width.
+SIZES = {"stories260k": (5, 64, 32, 172), "stories3m_q80": (6, 192, 64, 512)}
+
+
+def uniform(model, bits, group=64):
+    """Bytes of all linear maps in one affine scheme: codes and zero points in runs of 32, the last of whole eights, and a half a group."""
+    layers, width, keys, hidden = SIZES[model]
+    shapes = [(width, width)] * 2 + [(keys, width)] * 2 + [(hidden, width)] * 2 + [(width, hidden)]
+    packed = lambda count: (count // 32 * 32 + -(-(count % 32) // 8) * 8) * bits // 8
+    groups = lambda cols: -(-cols // group)
+    return layers * sum(rows * (packed(cols) + 2 * groups(cols) + packed(groups(cols))) for rows, cols in shapes)
+
+
 # Whole steps, and what they select beside the linear maps. Bytes of mixed are those of one scheme for all, in groups of 64.
 SPECIAL = {
     "mixed": [
-        (f"mixed {weigh}, as int{bits}-g64", f'method = "mixed"\nbits = {bits + (16 + bits) / 64}\ngroup = 64\nweigh = "{weigh}"\n{BEST}', "")
-        for bits in (2, 3, 4)
+        (f"mixed {weigh}, as int{bits}-g64", f'method = "mixed"\nbytes = BYTES{bits}\ngroup = 64\nweigh = "{weigh}"\n{BEST}', "")
+        for bits in (3, 4)
         for weigh in ("outputs", "alike", "solver")
     ],
     "crucial": [
@@ -68,6 +81,8 @@ arguments.add_argument("--stories", type=pathlib.Path, required=True)
 arguments.add_argument("--group", type=int, default=64)
 arguments.add_argument("--methods", default=";".join(METHODS), help="some of them, with a semicolon between")
 arguments.add_argument("--special", default="", help=f"in their place: some of {';'.join(SPECIAL)}")
+arguments.add_argument("--only", default="", help="of the special ones, those whose names hold one of these, with a semicolon between")
+arguments.add_argument("--on", default="stories260k;stories3m_q80", help="models")
 args = arguments.parse_args()
 
 
@@ -97,10 +112,13 @@ args.out.mkdir(parents=True, exist_ok=True)
 train, held_out = stories("train_slice.txt"), stories("valid.txt")
 (args.out / "train.txt").write_text("\n".join(train[:400]) + "\n")
 (args.out / "held-out.txt").write_text("\n".join(held_out + train[400:][-200:]) + "\n")
-for model in ("stories260k", "stories3m_q80"):
+for model in args.on.split(";"):
     run(model, "original", "")
     for name, step, beside in [one for kind in args.special.split(";") if kind for one in SPECIAL[kind]]:
-        run(model, name, step, beside)
+        if any(part in name for part in args.only.split(";")):
+            for bits in (3, 4):
+                step = step.replace(f"BYTES{bits}", str(uniform(model, bits)))
+            run(model, name, step, beside)
     if args.special:
         continue
     for bits in (8, 4, 3, 2):

@@ -250,7 +250,8 @@ impl Method for Mixed {
         }
         let numbers = weights.iter().map(|(_, form)| form.shape().iter().product::<usize>()).sum();
         let chosen = budget::choose(&curves, self.budget(numbers), "bytes")?;
-        let mut methods: Vec<Arc<dyn Method>> = vec![Arc::new(Keep); weights.len()];
+        let keep: Arc<dyn Method> = Arc::new(Keep);
+        let mut methods: Vec<Arc<dyn Method>> = weights.iter().map(|_| Arc::clone(&keep)).collect();
         for ((members, curve), at) in kinds.values().zip(&curves).zip(chosen) {
             let bits = curve.candidates()[at].how;
             for member in members {
