@@ -80,6 +80,7 @@ impl Scheme {
         match self {
             Self::Affine(scheme) => scheme.part(cols),
             Self::Blocks(blocks) => Some(blocks.part()),
+            Self::Half | Self::Trellis(_) => None,
         }
     }
 
@@ -101,6 +102,8 @@ impl Scheme {
         match self {
             Self::Affine(scheme) => scheme.expand(row, part, codes, steps, shifts, value),
             Self::Blocks(blocks) => blocks.expand(row, codes, steps, shifts, value),
+            // Rows of these have no such parts.
+            Self::Half | Self::Trellis(_) => {}
         }
     }
 

@@ -78,7 +78,8 @@ pub fn coded_columns(precision: Precision, x: &Var, c: &Codes, bias: Option<&Var
         if sink.wants(0) {
             let mut dx = Array::stale(&shape_x);
             let (dst, dz) = (ViewMut::new(dx.data_mut(), rows, inner), View::new(dz.data(), rows, outer));
-            product::coded(precision, dst, dz, &c);
+            // Gradients are never rounded to 8 bits.
+            product::coded(product::of_values(precision), dst, dz, &c);
             sink.add(0, dx);
         }
     })
