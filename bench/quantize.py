@@ -1,7 +1,8 @@
 """What rounding to few bits does to the llama2.c models beside the repository: perplexity, divergence from the original and flipped
-tokens on held-out stories, for plain rounding, searched ranges and feedback, at equal bytes.
+tokens on held-out stories, for plain rounding, searched ranges and feedback, at equal bytes; with --special, for methods that have sizes of
+their own: bits per matrix, low-rank repair, stretched columns, trellis codes.
 
-usage: quantize.py OUT --tenfold PROGRAM --models DIR --stories DIR [--group 64] [--methods "rtn;gptq"]
+usage: quantize.py OUT --tenfold PROGRAM --models DIR --stories DIR [--group 64] [--methods "rtn;gptq"] [--special "mixed;trellis"]
 Texts are whole stories, one a line, cut to CHARACTERS: the first 400 of the training slice to calibrate on, the first held-out ones
 and the last 200 of the training slice to measure on. One JSON line a run.
 """
@@ -24,6 +25,53 @@ METHODS = {
     "gptq, clip, refit": 'method = "gptq"\nclip = true\nrefits = 1\n',
     "gptq, clip, refit, polish": 'method = "gptq"\nclip = true\nrefits = 1\npolish = 2\n',
 }
+BEST = "clip = true\nrefits = 1\npolish = 2\n"
+NORMS = '"layers.*.{input_layernorm,post_attention_layernorm}.weight"'
+# Layers, width, width of keys and values, hidden width.
+SIZES = {"stories260k": (5, 64, 32, 172), "stories3m_q80": (6, 192, 64, 512)}
+
+
+def uniform(model, bits, group=64):
+    """Bytes of all linear maps in one affine scheme: codes and zero points in runs of 32, the last of whole eights, and a half a group."""
+    layers, width, keys, hidden = SIZES[model]
+    shapes = [(width, width)] * 2 + [(keys, width)] * 2 + [(hidden, width)] * 2 + [(width, hidden)]
+    packed = lambda count: (count // 32 * 32 + -(-(count % 32) // 8) * 8) * bits // 8
+    groups = lambda cols: -(-cols // group)
+    return layers * sum(rows * (packed(cols) + 2 * groups(cols) + packed(groups(cols))) for rows, cols in shapes)
+
+
+# Whole steps, and what they select beside the linear maps. Bytes of mixed are those of one scheme for all, in groups of 64.
+SPECIAL = {
+    "mixed": [
+        (f"mixed {weigh}, as int{bits}-g64", f'method = "mixed"\nbytes = BYTES{bits}\ngroup = 64\nweigh = "{weigh}"\n{BEST}', "")
+        for bits in (3, 4)
+        for weigh in ("outputs", "alike", "solver")
+    ],
+    "crucial": [
+        (f"mixed crucial, {bits} bits", f'method = "mixed"\nbits = {bits}\ngroup = 64\ntried = [2, 16]\ntogether = "kinds"\nweigh = "solver"\n{BEST}', "")
+        for bits in (4, 6, 8, 10, 12)
+    ],
+    "repair": [
+        (
+            f"repair rank {rank}, rounds {rounds}, int{bits}-g64",
+            f'method = "repair"\nrank = {rank}\nrounds = {rounds}\nfactors = "half"\nbits = {bits}\ngroup = 64\n{BEST}',
+            "",
+        )
+        for bits in (2, 3)
+        for rank, rounds in ((2, 1), (4, 1), (4, 5), (8, 1), (8, 5))
+    ],
+    "finer": [(f"gptq, clip, refit, polish, int{bits}-g{group}", f'method = "gptq"\nbits = {bits}\ngroup = {group}\n{BEST}', "") for bits in (2, 3) for group in (16, 32)],
+    "awq": [
+        (f"awq {solver}{', folded' if norms else ''}, int{bits}-g64", f'method = "awq"\nsolver = "{solver}"\nbits = {bits}\ngroup = 64\n{BEST if solver == "gptq" else "clip = true" + chr(10)}', norms)
+        for bits in (4, 3, 2)
+        for solver in ("rtn", "gptq")
+        for norms in ("", NORMS)
+    ],
+    "trellis": [
+        (f"trellis{bits}-w{window}", f'method = "trellis"\nbits = {bits}\nwindow = {window}\n', "")
+        for bits, window in ((2, 8), (2, 10), (2, 12), (2, 14), (3, 12))
+    ],
+}
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("out", type=pathlib.Path)
@@ -32,6 +80,9 @@ arguments.add_argument("--models", type=pathlib.Path, required=True)
 arguments.add_argument("--stories", type=pathlib.Path, required=True)
 arguments.add_argument("--group", type=int, default=64)
 arguments.add_argument("--methods", default=";".join(METHODS), help="some of them, with a semicolon between")
+arguments.add_argument("--special", default="", help=f"in their place: some of {';'.join(SPECIAL)}")
+arguments.add_argument("--only", default="", help="of the special ones, those whose names hold one of these, with a semicolon between")
+arguments.add_argument("--on", default="stories260k;stories3m_q80", help="models")
 args = arguments.parse_args()
 
 
@@ -41,10 +92,11 @@ def stories(name):
     return [story[:CHARACTERS] for story in joined if len(story) > 200]
 
 
-def run(model, name, step):
+def run(model, name, step, beside=""):
     text = f'name = "{model}"\n[model]\nfrom = ["path:{(args.models / model).resolve()}"]\n[calibration]\ntext = "path:train.txt"\n'
     if step:
-        text += f"[[step]]\nselect = {LAYERS}\n{step}"
+        select = f"[{LAYERS}, {beside}]" if beside else LAYERS
+        text += f"[[step]]\nselect = {select}\n{step}"
     (args.out / "run.toml").write_text(text + '[eval]\ntext = "path:held-out.txt"\n')
     command = [args.tenfold.resolve(), "run", "run.toml", "--out", "run"]
     shutil.rmtree(args.out / "run", ignore_errors=True)
@@ -60,8 +112,15 @@ args.out.mkdir(parents=True, exist_ok=True)
 train, held_out = stories("train_slice.txt"), stories("valid.txt")
 (args.out / "train.txt").write_text("\n".join(train[:400]) + "\n")
 (args.out / "held-out.txt").write_text("\n".join(held_out + train[400:][-200:]) + "\n")
-for model in ("stories260k", "stories3m_q80"):
+for model in args.on.split(";"):
     run(model, "original", "")
+    for name, step, beside in [one for kind in args.special.split(";") if kind for one in SPECIAL[kind]]:
+        if any(part in name for part in args.only.split(";")):
+            for bits in (3, 4):
+                step = step.replace(f"BYTES{bits}", str(uniform(model, bits)))
+            run(model, name, step, beside)
+    if args.special:
+        continue
     for bits in (8, 4, 3, 2):
         for name in args.methods.split(";"):
             step = METHODS[name]

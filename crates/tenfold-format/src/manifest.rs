@@ -136,6 +136,16 @@ pub enum FormRecord {
         cols: usize,
         /// The shape of the array: rows and columns for a matrix.
         shape: Vec<usize>,
+        /// Whether the rows that the codes make are the columns of the weight.
+        #[serde(rename = "by-columns", default, skip_serializing_if = "std::ops::Not::not")]
+        by_columns: bool,
+    },
+    /// inner behind a random-sign Hadamard transform of its inputs.
+    Rotated {
+        /// As the weight.
+        inner: Box<FormRecord>,
+        /// The seed of the signs.
+        seed: u64,
     },
     /// What another weight, or a part of it, holds.
     Shared {

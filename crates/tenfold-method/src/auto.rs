@@ -2,13 +2,12 @@
 
 mod compose;
 mod curve;
-mod solver;
 
+use crate::budget::{self, Curve};
 use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, matrix_shape};
 use crate::option::{Kind, OptionInfo, Options};
-use curve::Curve;
 use std::sync::Arc;
 use tenfold_linalg::parallel;
 use tenfold_weight::{Form, Path};
@@ -109,11 +108,12 @@ impl Method for Auto {
             _ => 0,
         };
         let curves =
-            parallel::map(weights, work, |(path, form)| Curve::measure(path, form, evidence, self.composed));
+            parallel::map(weights, work, |(path, form)| curve::measure(path, form, evidence, self.composed));
         let curves = curves.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let dense: usize = curves.iter().map(Curve::dense_parameters).sum();
-        let chosen = solver::choose(&curves, (self.share * dense as f64) as usize)?;
-        Ok(Some(curves.iter().zip(chosen).map(|(curve, at)| curve.method(at)).collect()))
+        let dense: usize = weights.iter().map(|(_, form)| form.shape().iter().product::<usize>()).sum();
+        let chosen = budget::choose(&curves, (self.share * dense as f64) as usize, "parameters")?;
+        let method = |(curve, at): (&Curve<Arc<dyn Method>>, usize)| Arc::clone(&curve.candidates()[at].how);
+        Ok(Some(curves.iter().zip(chosen).map(method).collect()))
     }
 
     /// Rewrites a single weight under the same share.

@@ -173,12 +173,14 @@ pub enum Error {
         index: usize,
     },
     /// The budget is below the smallest size that the candidates reach.
-    #[error("a budget of {budget} parameters cannot be met; the least possible is {least}")]
+    #[error("a budget of {budget} {unit} cannot be met; the least possible is {least}")]
     Budget {
-        /// Parameters allowed.
+        /// What is allowed.
         budget: usize,
-        /// Parameters of the smallest choice of every weight.
+        /// The smallest choice of every weight.
         least: usize,
+        /// What both count: parameters or bytes.
+        unit: &'static str,
     },
     /// A decomposition failed.
     #[error("{path}: {source}")]

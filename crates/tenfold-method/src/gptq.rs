@@ -4,10 +4,9 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, Training};
 use crate::option::{Kind, OptionInfo, Options};
-use crate::quantize::{self, Round, Target};
+use crate::quantize::{self, Feedback, Target};
 use std::sync::Arc;
-use tenfold_linalg::Matrix;
-use tenfold_linalg::quant::{self, GptqOptions, Order, Quantized};
+use tenfold_linalg::quant::{GptqOptions, Order};
 use tenfold_weight::{Form, Path, Role};
 
 /// What the method is.
@@ -29,32 +28,10 @@ pub static INFO: Info = Info {
         quantize::RANGE,
         quantize::CLIP,
         quantize::BLOCKS,
-        OptionInfo {
-            name: "order",
-            kind: Kind::Choice(&["stored", "falling", "grouped"]),
-            default: "grouped",
-            doc: "columns as they are stored; by falling second moment, with the groups fitted before; or by falling moment \
-                  within groups. None of them costs anything when the model runs",
-        },
-        OptionInfo {
-            name: "damping",
-            kind: Kind::Number(0.0, 10.0),
-            default: "0.01",
-            doc: "added to the diagonal of H, as a share of its mean; raised tenfold while H cannot be factored",
-        },
-        OptionInfo {
-            name: "refits",
-            kind: Kind::Integer(0, 10),
-            default: "0",
-            doc: "how often scales are fitted again to the codes they led to; the better is kept",
-        },
-        OptionInfo {
-            name: "polish",
-            kind: Kind::Integer(0, 10),
-            default: "0",
-            doc: "sweeps over single codes after all columns are rounded, each moved where that lowers the error; with refits also \
-                  over the small scales of blocks",
-        },
+        ORDER,
+        DAMPING,
+        REFITS,
+        POLISH,
         OptionInfo {
             name: "guard",
             kind: Kind::Flag,
@@ -62,6 +39,34 @@ pub static INFO: Info = Info {
             doc: "rounds plainly too, and keeps for each row what is better in the metric of the inputs",
         },
     ],
+};
+
+/// Options of feedback that other methods share.
+pub(crate) const ORDER: OptionInfo = OptionInfo {
+    name: "order",
+    kind: Kind::Choice(&["stored", "falling", "grouped"]),
+    default: "grouped",
+    doc: "columns as they are stored; by falling second moment, with the groups fitted before; or by falling moment \
+          within groups. None of them costs anything when the model runs",
+};
+pub(crate) const DAMPING: OptionInfo = OptionInfo {
+    name: "damping",
+    kind: Kind::Number(0.0, 10.0),
+    default: "0.01",
+    doc: "added to the diagonal of H, as a share of its mean; raised tenfold while H cannot be factored",
+};
+pub(crate) const REFITS: OptionInfo = OptionInfo {
+    name: "refits",
+    kind: Kind::Integer(0, 10),
+    default: "0",
+    doc: "how often scales are fitted again to the codes they led to; the better is kept",
+};
+pub(crate) const POLISH: OptionInfo = OptionInfo {
+    name: "polish",
+    kind: Kind::Integer(0, 10),
+    default: "0",
+    doc: "sweeps over single codes after all columns are rounded, each moved where that lowers the error; with refits also \
+          over the small scales of blocks",
 };
 
 /// Rounding with feedback.
@@ -77,37 +82,26 @@ pub struct Gptq {
 /// Faulty options.
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
+    let own = GptqOptions { guard: options.flag("guard"), ..feedback(options) };
+    Ok(Arc::new(Gptq { target: Target::of(options, &INFO)?, options: own }))
+}
+
+/// How the options of a step say that errors are fed back.
+pub(crate) fn feedback(options: &Options) -> GptqOptions {
     let order = match options.word("order") {
         Some("stored") => Order::Stored,
         Some("falling") => Order::Falling,
         _ => Order::Grouped,
     };
     let usual = GptqOptions::default();
-    let own = GptqOptions {
+    GptqOptions {
         order,
         // Groups of columns that are no neighbors would need an index in the file and a permutation at run time.
         fixed_groups: order == Order::Falling,
         damping: options.number("damping").unwrap_or(usual.damping),
         refits: options.count("refits").unwrap_or(usual.refits),
         polish: options.count("polish").unwrap_or(usual.polish),
-        guard: options.flag("guard"),
         ..usual
-    };
-    Ok(Arc::new(Gptq { target: Target::of(options, &INFO)?, options: own }))
-}
-
-struct Feedback<'e> {
-    moment: &'e Matrix,
-    options: &'e GptqOptions,
-}
-
-impl Round for Feedback<'_> {
-    fn round<S: quant::Grid>(&self, w: &Matrix, grid: &S) -> tenfold_linalg::Result<Quantized<S::Group>> {
-        quant::gptq(w, self.moment, grid, self.options)
-    }
-
-    fn is_blind(&self) -> bool {
-        false
     }
 }
 

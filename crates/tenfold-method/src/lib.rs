@@ -21,9 +21,11 @@
 //! Start reading at [`Method`], then `svd.rs`, the shortest complete method.
 
 pub mod auto;
+pub mod awq;
 pub mod basis;
 pub mod bitfit;
 mod bottleneck;
+mod budget;
 pub mod calibrate;
 pub mod calisr;
 pub mod childtuning;
@@ -37,6 +39,7 @@ pub mod ia3;
 mod keep;
 pub mod lora;
 mod method;
+pub mod mixed;
 pub mod mpo;
 pub mod mpop;
 pub mod opf;
@@ -45,10 +48,12 @@ pub mod pfeiffer;
 pub mod prefix;
 mod quantize;
 pub mod registry;
+pub mod repair;
 pub mod rtn;
 mod size;
 pub mod squeeze;
 pub mod svd;
+pub mod trellis;
 
 pub use error::Error;
 pub use evidence::{Collector, Evidence};

@@ -1,6 +1,9 @@
 //! What methods of quantization share: the scheme that options name, and the way from a rounded matrix to its codes.
 
 mod pack;
+mod solver;
+
+pub(crate) use solver::{Feedback, Plain, Round, SOLVER, Solver};
 
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
@@ -51,21 +54,16 @@ const DEFAULT_GROUP: usize = 128;
 /// What weights are rounded to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
-    Affine { grid: quant::Affine, scheme: tenfold_tensor::Affine },
-    Blocks { format: BlockFormat, scheme: Blocks },
-}
-
-/// How a matrix is rounded to a scheme: plainly, or with feedback of errors.
-pub(crate) trait Round {
-    /// The codes of `w` on a grid of the matrix crate.
-    fn round<S: quant::Grid>(
-        &self,
-        w: &Matrix,
-        scheme: &S,
-    ) -> tenfold_linalg::Result<quant::Quantized<S::Group>>;
-
-    /// Whether nothing better than the weights themselves says which of them count.
-    fn is_blind(&self) -> bool;
+    Affine {
+        grid: quant::Affine,
+        scheme: tenfold_tensor::Affine,
+    },
+    Blocks {
+        format: BlockFormat,
+        scheme: Blocks,
+    },
+    /// Half precision: nothing to search or to feed back.
+    Half,
 }
 
 impl Target {
@@ -79,7 +77,11 @@ impl Target {
             }
             return blocks(word).ok_or_else(|| unknown(info, "blocks", word));
         }
-        let bits = options.count("bits").unwrap_or(4);
+        Self::groups(options, options.count("bits").unwrap_or(4), info)
+    }
+
+    /// Groups with codes of so many bits, else as options say.
+    pub(crate) fn groups(options: &Options, bits: usize, info: &'static Info) -> Result<Self, Error> {
         let group = options.count("group").unwrap_or(DEFAULT_GROUP);
         let range = match options.word("range") {
             Some("symmetric") => Range::Symmetric,
@@ -100,11 +102,26 @@ impl Target {
         Ok(Self::Affine { grid, scheme })
     }
 
+    /// The blocks with codes of so many bits, larger ones first; none for other numbers.
+    pub(crate) fn blocks_of(bits: usize) -> Vec<Self> {
+        let words: &[&str] = match bits {
+            2 => &["q2_k"],
+            3 => &["q3_k"],
+            4 => &["q4_k", "q4_0"],
+            5 => &["q5_k", "q5_0"],
+            6 => &["q6_k"],
+            8 => &["q8_0"],
+            _ => &[],
+        };
+        words.iter().filter_map(|word| blocks(word)).collect()
+    }
+
     /// The scheme as it is stored.
     pub(crate) fn scheme(self) -> Scheme {
         match self {
             Self::Affine { scheme, .. } => Scheme::Affine(scheme),
             Self::Blocks { scheme, .. } => Scheme::Blocks(scheme),
+            Self::Half => Scheme::Half,
         }
     }
 
@@ -124,12 +141,20 @@ impl Target {
 
     /// The matrix of a weight, for which there is a plan, as codes.
     pub(crate) fn rewrite(self, path: &Path, form: &Form, round: &impl Round) -> Result<Form, Error> {
-        let w = dense_matrix(path, form)?;
+        self.encode(path, &dense_matrix(path, form)?, round)
+    }
+
+    /// A matrix, for whose weight there is a plan, as codes.
+    pub(crate) fn encode(self, path: &Path, w: &Matrix, round: &impl Round) -> Result<Form, Error> {
         let bytes = match self {
-            Self::Affine { grid, scheme } => pack::affine(scheme, &round.round(&w, &grid).at(path)?),
+            Self::Affine { grid, scheme } => pack::affine(scheme, &round.round(w, &grid).at(path)?),
             Self::Blocks { format, scheme } => {
                 let search = quant::Block { format, magnitude: round.is_blind() };
-                pack::blocks(scheme, format, &round.round(&w, &search).at(path)?)
+                pack::blocks(scheme, format, &round.round(w, &search).at(path)?)
+            }
+            Self::Half => {
+                let codes = Codes::halves(&w.to_f32(), w.rows(), w.cols());
+                return Ok(Form::quant(codes.map_err(tenfold_weight::Error::from)?));
             }
         };
         Ok(Form::quant(
@@ -142,6 +167,11 @@ impl Target {
 pub(crate) fn importance(path: &Path, evidence: &Evidence) -> Result<Vec<f64>, Error> {
     let moment = evidence.moment(path)?;
     Ok((0..moment.cols()).map(|at| moment.get(at, at)).collect())
+}
+
+/// tr(W H W^T): the power of the outputs, up to the factor of the moment.
+pub(crate) fn power(w: &Matrix, moment: &Matrix) -> f64 {
+    w.matmul(moment).data().iter().zip(w.data()).map(|(through, w)| through * w).sum()
 }
 
 fn unknown(info: &'static Info, option: &'static str, got: &str) -> Error {

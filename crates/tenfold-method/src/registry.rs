@@ -16,6 +16,7 @@ pub struct Entry {
 /// Every method.
 pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::auto::INFO, build: crate::auto::build },
+    Entry { info: &crate::awq::INFO, build: crate::awq::build },
     Entry { info: &crate::basis::INFO, build: crate::basis::build },
     Entry { info: &crate::bitfit::INFO, build: crate::bitfit::build },
     Entry { info: &crate::calisr::INFO, build: crate::calisr::build },
@@ -24,13 +25,16 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::houlsby::INFO, build: crate::houlsby::build },
     Entry { info: &crate::ia3::INFO, build: crate::ia3::build },
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
+    Entry { info: &crate::mixed::INFO, build: crate::mixed::build },
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },
     Entry { info: &crate::mpop::INFO, build: crate::mpop::build },
     Entry { info: &crate::opf::INFO, build: crate::opf::build },
     Entry { info: &crate::pfeiffer::INFO, build: crate::pfeiffer::build },
     Entry { info: &crate::prefix::INFO, build: crate::prefix::build },
+    Entry { info: &crate::repair::INFO, build: crate::repair::build },
     Entry { info: &crate::rtn::INFO, build: crate::rtn::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
+    Entry { info: &crate::trellis::INFO, build: crate::trellis::build },
 ];
 
 /// Finds a method by name.

@@ -4,10 +4,8 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, Training};
 use crate::option::{Kind, OptionInfo, Options};
-use crate::quantize::{self, Round, Target};
+use crate::quantize::{self, Plain, Target};
 use std::sync::Arc;
-use tenfold_linalg::Matrix;
-use tenfold_linalg::quant::{self, Quantized};
 use tenfold_weight::{Form, Path, Role};
 
 /// What the method is.
@@ -52,20 +50,6 @@ pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
     let inputs = options.word("metric") == Some("inputs");
     Ok(Arc::new(Rtn { target: Target::of(options, &INFO)?, inputs }))
-}
-
-struct Plain {
-    importance: Option<Vec<f64>>,
-}
-
-impl Round for Plain {
-    fn round<S: quant::Grid>(&self, w: &Matrix, grid: &S) -> tenfold_linalg::Result<Quantized<S::Group>> {
-        quant::rtn(w, grid, self.importance.as_deref())
-    }
-
-    fn is_blind(&self) -> bool {
-        self.importance.is_none()
-    }
 }
 
 impl Method for Rtn {

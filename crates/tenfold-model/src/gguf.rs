@@ -165,7 +165,11 @@ impl Model {
             let name = name.ok_or_else(|| Error::NoGguf { architecture: "llama", what: own.to_string() })?;
             let shape = form.shape();
             let width = shape.last().copied().unwrap_or(1);
-            let blocks = form.as_codes().and_then(Codes::as_blocks);
+            // Half precision is a type of its own there; other codes go where blocks hold them.
+            let blocks = form.as_codes().and_then(|codes| match codes.scheme() {
+                Scheme::Half => Some(codes.clone()),
+                _ => codes.as_blocks(),
+            });
             let from = match (blocks, form.as_codes(), stored) {
                 (Some(codes), _, _) => Origin::Codes(codes),
                 (None, Some(codes), Stored::Blocks(to)) => {

@@ -201,6 +201,15 @@ fn codes_stay_codes() {
     assert_eq!(got.values(), codes.values());
     assert!(again.tree.get(&tenfold_weight::Path::new("embed_tokens.weight")).unwrap().as_codes().is_some());
 
+    // What is kept in half precision stays so beside blocks, bit for bit.
+    let dense = codes.values();
+    let halves = Codes::halves(dense.data(), dense.height(), dense.width()).unwrap();
+    model.tree.insert(weight.clone(), Form::quant(halves.clone()));
+    model.save_gguf(&path, Stored::Blocks(Blocks::Q8_0)).unwrap();
+    assert_eq!(GgufFile::open(&path).unwrap().tensor("blk.1.attn_q.weight").unwrap().kind.name, "F16");
+    let again = Model::load(&path).unwrap();
+    assert_eq!(again.tree.get(&weight).unwrap().as_array().unwrap(), &halves.values());
+
     let asymmetric = tenfold_tensor::Affine::new(4, 32, false).unwrap();
     model.tree.insert(weight.clone(), Form::quant(pack(asymmetric)));
     let fault = model.save_gguf(&path, Stored::Blocks(Blocks::Q8_0)).unwrap_err();

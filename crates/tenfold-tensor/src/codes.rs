@@ -31,6 +31,19 @@ impl Codes {
         Ok(Self { scheme, rows, cols, bytes })
     }
 
+    /// A matrix in half precision ([`Scheme::Half`]), each number the nearest half.
+    ///
+    /// # Errors
+    /// [`Error::SchemeValue`] for numbers beyond the range of halves, and where there are not rows x cols of them.
+    pub fn halves(values: &[f32], rows: usize, cols: usize) -> Result<Self, Error> {
+        let halves: Vec<Half> = values.iter().map(|&value| Half::nearest(value)).collect();
+        if let Some(position) = halves.iter().position(|half| !half.is_finite()) {
+            return Err(Error::SchemeValue { scheme: "f16", position });
+        }
+        let bytes: Vec<u8> = halves.iter().flat_map(|half| half.bits().to_le_bytes()).collect();
+        Self::new(Scheme::Half, rows, cols, bytes)
+    }
+
     /// The scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme
@@ -88,6 +101,17 @@ impl Codes {
         values
     }
 
+    /// The matrix with rows and columns exchanged.
+    pub fn transposed(&self) -> Array {
+        let values = self.values();
+        let mut turned = Array::stale(&[self.cols, self.rows]);
+        let out = turned.data_mut();
+        for (row, values) in values.data().chunks_exact(self.cols.max(1)).enumerate() {
+            values.iter().enumerate().for_each(|(col, &value)| out[col * self.rows + row] = value);
+        }
+        turned
+    }
+
     /// The rows that the ids name, in order, N x cols.
     ///
     /// # Errors
@@ -130,6 +154,7 @@ impl Codes {
         let affine = match self.scheme {
             Scheme::Blocks(_) => return Some(self.clone()),
             Scheme::Affine(affine) => affine,
+            Scheme::Half | Scheme::Trellis(_) => return None,
         };
         let blocks = match affine.bits() {
             4 => Blocks::Q4_0,

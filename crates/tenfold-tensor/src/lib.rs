@@ -53,5 +53,5 @@ pub use offsets::Offsets;
 pub use op::attention::attention_numbers;
 pub use par::{placed, threads};
 pub use precision::Precision;
-pub use scheme::{Affine, AffineRow, Blocks, Scheme, blocks};
+pub use scheme::{Affine, AffineRow, Blocks, Scheme, Trellis, blocks};
 pub use tape::{Gradients, Tape, Var};

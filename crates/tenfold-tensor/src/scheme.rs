@@ -2,11 +2,17 @@
 
 mod affine;
 pub mod blocks;
+mod trellis;
 
 pub use affine::{Affine, AffineRow};
 pub use blocks::Blocks;
+pub use trellis::Trellis;
 
+use crate::Half;
 use std::fmt;
+
+/// The word of the scheme of half precision.
+const HALF: &str = "f16";
 
 /// How a row of numbers is rounded and stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,11 +22,23 @@ pub enum Scheme {
     Affine(Affine),
     /// Blocks of fixed size, as GGUF files have them.
     Blocks(Blocks),
+    /// A half-precision number (IEEE 754, little-endian) per column: what is kept in 16 bit.
+    Half,
+    /// Symbols read through a window that neighbors share.
+    Trellis(Trellis),
 }
 
 impl Scheme {
-    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`.
+    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`, `f16`, `trellis2-w12`.
     pub fn parse(word: &str) -> Option<Self> {
+        if word == HALF {
+            return Some(Self::Half);
+        }
+        if let Some(rest) = word.strip_prefix("trellis") {
+            let (bits, window) = rest.split_once("-w")?;
+            let scheme = Self::Trellis(Trellis::new(bits.parse().ok()?, window.parse().ok()?)?);
+            return (scheme.to_string() == word).then_some(scheme);
+        }
         if let Some(blocks) = Blocks::named(word) {
             return (blocks.name() == word).then_some(Self::Blocks(blocks));
         }
@@ -42,7 +60,7 @@ impl Scheme {
     /// What the number of columns must be a multiple of.
     pub fn block(self) -> usize {
         match self {
-            Self::Affine(_) => 1,
+            Self::Affine(_) | Self::Half | Self::Trellis(_) => 1,
             Self::Blocks(blocks) => blocks.weights(),
         }
     }
@@ -52,6 +70,8 @@ impl Scheme {
         match self {
             Self::Affine(scheme) => Some(scheme.row_bytes(cols)),
             Self::Blocks(blocks) => blocks.row_bytes(cols),
+            Self::Half => cols.checked_mul(2),
+            Self::Trellis(scheme) => Some(scheme.row_bytes(cols)),
         }
     }
 
@@ -60,6 +80,7 @@ impl Scheme {
         match self {
             Self::Affine(scheme) => scheme.part(cols),
             Self::Blocks(blocks) => Some(blocks.part()),
+            Self::Half | Self::Trellis(_) => None,
         }
     }
 
@@ -83,6 +104,11 @@ impl Scheme {
                     .zip(values)
                     .for_each(|(bytes, values)| blocks.decode(bytes, values));
             }
+            Self::Trellis(scheme) => scheme.decode(row, out),
+            Self::Half => {
+                assert_eq!(row.len(), 2 * out.len(), "bytes of a row of {} halves", out.len());
+                out.iter_mut().enumerate().for_each(|(at, value)| *value = Half::read(row, 2 * at).value());
+            }
         }
     }
 }
@@ -99,6 +125,8 @@ impl fmt::Display for Scheme {
                 f.write_str(if scheme.is_symmetric() { "-sym" } else { "" })
             }
             Self::Blocks(blocks) => blocks.fmt(f),
+            Self::Half => f.write_str(HALF),
+            Self::Trellis(scheme) => write!(f, "trellis{}-w{}", scheme.bits(), scheme.window()),
         }
     }
 }
@@ -109,7 +137,17 @@ mod tests {
 
     #[test]
     fn words_name_schemes() {
-        for word in ["int4-g128", "int2-g64-sym", "int8-row", "int3-row-sym", "q4_k", "q8_0"] {
+        for word in [
+            "int4-g128",
+            "int2-g64-sym",
+            "int8-row",
+            "int3-row-sym",
+            "q4_k",
+            "q8_0",
+            "f16",
+            "trellis2-w12",
+            "trellis4-w16",
+        ] {
             assert_eq!(Scheme::parse(word).map(|scheme| scheme.to_string()).as_deref(), Some(word));
         }
         for word in [
@@ -123,6 +161,9 @@ mod tests {
             "int4-g8-sym-",
             "int04-g8",
             "Q4_K",
+            "trellis2",
+            "trellis2-w2",
+            "trellis02-w8",
         ] {
             assert_eq!(Scheme::parse(word), None, "{word}");
         }

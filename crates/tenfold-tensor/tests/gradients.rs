@@ -60,10 +60,12 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 34] = [
+const TABLE: [(&str, Cases); 36] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
+    ("coded_columns", coded_columns),
+    ("hadamard", hadamard),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
     ("add", |n| case("", vec![array(1, &[n, 3]), array(2, &[n, 3])], |v| op::add(&v[0], &v[1]))),
@@ -134,6 +136,27 @@ fn coded(n: usize) -> Vec<Check> {
         })
     };
     [Precision::F32, Precision::Bf16x3].into_iter().flat_map(check).collect()
+}
+
+fn coded_columns(n: usize) -> Vec<Check> {
+    let codes = codes::random(5, 5, n + 1, "int4-g3");
+    case("", vec![array(1, &[n, 5]), array(3, &[n + 1])], move |v| {
+        op::coded_columns(Precision::F32, &v[0], &codes, Some(&v[1]), Activation::Gelu)
+    })
+}
+
+/// A power of two, and an order with a dense factor, there and back.
+fn hadamard(n: usize) -> Vec<Check> {
+    let three: Vec<f32> = vec![1.0, 1.0, 1.0, 1.0, 0.366_025_4, -1.366_025_4, 1.0, -1.366_025_4, 0.366_025_4];
+    let check = |(width, order, back): (usize, usize, bool)| {
+        let signs = (0..width).map(|at| if at % 3 == 1 { -1.0 } else { 1.0 }).collect();
+        let factor = if order == 1 { vec![1.0] } else { three.clone() };
+        let transform = std::sync::Arc::new(op::Hadamard::new(signs, order, factor));
+        case(format!("{width}, back {back}"), vec![array(1, &[n, width])], move |v| {
+            op::hadamard(&v[0], &transform, back)
+        })
+    };
+    [(8, 1, false), (8, 1, true), (12, 3, false), (12, 3, true)].into_iter().flat_map(check).collect()
 }
 
 fn linear(n: usize) -> Vec<Check> {

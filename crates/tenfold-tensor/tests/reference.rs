@@ -316,6 +316,7 @@ fn mpo_rebuild(n: usize) {
 #[test]
 fn groups_become_blocks_without_rounding() {
     coded::transcoding();
+    coded::halves();
 }
 
 #[test]

@@ -3,9 +3,12 @@
 //! The matrix is worked out from the stored arrays by the form's definition, in double precision and entry by entry,
 //! with nothing taken from the crates under test but the arrays themselves.
 
+mod coded;
+
 use crate::random;
+use coded::{blocks, by_columns, halves, quant, quantized_cores, rotated, trellis};
 use tenfold_linalg::MpoShape;
-use tenfold_tensor::{AffineRow, Array, Blocks, Codes, Scheme};
+use tenfold_tensor::{Array, Blocks};
 use tenfold_weight::{Address, Form, Path, Tree, form};
 
 /// The weight that the laws look at.
@@ -113,6 +116,19 @@ pub fn forms() -> Vec<Case> {
     case("quant of blocks", blocks("qk", 5, 64, Blocks::Q8_0), vec![]);
     case("sum of quant and low rank", sum(quant("qb", 10, 8, "int2-g8"), lowrank("ql", 10, 8, 2)), vec![]);
     case("mpo of quantized cores", quantized_cores(), vec![]);
+    case("quant in half precision", halves("qh", 6, 5), vec![]);
+    case("quant by columns", by_columns("qc", 10, 9, "int4-g4"), vec![]);
+    case("quant of a trellis", trellis("qt", 20, 12), vec![]);
+    case("rotated", rotated("hd", dense("he", 6, 8)), vec![]);
+    case("rotated, with a dense factor", rotated("hf", dense("hg", 5, 12)), vec![]);
+    case("rotated, of no Hadamard order", rotated("hh", lowrank("hi", 10, 18, 2)), vec![]);
+    case(
+        "rotated, row-scaled, quant of a trellis by columns",
+        rotated("hj", row_scaled("hk", by_columns("hl", 7, 16, "trellis2-w4"))),
+        vec![],
+    );
+    let owner = dense("ho", 6, 8);
+    case("rotated, of another", rotated("hp", owner.shared(OTHER)), vec![(OTHER, owner.form)]);
     let owner = quant("qo", 6, 4, "int8-g4");
     case("shared quant", owner.shared(OTHER), vec![(OTHER, owner.form)]);
 
@@ -250,61 +266,6 @@ fn central_core_shared() -> (Part, Form) {
     });
     let form = Form::Mpo(made(form::Mpo::from_forms(shape.clone(), 12, 12, parts.collect())));
     (Part::new(matrix, form, (12, 12)), made(Form::mpo(shape, 12, 12, theirs)))
-}
-
-/// A matrix of codes drawn at random.
-fn quant(name: &str, rows: usize, cols: usize, scheme: &str) -> Part {
-    let codes = codes(name, rows, cols, scheme);
-    let matrix = crate::tolerance::widen(codes.values().data());
-    Part::new(matrix, Form::quant(codes), (rows, cols))
-}
-
-/// A matrix rounded to blocks.
-fn blocks(name: &str, rows: usize, cols: usize, blocks: Blocks) -> Part {
-    let bytes = made(blocks.nearest_rows(random::array(name, &[rows, cols]).data(), cols));
-    let codes = made(Codes::new(Scheme::Blocks(blocks), rows, cols, bytes));
-    let matrix = crate::tolerance::widen(codes.values().data());
-    Part::new(matrix, Form::quant(codes), (rows, cols))
-}
-
-fn codes(name: &str, rows: usize, cols: usize, word: &str) -> Codes {
-    let scheme = Scheme::parse(word);
-    let Some(Scheme::Affine(affine)) = scheme else { panic!("{word} names no affine scheme") };
-    let (groups, top) = (affine.groups(cols), (1u32 << affine.bits()) as f32);
-    let below = |value: &f32| ((value.abs() * top) as u32).min(top as u32 - 1) as u8;
-    let mut bytes = Vec::new();
-    for row in 0..rows {
-        let numbers = |what: &str, count| random::array(&format!("{name} {what} {row}"), &[count]);
-        let zero = |value: &f32| if affine.is_symmetric() { 1 << (affine.bits() - 1) } else { below(value) };
-        let parts = AffineRow {
-            codes: numbers("codes", cols).data().iter().map(below).collect(),
-            scales: numbers("scales", groups).data().iter().map(|value| value / top).collect(),
-            zeros: numbers("zeros", groups).data().iter().map(zero).collect(),
-        };
-        let start = bytes.len();
-        bytes.resize(start + affine.row_bytes(cols), 0);
-        affine.pack(&parts, &mut bytes[start..]);
-    }
-    made(Codes::new(Scheme::Affine(affine), rows, cols, bytes))
-}
-
-/// A chain of which every core is codes.
-fn quantized_cores() -> Part {
-    let shape = made(MpoShape::new(vec![3, 4], vec![4, 2]));
-    let codes = |k: usize, size: &[usize; 4]| {
-        let len: usize = size.iter().product();
-        codes(&format!("qc {k}"), 2, len / 2, "int4-g8")
-    };
-    let sizes = shape.core_shapes(&shape.capped(4));
-    let codes: Vec<Codes> = sizes.iter().enumerate().map(|(k, size)| codes(k, size)).collect();
-    let cores: Vec<Array> =
-        codes.iter().zip(&sizes).map(|(codes, size)| codes.values().reshape(size)).collect();
-    let matrix = contracted(&shape, &cores, (12, 8));
-    let parts = codes
-        .into_iter()
-        .zip(sizes)
-        .map(|(codes, size)| Form::Quant(made(form::Quant::new(codes, size.to_vec()))));
-    Part::new(matrix, Form::Mpo(made(form::Mpo::from_forms(shape, 12, 8, parts.collect()))), (12, 8))
 }
 
 /// A chain whose second core is stored as two summands.

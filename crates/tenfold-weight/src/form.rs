@@ -7,6 +7,7 @@ mod dense;
 mod lowrank;
 mod mpo;
 mod quant;
+mod rotated;
 mod scaled;
 mod shared;
 mod sum;
@@ -15,6 +16,7 @@ pub use dense::Dense;
 pub use lowrank::Lowrank;
 pub use mpo::Mpo;
 pub use quant::Quant;
+pub use rotated::Rotated;
 pub use scaled::Scaled;
 pub use shared::Shared;
 pub use sum::Sum;
@@ -64,6 +66,8 @@ pub enum Form {
     Scaled(Scaled),
     /// Numbers rounded to a scheme.
     Quant(Quant),
+    /// A form that sees its inputs through a fixed orthogonal transform.
+    Rotated(Rotated),
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
@@ -189,6 +193,7 @@ impl Form {
             Self::Shared(form) => form,
             Self::Scaled(form) => form,
             Self::Quant(form) => form,
+            Self::Rotated(form) => form,
         }
     }
 
@@ -201,6 +206,7 @@ impl Form {
             Self::Shared(form) => form,
             Self::Scaled(form) => form,
             Self::Quant(form) => form,
+            Self::Rotated(form) => form,
         }
     }
 

@@ -3,7 +3,7 @@
 //! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
 
 use crate::error::Error;
-use crate::form::{Form, Lowrank, Mpo, Quant, Scaled, Sum};
+use crate::form::{Form, Lowrank, Mpo, Quant, Rotated, Scaled, Sum};
 use crate::path::{Address, Path};
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -103,11 +103,17 @@ impl Reader<'_> {
                 let left = self.form(left, shape)?;
                 Form::Sum(Sum::new(left, self.form(right, shape)?)?)
             }
-            FormRecord::Quant { codes, scheme, rows, cols, shape } => {
+            FormRecord::Quant { codes, scheme, rows, cols, shape, by_columns } => {
                 let scheme =
                     Scheme::parse(scheme).ok_or_else(|| Error::UnknownScheme { scheme: scheme.clone() })?;
                 let codes = Codes::new(scheme, *rows, *cols, self.store.codes(codes)?)?;
-                Form::Quant(Quant::new(codes, shape.clone())?)
+                match by_columns {
+                    true => Form::Quant(Quant::columns(codes)),
+                    false => Form::Quant(Quant::new(codes, shape.clone())?),
+                }
+            }
+            FormRecord::Rotated { inner, seed } => {
+                Form::Rotated(Rotated::new(self.form(inner, shape)?, *seed)?)
             }
             FormRecord::Shared { owner } => {
                 let owner = Address::parse(owner);
@@ -148,6 +154,7 @@ fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
         FormRecord::Scaled { inner, .. }
         | FormRecord::RowScaled { inner, .. }
         | FormRecord::RowNormed { inner, .. }
+        | FormRecord::Rotated { inner, .. }
             if name == "inner" =>
         {
             part(inner, rest)

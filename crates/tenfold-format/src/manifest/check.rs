@@ -134,6 +134,7 @@ impl<'a> Claims<'a> {
                 self.claim(path, a, depth + 1)?;
                 self.claim(path, b, depth + 1)
             }
+            FormRecord::Rotated { inner, .. } => self.claim(path, inner, depth + 1),
             FormRecord::Shared { .. } => Ok(()),
         }
     }
@@ -245,6 +246,13 @@ impl Shapes<'_> {
                 }
                 Ok(inner)
             }
+            FormRecord::Rotated { inner, .. } => {
+                let inner = self.shape(at, inner, wanted, depth + 1)?;
+                match &inner[..] {
+                    &[_, _] => Ok(inner),
+                    _ => self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: inner }),
+                }
+            }
             FormRecord::Mpo { rows, cols, cores } => self.mpo(at, (rows, cols, cores), wanted, depth),
         }
     }
@@ -307,7 +315,8 @@ fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
         (
             FormRecord::Scaled { inner, .. }
             | FormRecord::RowScaled { inner, .. }
-            | FormRecord::RowNormed { inner, .. },
+            | FormRecord::RowNormed { inner, .. }
+            | FormRecord::Rotated { inner, .. },
             "inner",
         ) => deeper(inner, rest),
         (FormRecord::RowScaled { rows, .. }, "rows") => deeper(rows, rest),

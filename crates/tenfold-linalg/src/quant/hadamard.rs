@@ -6,17 +6,22 @@ use crate::matrix::Matrix;
 /// Orders of the dense factor besides 1, and the primes of Paley's constructions.
 const ORDERS: [(usize, usize); 3] = [(12, 11), (20, 19), (28, 13)];
 
-/// x -> H S x: signs S from a seed, then an orthonormal Hadamard matrix H of order n = 2^k or 12, 20 or 28 times that.
+/// Largest order of a dense factor: its square is stored, and passed over for every run.
+const LARGEST_ODD: usize = 2047;
+
+/// x -> H S x: signs S from a seed, then an orthonormal matrix H of order n: a Hadamard matrix where n = 2^k or 12, 20 or 28 times
+/// that, else the product of one of order 2^k and a discrete Hartley transform, whose entries are at most sqrt(2) times as large.
 ///
 /// A matrix of n columns is turned by [`Hadamard::rows`], which gives W S H^T; inputs turned by [`Hadamard::apply`] then lead to the
 /// same outputs. Its largest entry becomes about sqrt(2 ln(O I)) times the root mean square, whatever it was.
 ///
 /// # Source
-/// QuIP# (Tseng et al. 2024, arXiv 2402.04396), section 3; Paley 1933, On orthogonal matrices, for the orders 12, 20 and 28.
+/// QuIP# (Tseng et al. 2024, arXiv 2402.04396), section 3; Paley 1933, On orthogonal matrices, for the orders 12, 20 and 28;
+/// Bracewell 1983, Discrete Hartley transform.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hadamard {
     signs: Vec<f64>,
-    /// Order of the dense factor, and the factor (entries 1 and -1) row by row.
+    /// Order of the dense factor, and the factor row by row, with rows of norm sqrt(order).
     order: usize,
     dense: Vec<f64>,
 }
@@ -25,17 +30,22 @@ impl Hadamard {
     /// The transform of `n` numbers with the signs of `seed`.
     ///
     /// # Errors
-    /// [`Error::BadGrid`] for sizes that are not a power of two times 1, 12, 20 or 28.
+    /// [`Error::BadGrid`] for no numbers, and for sizes with an odd part above 2047.
     pub fn new(n: usize, seed: u64) -> Result<Self> {
         let fits = |order: usize| n.is_multiple_of(order) && (n / order).is_power_of_two();
         let (order, dense) = match ORDERS.into_iter().find(|&(order, _)| fits(order)) {
             _ if n.is_power_of_two() => (1, vec![1.0]),
             Some((28, prime)) => (28, paley_doubled(prime)),
             Some((order, prime)) => (order, paley(prime)),
-            None => {
-                let what = "a Hadamard transform of a size that is no power of two times 1, 12, 20 or 28";
-                return Err(Error::BadGrid { what });
-            }
+            None if n == 0 => return Err(Error::BadGrid { what: "a Hadamard transform of no numbers" }),
+            None => match n >> n.trailing_zeros() {
+                odd if odd <= LARGEST_ODD => (odd, hartley(odd)),
+                _ => {
+                    return Err(Error::BadGrid {
+                        what: "a Hadamard transform of a size with an odd part above 2047",
+                    });
+                }
+            },
         };
         let mut state = seed;
         let signs = (0..n).map(|_| if bits(&mut state) >> 63 == 0 { 1.0 } else { -1.0 }).collect();
@@ -57,7 +67,17 @@ impl Hadamard {
         &self.signs
     }
 
-    /// H S x in place, in n log n operations.
+    /// The order of its dense factor.
+    pub fn order(&self) -> usize {
+        self.order
+    }
+
+    /// The dense factor, order x order, row by row; rows have the norm sqrt(order).
+    pub fn factor(&self) -> &[f64] {
+        &self.dense
+    }
+
+    /// H S x in place, in n log n operations (and n times the order of the dense factor).
     ///
     /// # Panics
     /// When `x` has another length.
@@ -172,6 +192,16 @@ fn paley(prime: usize) -> Vec<f64> {
     (0..order * order)
         .map(|at| entry(at / order, at % order) + f64::from(u8::from(at / order == at % order)))
         .collect()
+}
+
+/// Cosine plus sine of all whole frequencies: orthogonal for any order.
+fn hartley(order: usize) -> Vec<f64> {
+    let entry = |at: usize| {
+        let turns = ((at / order) * (at % order) % order) as f64 / order as f64;
+        let (sin, cos) = (std::f64::consts::TAU * turns).sin_cos();
+        sin + cos
+    };
+    (0..order * order).map(entry).collect()
 }
 
 /// Order 2 (prime + 1), for a prime that leaves 1 when divided by 4.

@@ -38,23 +38,12 @@ impl Trellis {
         })
     }
 
-    /// A code that needs no table: each value is the sum of the four bytes of a hash of the state, scaled to unit variance.
+    /// A code whose values are those of a function of the state, of about unit variance.
     ///
     /// # Errors
     /// As [`Trellis::normal`].
-    pub fn hashed(state_bits: u32, bits: u32) -> Result<Self> {
-        // Multiplier and increment of the first generator of Numerical Recipes; the bytes of three rounds are even enough.
-        let step = |x: u32| x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // A byte has mean 127.5 and variance (256^2 - 1) / 12.
-        let deviation = (4.0 * f64::from(256 * 256 - 1) / 12.0).sqrt();
-        Self::of(state_bits, bits, |state| {
-            let hash = (0..3).fold(state, |x, _| {
-                let x = step(x);
-                x ^ (x >> 15)
-            });
-            let sum: f64 = hash.to_le_bytes().into_iter().map(f64::from).sum();
-            (sum - 4.0 * 127.5) / deviation
-        })
+    pub fn with_values(state_bits: u32, bits: u32, value: impl Fn(u32) -> f32) -> Result<Self> {
+        Self::of(state_bits, bits, |state| f64::from(value(state)))
     }
 
     fn of(state_bits: u32, bits: u32, mut value: impl FnMut(u32) -> f64) -> Result<Self> {
@@ -82,7 +71,7 @@ impl Trellis {
         &self.table
     }
 
-    /// The least number of weights that a window fits around.
+    /// The least number of weights that a window fits around once.
     pub fn shortest(&self) -> usize {
         self.state_bits.div_ceil(self.bits) as usize
     }
@@ -91,10 +80,13 @@ impl Trellis {
     /// circle, which is taken from the best open sequence that begins half-way round. Finite numbers of about unit variance.
     ///
     /// # Errors
-    /// [`Error::BadGrid`] for fewer numbers than [`Trellis::shortest`].
+    /// [`Error::BadGrid`] for no numbers.
     pub fn encode(&self, x: &[f64]) -> Result<Vec<u8>> {
+        if x.is_empty() {
+            return Err(Error::BadGrid { what: "a trellis for no weights" });
+        }
         if x.len() < self.shortest() {
-            return Err(Error::BadGrid { what: "a trellis for fewer weights than its window holds" });
+            return Ok(self.best_of_all(x));
         }
         let x: Vec<f32> = x.iter().map(|&v| v as f32).collect();
         let middle = x.len() / 2;
@@ -106,16 +98,32 @@ impl Trellis {
         Ok(widest(viterbi::Search { trellis: self, x: &x, overlap: Some(overlap) }).symbols(self))
     }
 
-    /// The values of a sequence of symbols.
-    ///
-    /// # Panics
-    /// When there are fewer symbols than [`Trellis::shortest`].
-    #[track_caller]
+    /// The best of all sequences, for numbers so few that a window runs around them more than once: less than 2^L sequences.
+    fn best_of_all(&self, x: &[f64]) -> Vec<u8> {
+        let symbols = |sequence: u32| -> Vec<u8> {
+            let symbol = |at: usize| (sequence >> (at as u32 * self.bits)) & ((1 << self.bits) - 1);
+            (0..x.len()).map(|at| symbol(at) as u8).collect()
+        };
+        let error = |symbols: &[u8]| -> f64 {
+            self.decode(symbols).iter().zip(x).map(|(value, x)| (value - x) * (value - x)).sum()
+        };
+        let mut best = (f64::INFINITY, symbols(0));
+        for sequence in 0..1u32 << (x.len() as u32 * self.bits) {
+            let symbols = symbols(sequence);
+            let error = error(&symbols);
+            if error < best.0 {
+                best = (error, symbols);
+            }
+        }
+        best.1
+    }
+
+    /// The values of a sequence of symbols, through a window that runs over the end to the beginning as often as it takes.
     pub fn decode(&self, symbols: &[u8]) -> Vec<f64> {
-        assert!(symbols.len() >= self.shortest(), "fewer symbols than a window of the trellis holds");
         let mask = (1u32 << self.state_bits) - 1;
         let shift = |state: u32, &symbol: &u8| ((state << self.bits) | u32::from(symbol)) & mask;
-        let mut state = symbols[symbols.len() - self.shortest()..].iter().fold(0, shift);
+        let back = symbols.iter().rev().cycle().take(self.shortest()).collect::<Vec<_>>();
+        let mut state = back.into_iter().rev().fold(0, shift);
         symbols
             .iter()
             .map(|symbol| {

@@ -1,6 +1,7 @@
 //! One matrix's candidates: what each form and size would cost and lose.
 
 use super::compose::{Nested, Repaired};
+use crate::budget::{Candidate, Curve};
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
 use crate::keep::Keep;
@@ -29,90 +30,53 @@ const FACTOR_SHARE: f64 = 0.7;
 /// The shares at which a surviving family is measured.
 const SHARES: [f64; 6] = [0.15, 0.3, 0.45, 0.6, 0.75, 0.9];
 
-/// A form of a certain size: stored parameters and squared relative output error.
-#[derive(Clone)]
-pub(crate) struct Candidate {
-    pub(crate) parameters: usize,
-    pub(crate) loss: f64,
-    method: Arc<dyn Method>,
-}
-
-/// A matrix's candidates, cheapest first, each losing less than the one before.
-pub(crate) struct Curve {
-    candidates: Vec<Candidate>,
-    dense: usize,
-}
-
 /// A family of forms: the method that makes its member of about a share of the matrix.
 type Family = Box<dyn Fn(f64) -> Arc<dyn Method>>;
 
-impl Curve {
-    /// Measures the candidates of one matrix; `composed` ones too where that is asked for.
-    pub(crate) fn measure(
-        path: &Path,
-        form: &Form,
-        evidence: &Evidence,
-        composed: bool,
-    ) -> Result<Self, Error> {
-        let (rows, cols) = matrix_shape(path, form)?;
-        let matrix = dense_matrix(path, form)?;
-        let metric = evidence.metric(path)?;
-        let dense = rows * cols;
-        let keep = Candidate { parameters: dense, loss: 0.0, method: Arc::new(Keep) };
-        let mut candidates = vec![keep];
-        let factors = svd_in_metric(&matrix, &metric).at(path)?;
-        let useful = dense / (rows + cols);
-        let step = (useful / RANK_STEPS).max(1);
-        for rank in (1..=useful).step_by(step) {
-            let method = Arc::new(Svd::in_inputs(rank));
-            let loss = factors.error(rank).powi(2);
-            candidates.push(Candidate { parameters: rank * (rows + cols), loss, method });
-        }
-        let probe = (PROBE_SHARE * dense as f64) as usize;
-        let bar = factors.error(probe / (rows + cols)).powi(2);
-        let table = matches!(metric, Metric::Rows(_));
-        for family in families(rows, cols, composed && !table) {
-            let measured = |share: f64| {
-                let method = family(share);
-                let made = method.rewrite(path, form, evidence)?;
-                let values = multiplied(path, &made)?;
-                let values = Matrix::from_f32(values.data(), rows, cols).at(path)?;
-                let loss = output_error(&matrix, &values, &metric).powi(2);
-                Ok::<_, Error>(Candidate { parameters: made.parameters(), loss, method })
-            };
-            // At equal size: a member that came out smaller than the probe is held to the same bar.
-            if measured(PROBE_SHARE)?.loss < bar {
-                for share in SHARES {
-                    candidates.push(measured(share)?);
-                }
+/// Measures the candidates of one matrix, by parameters; `composed` ones too where that is asked for.
+pub(crate) fn measure(
+    path: &Path,
+    form: &Form,
+    evidence: &Evidence,
+    composed: bool,
+) -> Result<Curve<Arc<dyn Method>>, Error> {
+    let (rows, cols) = matrix_shape(path, form)?;
+    let matrix = dense_matrix(path, form)?;
+    let metric = evidence.metric(path)?;
+    let dense = rows * cols;
+    let keep = Candidate { size: dense, loss: 0.0, how: Arc::new(Keep) as Arc<dyn Method> };
+    let mut candidates = vec![keep];
+    let factors = svd_in_metric(&matrix, &metric).at(path)?;
+    let useful = dense / (rows + cols);
+    let step = (useful / RANK_STEPS).max(1);
+    for rank in (1..=useful).step_by(step) {
+        let method = Arc::new(Svd::in_inputs(rank));
+        let loss = factors.error(rank).powi(2);
+        candidates.push(Candidate { size: rank * (rows + cols), loss, how: method });
+    }
+    let probe = (PROBE_SHARE * dense as f64) as usize;
+    let bar = factors.error(probe / (rows + cols)).powi(2);
+    let table = matches!(metric, Metric::Rows(_));
+    for family in families(rows, cols, composed && !table) {
+        let measured = |share: f64| {
+            let method = family(share);
+            let made = method.rewrite(path, form, evidence)?;
+            let values = multiplied(path, &made)?;
+            let values = Matrix::from_f32(values.data(), rows, cols).at(path)?;
+            let loss = output_error(&matrix, &values, &metric).powi(2);
+            Ok::<_, Error>(Candidate { size: made.parameters(), loss, how: method })
+        };
+        // At equal size: a member that came out smaller than the probe is held to the same bar.
+        if measured(PROBE_SHARE)?.loss < bar {
+            for share in SHARES {
+                candidates.push(measured(share)?);
             }
         }
-        // One factor for the whole curve: it decides between matrices, not between forms of one.
-        let sensitivity = evidence.sensitivity(path);
-        candidates.iter_mut().for_each(|candidate| candidate.loss *= sensitivity);
-        Ok(Self { candidates: frontier(candidates), dense })
     }
-
-    pub(crate) fn candidates(&self) -> &[Candidate] {
-        &self.candidates
-    }
-
-    pub(crate) fn dense_parameters(&self) -> usize {
-        self.dense
-    }
-
-    /// The method that makes the candidate at an index.
-    pub(crate) fn method(&self, at: usize) -> Arc<dyn Method> {
-        Arc::clone(&self.candidates[at].method)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(points: &[(usize, f64)]) -> Self {
-        let candidate =
-            |&(parameters, loss): &(usize, f64)| Candidate { parameters, loss, method: Arc::new(Keep) };
-        let dense = points.iter().map(|point| point.0).max().unwrap_or(0);
-        Self { candidates: frontier(points.iter().map(candidate).collect()), dense }
-    }
+    // One factor for the whole curve: it decides between matrices, not between forms of one.
+    let sensitivity = evidence.sensitivity(path);
+    candidates.iter_mut().for_each(|candidate| candidate.loss *= sensitivity);
+    Ok(Curve::of(candidates))
 }
 
 /// The families beside dense and low rank: published operators of several numbers of cores; composed ones are operators
@@ -137,29 +101,4 @@ fn families(rows: usize, cols: usize, composed: bool) -> Vec<Family> {
         }));
     }
     all
-}
-
-/// The lower convex hull of (parameters, loss): the only points that any budget can prefer.
-fn frontier(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
-    candidates.sort_by(|a, b| a.parameters.cmp(&b.parameters).then(a.loss.total_cmp(&b.loss)));
-    let mut hull: Vec<Candidate> = Vec::new();
-    for point in candidates {
-        if hull.last().is_some_and(|last| last.loss <= point.loss) {
-            continue;
-        }
-        while let [.., a, b] = hull.as_slice() {
-            if slope(a, b) <= slope(b, &point) {
-                break;
-            } else {
-                hull.pop()
-            };
-        }
-        hull.push(point);
-    }
-    hull
-}
-
-/// Loss per parameter from one candidate to a larger one; negative, steeper is better.
-pub(crate) fn slope(from: &Candidate, to: &Candidate) -> f64 {
-    (to.loss - from.loss) / (to.parameters - from.parameters).max(1) as f64
 }

@@ -33,6 +33,16 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: true,
         },
         Ways {
+            name: "awq",
+            full: Options::from([("bits", integer(8)), ("group", integer(8)), ("points", integer(2))]),
+            within: 0.02,
+            cut: vec![
+                Options::from([("solver", text("rtn")), ("points", integer(3))]),
+                Options::from([("bits", integer(3)), ("clip", Value::Flag(true)), ("points", integer(1))]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "basis",
             full: Options::default(),
             within: EXACT,
@@ -108,6 +118,27 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways {
+            name: "mixed",
+            full: Options::from([("bits", integer(32))]),
+            within: EXACT,
+            cut: vec![
+                Options::from([("bits", integer(7)), ("group", integer(8))]),
+                Options::from([
+                    ("bits", integer(9)),
+                    ("tried", Value::Integers(vec![2, 16])),
+                    ("together", text("kinds")),
+                    ("weigh", text("solver")),
+                ]),
+                Options::from([
+                    ("bits", Value::Float(20.5)),
+                    ("family", text("blocks")),
+                    ("weigh", text("alike")),
+                    ("solver", text("rtn")),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "mpo",
             full: Options::default(),
             within: EXACT,
@@ -148,6 +179,22 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways {
+            name: "repair",
+            full: Options::from([("bits", integer(8)), ("group", integer(8)), ("rank", integer(1))]),
+            within: 0.005,
+            cut: vec![
+                Options::from([("rank", integer(1)), ("factors", text("half")), ("solver", text("rtn"))]),
+                Options::from([
+                    ("bits", integer(2)),
+                    ("rank", integer(1)),
+                    ("rounds", integer(3)),
+                    ("metric", text("weights")),
+                    ("solver", text("rtn")),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "rtn",
             full: Options::from([("bits", integer(8)), ("group", integer(8))]),
             within: 0.005,
@@ -174,6 +221,16 @@ pub(crate) fn ways() -> Vec<Ways> {
             cut: vec![
                 Options::from([("rank", integer(2))]),
                 Options::from([("share", Value::Float(0.5)), ("metric", text("inputs"))]),
+            ],
+            inputs: false,
+        },
+        Ways {
+            name: "trellis",
+            full: Options::from([("bits", integer(4)), ("window", integer(5))]),
+            within: 0.6,
+            cut: vec![
+                Options::from([("bits", integer(2)), ("window", integer(3)), ("refit", Value::Flag(false))]),
+                Options::from([("bits", integer(1)), ("window", integer(2)), ("seed", integer(9))]),
             ],
             inputs: false,
         },

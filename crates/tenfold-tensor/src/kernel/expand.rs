@@ -131,9 +131,14 @@ macro_rules! with_apart {
     ($scheme:expr, $apart:ident => $body:expr) => {
         match $scheme {
             $crate::Scheme::Blocks(blocks) => $crate::scheme::blocks::with_block!(blocks, $apart => $body),
-            $crate::Scheme::Affine(affine) => {
+            scheme => {
                 use $crate::kernel::expand::Bits;
-                match affine.bits() {
+                let bits = match scheme {
+                    $crate::Scheme::Affine(affine) => affine.bits(),
+                    // Others have no parts, and no rows that come here.
+                    _ => 0,
+                };
+                match bits {
                     2 => {
                         type $apart = Bits<2>;
                         $body

@@ -1,4 +1,4 @@
-//! Rotation of pairs of coordinates.
+//! Rotation of pairs of coordinates, and their sums and differences.
 
 use super::multiversion;
 
@@ -26,6 +26,15 @@ multiversion! {
             let before = if add { *o } else { [0.0; 2] };
             o[0] = F::mul_add(a, c, F::mul_add(-b, s, before[0]));
             o[1] = F::mul_add(b, c, F::mul_add(a, s, before[1]));
+        }
+    }
+}
+
+multiversion! {
+    /// Sums and differences: (a, b) becomes (a + b, a - b), entry by entry.
+    pub(crate) fn butterfly<F>(first: &mut [f32], second: &mut [f32]) {
+        for (a, b) in first.iter_mut().zip(second) {
+            (*a, *b) = (*a + *b, *a - *b);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The linear map of a quantized matrix.
+//! The linear map of a quantized matrix, whose rows or columns the codes hold.
 
 use super::bias_act::{chain, finish};
 use crate::product::{self, View, ViewMut};
@@ -41,5 +41,46 @@ pub fn coded(precision: Precision, x: &Var, w: &Codes, bias: Option<&Var>, act: 
             let (dx, dz) = (ViewMut::new(dx, rows, inner), View::new(dz.data(), rows, outer));
             product::coded_back(precision, dx, filled, dz, &w);
         });
+    })
+}
+
+/// y = f(x C + bias) for codes C whose rows are the columns of the weight: W = C^T. Else as [`coded`].
+///
+/// # Shapes
+/// x N x I (leading dimensions are taken together), C I x O, bias O; the result is N x O.
+///
+/// # Panics
+/// When x is not as wide as C has rows or the bias does not have one element per column of C.
+#[track_caller]
+pub fn coded_columns(precision: Precision, x: &Var, c: &Codes, bias: Option<&Var>, act: Activation) -> Var {
+    let (rows, inner) = (x.value().height(), x.value().width());
+    let [height, outer] = c.shape();
+    assert_eq!(inner, height, "input {:?} against the columns {c:?}", x.shape());
+    if let Some(bias) = bias {
+        assert_eq!(bias.shape(), [outer], "bias for the columns {c:?}");
+    }
+    let constant = Var::constant(Array::scalar(0.0));
+    let inputs = [x, bias.unwrap_or(&constant)];
+
+    let mut z = Array::stale(&[rows, outer]);
+    let (dst, source) = (ViewMut::new(z.data_mut(), rows, outer), View::new(x.value().data(), rows, inner));
+    product::coded_back(precision, dst, false, source, c);
+    let (y, slope) = finish(z, bias.map(Var::value), act, any_tracked(&inputs));
+
+    let shape_x = x.shape().to_vec();
+    let c = c.clone();
+    let with_bias = bias.is_some();
+    record(&inputs, y, move |gradient, sink| {
+        let (dz, dbias) = chain(gradient, slope, with_bias && sink.wants(1));
+        if let Some(dbias) = dbias {
+            sink.add(1, dbias);
+        }
+        if sink.wants(0) {
+            let mut dx = Array::stale(&shape_x);
+            let (dst, dz) = (ViewMut::new(dx.data_mut(), rows, inner), View::new(dz.data(), rows, outer));
+            // Gradients are never rounded to 8 bits.
+            product::coded(product::of_values(precision), dst, dz, &c);
+            sink.add(0, dx);
+        }
     })
 }

@@ -74,7 +74,7 @@ pub(crate) fn coded_back(
 }
 
 /// The precision of products with decoded numbers.
-fn of_values(precision: Precision) -> Precision {
+pub(crate) fn of_values(precision: Precision) -> Precision {
     if precision == Precision::Int8 { Precision::Bf16 } else { precision }
 }
 

@@ -66,6 +66,24 @@ fn check(tokens: usize, rows: usize, cols: usize, word: &str) {
     assert_close("rows", &Var::constant(codes.look_up(&ids).unwrap()), &picked);
 }
 
+/// Half precision is a scheme: exact where numbers fit, the nearest half where they do not, refused beyond.
+pub(crate) fn halves() {
+    let exact = [0.0, -1.5, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8, 0.333_251_95];
+    let codes = Codes::halves(&exact, 2, 3).unwrap();
+    assert_eq!((codes.values().data(), codes.bytes().len()), (exact.as_slice(), 12));
+    assert_eq!(&codes.bytes()[2..4], [0x00, 0xbe], "-1.5, little-endian");
+    assert_eq!((codes.scheme().to_string(), codes.as_blocks()), ("f16".to_owned(), None));
+    assert_eq!(Codes::halves(&[1.0 + 1.0 / 4096.0], 1, 1).unwrap().values().data(), [1.0]);
+    let fault = Codes::halves(&[1.0, -65520.0], 1, 2);
+    assert_eq!(fault, Err(Error::SchemeValue { scheme: "f16", position: 1 }));
+    let x = constant(3, &[2, 3]);
+    let y = op::coded(Precision::F32, &x, &codes, None, Activation::Identity);
+    let values: Vec<f64> = codes.values().data().iter().map(|&value| f64::from(value)).collect();
+    let want: Vec<f64> =
+        (0..4).map(|at| dot(&wide(&x)[at / 2 * 3..][..3], &values[at % 2 * 3..][..3])).collect();
+    assert_close("halves", &y, &want);
+}
+
 /// Symmetric groups of 32 are blocks of GGUF, number by number.
 pub(crate) fn transcoding() {
     for (word, blocks) in [("int4-g32-sym", "q4_0"), ("int5-g32-sym", "q5_0"), ("int8-g32-sym", "q8_0")] {

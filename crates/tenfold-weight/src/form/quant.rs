@@ -9,11 +9,13 @@ use tenfold_format::manifest::FormRecord;
 use tenfold_tensor::{Array, Codes, Var, op};
 
 /// An array of which only the codes are kept. They lie in a matrix, whose rows are those of the weight, or any cut of its
-/// numbers where the weight is no matrix (cores of an operator).
+/// numbers where the weight is no matrix (cores of an operator). Where codes run along columns, the rows of their matrix are the
+/// columns of the weight.
 #[derive(Clone, Debug)]
 pub struct Quant {
     codes: Codes,
     shape: Vec<usize>,
+    by_columns: bool,
 }
 
 impl Quant {
@@ -29,7 +31,7 @@ impl Quant {
             shape.iter().product::<usize>() == rows * cols
         };
         if fits {
-            return Ok(Self { codes, shape });
+            return Ok(Self { codes, shape, by_columns: false });
         }
         Err(Error::Parts {
             form: "quant",
@@ -41,7 +43,13 @@ impl Quant {
     /// A matrix.
     pub fn matrix(codes: Codes) -> Self {
         let shape = codes.shape().to_vec();
-        Self { codes, shape }
+        Self { codes, shape, by_columns: false }
+    }
+
+    /// A matrix (O x I) whose columns are the rows of the codes (I x O).
+    pub fn columns(codes: Codes) -> Self {
+        let [cols, rows] = codes.shape();
+        Self { codes, shape: vec![rows, cols], by_columns: true }
     }
 
     /// The codes.
@@ -56,15 +64,23 @@ impl Operations for Quant {
     }
 
     fn apply(&self, cx: &Scope<'_>, _at: &Address, call: &Call<'_>) -> Result<Var, Error> {
+        if self.by_columns {
+            return Ok(op::coded_columns(cx.precision(), call.x, &self.codes, call.bias, call.activation));
+        }
         Ok(op::coded(cx.precision(), call.x, &self.codes, call.bias, call.activation))
     }
 
-    fn rows(&self, _cx: &Scope<'_>, _at: &Address, ids: &[u32]) -> Result<Var, Error> {
+    fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error> {
+        if self.by_columns {
+            return Ok(op::embedding(&self.dense(cx, at)?, ids)?);
+        }
         Ok(Var::constant(self.codes.look_up(ids)?))
     }
 
     fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error> {
-        let values = || -> Array { self.codes.values().reshape(&self.shape) };
+        let values = || -> Array {
+            if self.by_columns { self.codes.transposed() } else { self.codes.values().reshape(&self.shape) }
+        };
         cx.built(at, || Ok(Var::constant(values())))
     }
 
@@ -90,11 +106,13 @@ impl Operations for Quant {
             rows: self.codes.height(),
             cols: self.codes.width(),
             shape: self.shape.clone(),
+            by_columns: self.by_columns,
         }
     }
 
     fn describe(&self) -> String {
-        format!("quant {}", self.codes.scheme())
+        let along = if self.by_columns { " by columns" } else { "" };
+        format!("quant {}{along}", self.codes.scheme())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::matrix::Matrix;
 use crate::parallel::{self, threads_for};
 use crate::quant::factor::Factor;
 use crate::quant::gptq::diagonal;
+use crate::quant::grid::half;
 
 /// Columns between two updates of those behind them.
 const BLOCK: usize = 64;
@@ -23,12 +24,16 @@ pub struct TrellisOptions {
     pub tile: (usize, usize),
     /// Added to the diagonal of the moment, as in [`GptqOptions`](crate::quant::GptqOptions).
     pub damping: f64,
+    /// Whether factors of rows are rounded to half precision, as files store them.
+    pub half: bool,
+    /// Whether the factor of each row is fitted again to its values, in the metric of the damped moment; the better is kept.
+    pub refit: bool,
 }
 
 impl Default for TrellisOptions {
-    /// Tiles of 256 x 1, damping .01.
+    /// Tiles of 256 x 1, damping .01, factors in single precision as they were first.
     fn default() -> Self {
-        Self { tile: (256, 1), damping: 0.01 }
+        Self { tile: (256, 1), damping: 0.01, half: false, refit: false }
     }
 }
 
@@ -53,7 +58,7 @@ pub struct TrellisCoded {
 /// The last tile of a row or column may be smaller. A moment that is zero throughout counts as the identity.
 ///
 /// # Errors
-/// As [`gptq`](crate::quant::gptq); [`Error::BadGrid`] for tiles with fewer weights than the window of the trellis holds.
+/// As [`gptq`](crate::quant::gptq); [`Error::BadGrid`] for tiles without weights.
 ///
 /// # Source
 /// Block LDLQ of QuIP# (Tseng et al. 2024, arXiv 2402.04396), section 4, in the form of GPTQ; tiles as in QTIP.
@@ -67,9 +72,8 @@ pub fn trellis_ldlq(
     diagonal(w, h)?;
     let (rows, cols) = (w.rows(), w.cols());
     let (high, wide) = options.tile;
-    let least = |size: usize, tile: usize| if size.is_multiple_of(tile) { tile } else { size % tile };
-    if high == 0 || wide == 0 || least(rows, high) * least(cols, wide) < trellis.shortest() {
-        return Err(Error::BadGrid { what: "a tile with fewer weights than the window of its trellis" });
+    if high == 0 || wide == 0 {
+        return Err(Error::BadGrid { what: "a tile without weights" });
     }
     if !(options.damping.is_finite() && options.damping >= 0.0) {
         return Err(Error::BadGrid { what: "a damping that is negative or not finite" });
@@ -87,7 +91,7 @@ pub fn trellis_ldlq(
     let share = (1.0 - (-2.0 * f64::from(trellis.bits())).exp2()).sqrt();
     let scale = |row: &[f64]| {
         let square = row.iter().map(|v| v * v).sum::<f64>() / cols as f64;
-        f64::from((share * square.sqrt()) as f32)
+        options.stored(share * square.sqrt())
     };
     let scales: Vec<f64> = current.data().chunks_exact(cols).map(scale).collect();
     let mut done = TrellisCoded {
@@ -116,7 +120,17 @@ pub fn trellis_ldlq(
             pass_on(&mut current, factor, (&left, end - first), first, end..cols);
         }
     }
+    if let Some(factor) = factor.filter(|_| options.refit) {
+        done.refit(w, &factor.moment(h, &order), options);
+    }
     Ok(done)
+}
+
+impl TrellisOptions {
+    /// A factor as it is stored.
+    fn stored(&self, factor: f64) -> f64 {
+        if self.half { half(factor) } else { f64::from(factor as f32) }
+    }
 }
 
 /// Takes from the columns `behind` their share of what the `wide` columns from `from` on missed.
@@ -141,6 +155,30 @@ fn pass_on(
 }
 
 impl TrellisCoded {
+    /// Gives each row the factor with which its values come nearest to the weights, where that costs less.
+    fn refit(&mut self, w: &Matrix, moment: &Matrix, options: &TrellisOptions) {
+        let cols = w.cols();
+        let through = self.values.matmul(moment);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        for row in 0..w.rows() {
+            let values = &mut self.values.data_mut()[row * cols..(row + 1) * cols];
+            let (with, own) = (dot(w.row(row), through.row(row)), dot(values, through.row(row)));
+            if own <= 0.0 {
+                continue;
+            }
+            let fitted = options.stored(self.scales[row] * with / own);
+            let ratio = fitted / self.scales[row];
+            // What the cost changes by: -2 (ratio - 1) w H v + (ratio^2 - 1) v H v.
+            let change = own * (ratio * ratio - 1.0) - 2.0 * with * (ratio - 1.0);
+            if change < 0.0 {
+                let before = self.scales[row];
+                values.iter_mut().for_each(|value| *value = *value / before * fitted);
+                self.scales[row] = fitted;
+                self.loss += 0.5 * change;
+            }
+        }
+    }
+
     /// Codes the columns `from..to` and gives what they miss, row by row.
     fn tiles(
         &mut self,

@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn paths_close_and_decode_to_their_own_states() {
         for (state_bits, bits) in [(6, 1), (7, 2), (8, 3), (9, 4), (5, 2)] {
-            let trellis = Trellis::hashed(state_bits, bits).unwrap();
+            let trellis = Trellis::normal(state_bits, bits, 1).unwrap();
             let x: Vec<f32> = (0..40).map(|i| ((i * 29) % 41) as f32 / 20.0 - 1.0).collect();
             for overlap in [0, 3, trellis.overlaps()] {
                 let overlap = overlap & trellis.overlaps();
