@@ -2,9 +2,10 @@
 # At equal file size: how far a small trained decoder is from itself after llama.cpp's quantizer with its importance matrix, after ours
 # without feedback and with it. All files are read by llama.cpp, whose own program measures the divergence from the f32 file.
 #
-# usage: run_gguf.sh OUT LLAMA_BIN MODEL TEXTS
+# usage: [SCHEMES="q2_k q3_k q4_k q5_k q6_k"] run_gguf.sh OUT LLAMA_BIN MODEL TEXTS
 # LLAMA_BIN: folder with llama-imatrix, llama-quantize, llama-perplexity. MODEL: a source with an embedding table of whole blocks of 32.
-# TEXTS: folder with train.txt and held-out.txt, as bench/quantize.py writes them. TENFOLD names another program.
+# TEXTS: folder with train.txt and held-out.txt, as bench/quantize.py writes them. TENFOLD names another program. k-quants need widths of whole blocks of
+# 256. Both quantize the same tensors to the same types: all matrices of layers, with the table of tokens in q8_0.
 set -eu
 out=$1 llama=$2 model=$3 texts=$(realpath "$4")
 tenfold=$(realpath "${TENFOLD:-target/release/tenfold}")
@@ -45,8 +46,8 @@ print(json.dumps({"file": name, "bytes": os.path.getsize(f"{name}.gguf"), "perpl
                   "divergence": found("Mean    KLD"), "same_top": found("Same top p")}))
 P
 }
-for blocks in q4_0 q5_0 q8_0; do
-    "$llama/llama-quantize" --imatrix importance.gguf f32.gguf "llama-$blocks.gguf" "$(echo $blocks | tr q Q)" 2 > "llama-$blocks.log" 2>&1
+for blocks in ${SCHEMES:-q4_0 q5_0 q8_0}; do
+    "$llama/llama-quantize" --pure --token-embedding-type q8_0 --imatrix importance.gguf f32.gguf "llama-$blocks.gguf" "$(echo $blocks | tr qk QK)" 2 > "llama-$blocks.log" 2>&1
     ours "rtn-$blocks" rtn $blocks 'metric = "inputs"'
     ours "gptq-$blocks" gptq $blocks ""
     ours "gptq-refit-$blocks" gptq $blocks "refits = 1"

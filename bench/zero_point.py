@@ -92,8 +92,8 @@ def packed(folder, target, bits, cut):
 args.out.mkdir(parents=True, exist_ok=True)
 args.out = args.out.resolve()
 train, held_out = stories("train_slice.txt"), stories("valid.txt")
-(args.out / "train.txt").write_text("\n".join(train[:400]) + "\n")
-(args.out / "held-out.txt").write_text("\n".join(held_out + train[400:][-100:]) + "\n")
+(args.out / "train.txt").write_text("\n".join(train[:150]) + "\n")
+(args.out / "held-out.txt").write_text("\n".join(held_out + train[400:][-60:]) + "\n")
 for model in MODELS:
     source = (args.models / model).resolve()
     original = perplexity(source)

@@ -114,36 +114,8 @@ impl Model {
     /// [`Model::save`]. The target is then as it was.
     pub fn save_gptq(&self, dir: &FilePath, version: Version) -> Result<GptqSaved, Error> {
         self.without_modules()?;
-        let mut kept = Vec::new();
-        let mut chosen: Vec<(Module, Vec<Codes>)> = Vec::new();
-        for module in self.matrices() {
-            let forms = module.paths.iter().map(|path| self.tree.get(path));
-            let forms = forms.collect::<Result<Vec<_>, _>>()?;
-            let found: Vec<&Codes> = forms.iter().filter_map(|form| form.as_codes()).collect();
-            if found.is_empty() {
-                continue;
-            }
-            let why = if self.is_table(&module) {
-                Some("only linear maps of layers have codes in the layout of GPTQ".to_owned())
-            } else if found.len() < forms.len() {
-                Some(format!("only a part of {} is quantized", module.name))
-            } else {
-                None
-            };
-            if let Some(why) = why {
-                let with = module.paths.iter().zip(&forms).filter(|(_, form)| form.as_codes().is_some());
-                kept.extend(with.map(|(path, _)| (path.to_string(), why.clone())));
-                continue;
-            }
-            let exact = |(codes, path): (&&Codes, &Path)| {
-                codes.as_affine().map_err(|source| {
-                    let (path, from) = (path.clone(), codes.scheme().to_string());
-                    Error::NoGroups { path, from, source }
-                })
-            };
-            let exact = found.iter().zip(&module.paths).map(exact).collect::<Result<Vec<_>, _>>()?;
-            chosen.push((module, exact));
-        }
+        let mut kept: Vec<(String, String)> = Vec::new();
+        let mut chosen = self.coded(&mut kept)?;
         let first = chosen.iter().flat_map(|(module, codes)| module.paths.iter().zip(codes)).next();
         let first = first.and_then(|(path, codes)| Some((path.clone(), affine(codes)?.bits())));
         let Some((other, bits)) = first else { return Err(nothing(&kept)) };
@@ -163,6 +135,9 @@ impl Model {
             }
             fits
         });
+        if chosen.is_empty() {
+            return Err(nothing(&kept));
+        }
         let affines =
             || chosen.iter().flat_map(|(_, codes)| codes).filter_map(|codes| Some((affine(codes)?, codes)));
         let whole = affines().all(|(affine, _)| affine.group() == 0);
@@ -207,6 +182,40 @@ impl Model {
             Ok(gptq::write(fresh, &settings, &quantized, &numbers, WhenZero::Refuse)?)
         })?;
         Ok(GptqSaved { bytes, kept })
+    }
+
+    /// The linear maps of which all weights are codes, as groups; those that have no place in the layout go to `kept`.
+    fn coded(&self, kept: &mut Vec<(String, String)>) -> Result<Vec<(Module, Vec<Codes>)>, Error> {
+        let mut chosen: Vec<(Module, Vec<Codes>)> = Vec::new();
+        for module in self.matrices() {
+            let forms = module.paths.iter().map(|path| self.tree.get(path));
+            let forms = forms.collect::<Result<Vec<_>, _>>()?;
+            let found: Vec<&Codes> = forms.iter().filter_map(|form| form.as_codes()).collect();
+            if found.is_empty() {
+                continue;
+            }
+            let why = if self.is_table(&module) {
+                Some("only linear maps of layers have codes in the layout of GPTQ".to_owned())
+            } else if found.len() < forms.len() {
+                Some(format!("only a part of {} is quantized", module.name))
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                let with = module.paths.iter().zip(&forms).filter(|(_, form)| form.as_codes().is_some());
+                kept.extend(with.map(|(path, _)| (path.to_string(), why.clone())));
+                continue;
+            }
+            let exact = |(codes, path): (&&Codes, &Path)| {
+                codes.as_affine().map_err(|source| {
+                    let (path, from) = (path.clone(), codes.scheme().to_string());
+                    Error::NoGroups { path, from, source }
+                })
+            };
+            let exact = found.iter().zip(&module.paths).map(exact).collect::<Result<Vec<_>, _>>()?;
+            chosen.push((module, exact));
+        }
+        Ok(chosen)
     }
 
     /// The linear maps and tables of a plain checkpoint.
