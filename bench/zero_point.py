@@ -11,6 +11,7 @@ is 0 and of those that are read with another one than was meant. Needs numpy, sa
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import shutil
@@ -22,6 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 CHARACTERS = 800
 MODELS = ("stories260k", "stories3m_q80", "babyllama105")
+LAYERS = '"layers.**.{q,k,v,o,gate,up,down}_proj.weight"'
 METHODS = {"rtn": "", "gptq": 'order = "stored"\n'}
 
 parser = argparse.ArgumentParser()
@@ -86,29 +88,24 @@ def packed(folder, target, bits, cut):
     for name in ("config.json", "quantize_config.json"):
         text = (target / name).read_text()
         (target / name).write_text(text.replace('"gptq_v2"', '"gptq"'))
-    return zero / count, wrong / count
+    return float(zero / count), float(wrong / count)
 
 
 args.out.mkdir(parents=True, exist_ok=True)
 args.out = args.out.resolve()
 train, held_out = stories("train_slice.txt"), stories("valid.txt")
 (args.out / "train.txt").write_text("\n".join(train[:150]) + "\n")
-(args.out / "held-out.txt").write_text("\n".join(held_out + train[400:][-60:]) + "\n")
-for model in MODELS:
-    source = (args.models / model).resolve()
-    original = perplexity(source)
-    for bits in map(int, args.bits.split(",")):
-        for group in map(int, args.groups.split(",")):
-            for method, more in METHODS.items():
-                select = '"layers.**.{q,k,v,o,gate,up,down}_proj.weight"'
-                step = f'[[step]]\nselect = {select}\nmethod = "{method}"\nbits = {bits}\ngroup = {group}\n{more}'
-                found = {"model": model, "bits": bits, "group": group, "method": method, "original": round(original, 4)}
-                found["quantized"] = round(perplexity(source, step), 4)
-                shutil.rmtree(args.out / "v2", ignore_errors=True)
-                tenfold("convert", "path:run/model", "v2", "--to", "gptq-v2")
-                found["correct"] = round(perplexity(args.out / "v2"), 4)
-                zero, hit = packed(args.out / "v2", args.out / "v1", bits, cut=False)
-                found |= {"zero": round(zero, 5), "hit": round(hit, 5), "overflow": round(perplexity(args.out / "v1"), 4)}
-                packed(args.out / "v2", args.out / "v1", bits, cut=True)
-                found["uncut_reader"] = round(perplexity(args.out / "v1"), 4)
-                print(json.dumps(found), flush=True)
+(args.out / "held-out.txt").write_text("\n".join(held_out + train[400:][-20:]) + "\n")
+originals = {model: perplexity((args.models / model).resolve()) for model in MODELS}
+for bits, model in itertools.product(map(int, args.bits.split(",")), MODELS):
+    for group, (method, more) in itertools.product(map(int, args.groups.split(",")), METHODS.items()):
+        step = f'[[step]]\nselect = {LAYERS}\nmethod = "{method}"\nbits = {bits}\ngroup = {group}\n{more}'
+        correct = perplexity((args.models / model).resolve(), step)
+        shutil.rmtree(args.out / "v2", ignore_errors=True)
+        tenfold("convert", "path:run/model", "v2", "--to", "gptq-v2")
+        found = {"model": model, "bits": bits, "group": group, "method": method, "original": originals[model], "correct": correct}
+        for packing, cut in (("overflow", False), ("uncut_reader", True)):
+            zero, hit = packed(args.out / "v2", args.out / "v1", bits, cut)
+            # Files in which no zero point differs are the same.
+            found |= {"zero": zero, packing + "_hit": hit, packing: perplexity(args.out / "v1") if hit else correct}
+        print(json.dumps({key: round(value, 5) if isinstance(value, float) else value for key, value in found.items()}), flush=True)
