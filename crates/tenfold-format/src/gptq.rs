@@ -97,7 +97,7 @@ pub enum GptqFault {
         limit: u32,
     },
     /// A zero point that a version has no place for.
-    #[error("the zero point {got} of group {group}, output {output} has no place in {version}")]
+    #[error("the zero point {got} of group {group}, output {output} has no place in {version}{}", other(.version, .got))]
     Zero {
         /// The group.
         group: usize,
@@ -116,6 +116,14 @@ pub enum GptqFault {
         /// The output.
         output: usize,
     },
+}
+
+/// Which version has a place where one has none.
+fn other(version: &Version, zero: &u16) -> &'static str {
+    match version {
+        Version::V1 if *zero == 0 => ", which stores it less one; version 2 (gptq_v2) holds it",
+        _ => "",
+    }
 }
 
 /// A quantized weight as plain numbers.

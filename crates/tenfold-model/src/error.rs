@@ -86,8 +86,8 @@ pub enum Error {
     },
     /// Codes that would have to be rounded a second time.
     #[error(
-        "{path} is quantized in {from}, which no blocks of GGUF hold exactly; rounding it again to {to} would lose more: write f16, or \
-         quantize in blocks or in symmetric groups of 32"
+        "{path} is quantized in {from}, which no blocks of GGUF hold exactly: {source}; rounding it again to {to} would lose more: write \
+         f16, or quantize in blocks or in symmetric groups of 32"
     )]
     Requantized {
         /// The weight's path.
@@ -96,6 +96,42 @@ pub enum Error {
         from: String,
         /// The scheme asked for.
         to: &'static str,
+        /// Why there are no such blocks.
+        source: tenfold_tensor::Inexact,
+    },
+    /// A model without codes that GPTQ's layout could hold.
+    #[error(
+        "the layout of GPTQ holds codes of linear maps, and {why}; a recipe with the method gptq or rtn makes some"
+    )]
+    NothingQuantized {
+        /// Why there are none.
+        why: String,
+    },
+    /// Codes that GPTQ's layout does not hold without rounding.
+    #[error(
+        "{path} is quantized in {from}, which groups of integers do not hold exactly: {source}; convert to gguf or dense instead"
+    )]
+    NoGroups {
+        /// The weight's path.
+        path: tenfold_weight::Path,
+        /// Its scheme.
+        from: String,
+        /// Why there are no such groups.
+        source: tenfold_tensor::Inexact,
+    },
+    /// Codes of a width that GPTQ's layout does not have, or that differs from that of another weight.
+    #[error(
+        "{path} has codes of {got} bits; a checkpoint of GPTQ has one width, 2, 3, 4 or 8 bits, and {other} has {bits}"
+    )]
+    GptqBits {
+        /// The weight's path.
+        path: tenfold_weight::Path,
+        /// Its width.
+        got: u8,
+        /// The first quantized weight.
+        other: tenfold_weight::Path,
+        /// That weight's width.
+        bits: u8,
     },
     /// A weight whose numbers a scheme cannot store.
     #[error("{path}: {source}")]

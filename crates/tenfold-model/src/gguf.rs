@@ -8,7 +8,7 @@ use std::path::Path as FilePath;
 use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_format::gguf::{self, GgufModel, Kind, Planned, Value};
 use tenfold_tensor::{Blocks, Codes, Half, Scheme};
-use tenfold_weight::{Path, dense_values};
+use tenfold_weight::{Form, Path, dense_values};
 
 /// How the matrices of a model are stored in a GGUF file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,15 +102,13 @@ impl Tensors for GgufModel {
         })
     }
 
-    fn codes(&self, name: &str) -> Result<Option<Codes>, Error> {
+    fn matrix(&self, name: &str) -> Result<Option<Form>, Error> {
         let shape = self.tensors().find(|(one, _)| *one == name).map(|(_, shape)| shape.to_vec());
         let Some(&[rows, cols]) = shape.as_deref() else { return Ok(None) };
         let (kind, bytes) = GgufModel::read(self, name)?;
         let Some(blocks) = Blocks::named(kind.name) else { return Ok(None) };
-        Ok(Some(
-            Codes::new(Scheme::Blocks(blocks), rows, cols, bytes.to_vec())
-                .map_err(tenfold_weight::Error::from)?,
-        ))
+        let codes = Codes::new(Scheme::Blocks(blocks), rows, cols, bytes.to_vec());
+        Ok(Some(Form::quant(codes.map_err(tenfold_weight::Error::from)?)))
     }
 }
 
@@ -166,18 +164,18 @@ impl Model {
             let shape = form.shape();
             let width = shape.last().copied().unwrap_or(1);
             // Half precision is a type of its own there; other codes go where blocks hold them.
-            let blocks = form.as_codes().and_then(|codes| match codes.scheme() {
-                Scheme::Half => Some(codes.clone()),
-                _ => codes.as_blocks(),
+            let from = form.as_codes().map(|codes| match codes.scheme() {
+                Scheme::Half => (codes, Ok(codes.clone())),
+                _ => (codes, codes.as_blocks()),
             });
-            let from = match (blocks, form.as_codes(), stored) {
-                (Some(codes), _, _) => Origin::Codes(codes),
-                (None, Some(codes), Stored::Blocks(to)) => {
+            let from = match (from, stored) {
+                (Some((_, Ok(codes))), _) => Origin::Codes(codes),
+                (Some((codes, Err(source))), Stored::Blocks(to)) => {
                     let (path, from) = (own.clone(), codes.scheme().to_string());
-                    return Err(Error::Requantized { path, from, to: to.name() });
+                    return Err(Error::Requantized { path, from, to: to.name(), source });
                 }
                 _ if shape.len() < 2 => Origin::Numbers(Stored::F32),
-                (_, _, Stored::Blocks(scheme)) if scheme.row_bytes(width).is_none() => {
+                (_, Stored::Blocks(scheme)) if scheme.row_bytes(width).is_none() => {
                     kept.push((own.to_string(), width));
                     Origin::Numbers(Stored::F16)
                 }

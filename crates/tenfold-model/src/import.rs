@@ -2,6 +2,7 @@
 
 use crate::arch::{Architecture, Packed};
 use crate::error::Error;
+use crate::gptq;
 use crate::head::{self, Head};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
@@ -18,8 +19,8 @@ pub(crate) trait Tensors {
     fn list(&self) -> Vec<(String, Vec<usize>)>;
     /// The numbers of one tensor, row-major.
     fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error>;
-    /// The codes of a matrix that is stored as such.
-    fn codes(&self, _name: &str) -> Result<Option<Codes>, Error> {
+    /// The form of a matrix whose rows are outputs whatever its layout in a plain checkpoint; nothing for what is stored as there.
+    fn matrix(&self, _name: &str) -> Result<Option<Form>, Error> {
         Ok(None)
     }
 }
@@ -42,6 +43,14 @@ impl Tensors for Quantized {
     fn read(&self, name: &str) -> Result<Vec<f32>, tenfold_format::Error> {
         self.file.read_f32(name)
     }
+
+    fn matrix(&self, name: &str) -> Result<Option<Form>, Error> {
+        let Some(weight) = self.file.quantized_at(name)? else { return Ok(None) };
+        Ok(Some(match gptq::codes(&weight, self.file.settings.group_size)? {
+            Some(codes) => Form::quant(codes),
+            None => Form::dense(Array::from_vec(weight.decode(), &[weight.outputs, weight.inputs])),
+        }))
+    }
 }
 
 impl Tensors for Llama2c {
@@ -61,8 +70,12 @@ pub(crate) struct Quantized {
 }
 
 impl Quantized {
-    pub(crate) fn new(file: GptqModel) -> Result<Self, Error> {
-        Ok(Self { list: file.tensors()?, file })
+    /// Added vectors of zeros that the architecture does not have are left out.
+    pub(crate) fn new(file: GptqModel, arch: &dyn Architecture) -> Result<Self, Error> {
+        let weights = arch.expected().into_iter().filter(|one| !one.optional).map(|one| one.path);
+        let known: BTreeSet<String> = weights.chain(arch.packed().into_iter().map(|one| one.name)).collect();
+        let needed = |name: &str| arch.path_of(name).is_some_and(|path| known.contains(&path));
+        Ok(Self { list: file.tensors(&needed)?, file })
     }
 }
 
@@ -80,11 +93,18 @@ pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors)
         if !unless_stored && tied.as_ref().is_some_and(|(output, _)| output.as_str() == path) {
             continue;
         }
-        if let Some(codes) = file.codes(&name)? {
-            if let Some(index) = codes.non_finite() {
+        if let Some(form) = file.matrix(&name)? {
+            if let Some(index) = non_finite(&form) {
                 return Err(Error::NonFinite { dir: dir.to_owned(), path: name, index });
             }
-            tree.insert(Path::new(path), Form::quant(codes));
+            match packed.get(&path) {
+                Some(packed) => {
+                    for (path, part) in split(dir, packed, &form)? {
+                        tree.insert(path, part);
+                    }
+                }
+                None => drop(tree.insert(Path::new(path), form)),
+            }
             continue;
         }
         let array = read(dir, file, &name, &shape)?;
@@ -203,6 +223,31 @@ fn unpack(dir: &FilePath, packed: &Packed, array: &Array) -> Result<Vec<(Path, A
     };
     let named = packed.paths.iter().enumerate();
     Ok(named.map(|(at, path)| (Path::new(path), Array::from_vec(part(at), &shape))).collect())
+}
+
+/// The weights that lie one after the other in the rows of a matrix.
+fn split(dir: &FilePath, packed: &Packed, form: &Form) -> Result<Vec<(Path, Form)>, Error> {
+    let (parts, shape) = (packed.paths.len(), form.shape());
+    let Some((&rows, &cols)) = shape.first().zip(shape.get(1)).filter(|(rows, _)| rows.is_multiple_of(parts))
+    else {
+        return Err(Error::PackedShape { dir: dir.to_owned(), path: packed.name.clone(), parts, got: shape });
+    };
+    let own = rows / parts;
+    let part = |at: usize| match (form.as_codes(), form.as_array()) {
+        (Some(codes), _) => Form::quant(codes.part(at * own..(at + 1) * own)),
+        (_, Some(array)) => {
+            let values = array.data()[at * own * cols..(at + 1) * own * cols].to_vec();
+            Form::dense(Array::from_vec(values, &[own, cols]))
+        }
+        _ => form.clone(),
+    };
+    Ok(packed.paths.iter().enumerate().map(|(at, path)| (Path::new(path), part(at))).collect())
+}
+
+/// The first number, row-major, that is not finite.
+fn non_finite(form: &Form) -> Option<usize> {
+    let values = form.as_array().map(|array| array.data()).unwrap_or_default();
+    form.as_codes().and_then(Codes::non_finite).or_else(|| values.iter().position(|value| !value.is_finite()))
 }
 
 /// The packed tensor of its weights: the inverse of [`unpack`].

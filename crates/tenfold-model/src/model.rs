@@ -37,8 +37,8 @@ pub struct Model {
 
 impl Model {
     /// Loads a model folder: a Hugging Face checkpoint, one that [`Model::save`] wrote, or a file of llama2.c with its
-    /// vocabulary; or a GGUF file. Quantized weights, there and in a
-    /// checkpoint of GPTQ, are decoded.
+    /// vocabulary; or a GGUF file. Quantized weights, there and in a checkpoint of GPTQ, stay codes, unless their groups are no
+    /// neighbors: those are decoded.
     ///
     /// # Errors
     /// Missing, extra, misshapen and non-finite weights; unreadable files; unknown architectures.
@@ -59,9 +59,11 @@ impl Model {
             (import::saved(dir, &manifest, &checkpoint)?, manifest.model.origin)
         } else {
             let tree = match GptqSettings::of(dir)? {
-                Some(settings) => {
-                    import::plain(dir, &*arch, &Quantized::new(GptqModel::new(checkpoint, settings))?)?
-                }
+                Some(settings) => import::plain(
+                    dir,
+                    &*arch,
+                    &Quantized::new(GptqModel::new(checkpoint, settings), &*arch)?,
+                )?,
                 None => import::plain(dir, &*arch, &checkpoint)?,
             };
             (tree, format!("path:{}", dir.display()))

@@ -57,7 +57,11 @@ impl Model {
             receipt,
         };
         let tensors = self.tree.tensors().into_iter().map(|(id, tensor)| (id.to_string(), tensor)).collect();
-        self.replace(dir, &self.files, &tensors, Some(&manifest))
+        self.replace(dir, &self.files, &mut |fresh| {
+            let bytes = write(fresh, &tensors)?;
+            manifest.write(fresh)?;
+            Ok(bytes)
+        })
     }
 
     /// Writes a plain checkpoint in which every form is multiplied out: loadable by any program that reads the
@@ -67,20 +71,26 @@ impl Model {
     /// [`Error::Modules`] where there are modules in sockets, which other programs would drop; as [`Model::save`].
     pub fn save_dense(&self, dir: &FilePath) -> Result<u64, Error> {
         self.without_modules()?;
+        let leaves = self.plain(&|_| false)?;
+        self.replace(dir, &self.plain_files(), &mut |fresh| write(fresh, &leaves))
+    }
+
+    /// The tensors of a plain checkpoint, every form multiplied out, without the weights to `leave` out.
+    pub(crate) fn plain(&self, leave: &dyn Fn(&Path) -> bool) -> Result<BTreeMap<String, Tensor>, Error> {
         let dense = |path: &Path| dense_values(&self.tree, path);
         let mut leaves = BTreeMap::new();
-        let mut rest: BTreeMap<&Path, &Form> = self.tree.iter().collect();
+        let mut rest: BTreeMap<&Path, &Form> = self.tree.iter().filter(|(path, _)| !leave(path)).collect();
         for packed in self.network.arch.packed() {
             let paths: Vec<Path> = packed.paths.iter().map(Path::new).collect();
+            if paths.iter().any(leave) {
+                continue;
+            }
             let parts = paths.iter().map(dense).collect::<Result<Vec<_>, _>>()?;
             let whole = Tensor::Numbers(import::pack(&packed, &parts));
             leaves.insert(self.file_name(&packed.name), whole);
             rest.retain(|path, _| !paths.contains(path));
         }
-        let output = self.network.arch.output().map(|output| Path::new(format!("{}.weight", output.path)));
-        let tied = output
-            .as_ref()
-            .is_some_and(|output| self.tree.get(output).is_ok_and(|form| form.owner().is_some()));
+        let (output, tied) = self.tied();
         let scale = self.network.arch.output().map_or(1.0, |output| output.scale);
         for (path, _) in rest.into_iter().filter(|(path, _)| !(tied && output.as_ref() == Some(*path))) {
             let mut values = dense(path)?;
@@ -90,14 +100,30 @@ impl Model {
             }
             leaves.insert(self.file_name(path.as_str()), Tensor::Numbers(values));
         }
+        Ok(leaves)
+    }
+
+    /// The path of the output matrix, and whether it is the table of tokens.
+    fn tied(&self) -> (Option<Path>, bool) {
+        let output = self.network.arch.output().map(|output| Path::new(format!("{}.weight", output.path)));
+        let owned = |output: &Path| self.tree.get(output).is_ok_and(|form| form.owner().is_some());
+        let tied = output.as_ref().is_some_and(owned);
+        (output, tied)
+    }
+
+    /// The small files beside a plain checkpoint.
+    pub(crate) fn plain_files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = self.files.clone();
-        if output.is_some()
+        let scale = self.network.arch.output().map_or(1.0, |output| output.scale);
+        if let (Some(_), tied) = self.tied()
             && let Some(config) = files.get_mut(config::FILE)
         {
-            let scaled = self.network.reads_source().then_some(tied && scale != 1.0);
-            *config = tying(config, tied, scaled).unwrap_or_else(|| config.clone());
+            put(config, "tie_word_embeddings", tied.into());
+            if self.network.reads_source() {
+                put(config, "scale_decoder_outputs", (tied && scale != 1.0).into());
+            }
         }
-        self.replace(dir, &files, &leaves, None)
+        files
     }
 
     /// Refuses a model with modules in its sockets, which other programs would drop.
@@ -125,15 +151,15 @@ impl Model {
         format!("{}{path}", self.network.arch.prefix())
     }
 
-    fn replace(
+    /// Puts a folder with these files, and what `fill` writes beside them, in the place of `dir`.
+    pub(crate) fn replace(
         &self,
         dir: &FilePath,
         files: &BTreeMap<String, Vec<u8>>,
-        tensors: &BTreeMap<String, Tensor>,
-        manifest: Option<&Manifest>,
+        fill: &mut dyn FnMut(&FilePath) -> Result<u64, Error>,
     ) -> Result<u64, Error> {
         let fresh = beside(dir, "new");
-        let bytes = fill(&fresh, files, tensors, manifest).and_then(|bytes| {
+        let bytes = prepare(&fresh, files).and_then(|()| fill(&fresh)).and_then(|bytes| {
             swap(&fresh, dir)?;
             Ok(bytes)
         });
@@ -145,12 +171,8 @@ impl Model {
     }
 }
 
-fn fill(
-    fresh: &FilePath,
-    files: &BTreeMap<String, Vec<u8>>,
-    tensors: &BTreeMap<String, Tensor>,
-    manifest: Option<&Manifest>,
-) -> Result<u64, Error> {
+/// A new folder with these files.
+fn prepare(fresh: &FilePath, files: &BTreeMap<String, Vec<u8>>) -> Result<(), Error> {
     if fresh.exists() {
         fs::remove_dir_all(fresh).map_err(written(fresh))?;
     }
@@ -162,25 +184,22 @@ fn fill(
         }
         atomic::write(&path, bytes)?;
     }
+    Ok(())
+}
+
+fn write(fresh: &FilePath, tensors: &BTreeMap<String, Tensor>) -> Result<u64, Error> {
     let tensors: Vec<_> =
         tensors.iter().map(|(name, value)| (name.clone(), value.shape(), value.elements())).collect();
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let bytes = checkpoint::write(&fresh.join(checkpoint::FILE), &tensors, &metadata)?;
-    if let Some(manifest) = manifest {
-        manifest.write(fresh)?;
-    }
-    Ok(bytes)
+    Ok(checkpoint::write(&fresh.join(checkpoint::FILE), &tensors, &metadata)?)
 }
 
-/// A config that says whether the output matrix is the table of tokens and, where that can be said, whether what it is applied to
-/// is scaled; nothing when the file is no object.
-fn tying(bytes: &[u8], tied: bool, scaled: Option<bool>) -> Option<Vec<u8>> {
-    let mut config: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
-    config.insert("tie_word_embeddings".to_owned(), tied.into());
-    if let Some(scaled) = scaled {
-        config.insert("scale_decoder_outputs".to_owned(), scaled.into());
+/// Puts an entry into a config; one that is no object stays as it is.
+pub(crate) fn put(bytes: &mut Vec<u8>, key: &str, value: Value) {
+    if let Ok(mut config) = serde_json::from_slice::<Map<String, Value>>(bytes) {
+        config.insert(key.to_owned(), value);
+        *bytes = format!("{:#}\n", Value::Object(config)).into_bytes();
     }
-    Some(format!("{:#}\n", Value::Object(config)).into_bytes())
 }
 
 /// Takes out of a config what it says of quantization: the weights are decoded when they are read.

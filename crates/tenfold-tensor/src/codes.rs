@@ -1,10 +1,14 @@
 //! Quantized matrices: codes of a scheme, as bytes.
 
-use crate::blocks::{Block, Q4_0, Q5_0, Q8_0};
+mod transcode;
+
+pub use transcode::Inexact;
+
 use crate::kernel::expand::Reader;
 use crate::par::{self, Shared};
-use crate::{Array, Blocks, Error, Half, Scheme};
+use crate::{Array, Error, Half, Scheme};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -148,39 +152,16 @@ impl Codes {
         Some(first.into_inner()).filter(|first| *first < usize::MAX)
     }
 
-    /// The same numbers in a scheme of blocks, where one has them: blocks themselves, and symmetric groups of 32 columns with
-    /// codes of 4, 5 or 8 bits, which are those of Q4_0, Q5_0 and Q8_0. Nothing is rounded.
-    pub fn as_blocks(&self) -> Option<Codes> {
-        let affine = match self.scheme {
-            Scheme::Blocks(_) => return Some(self.clone()),
-            Scheme::Affine(affine) => affine,
-            Scheme::Half | Scheme::Trellis(_) => return None,
-        };
-        let blocks = match affine.bits() {
-            4 => Blocks::Q4_0,
-            5 => Blocks::Q5_0,
-            8 => Blocks::Q8_0,
-            _ => return None,
-        };
-        if !affine.is_symmetric() || affine.group() as usize != blocks.weights() {
-            return None;
-        }
-        let mut bytes = vec![0; self.rows * blocks.row_bytes(self.cols)?];
-        let mut out = bytes.chunks_exact_mut(blocks.bytes());
-        for row in 0..self.rows {
-            let parts = affine.unpack(self.row(row), self.cols);
-            for ((codes, &scale), out) in
-                parts.codes.as_chunks::<32>().0.iter().zip(&parts.scales).zip(&mut out)
-            {
-                let d = Half::nearest(scale);
-                match blocks {
-                    Blocks::Q4_0 => Q4_0 { d, codes: *codes }.pack(out),
-                    Blocks::Q5_0 => Q5_0 { d, codes: *codes }.pack(out),
-                    _ => Q8_0 { d, codes: codes.map(|code| code.wrapping_sub(128) as i8) }.pack(out),
-                }
-            }
-        }
-        Codes::new(Scheme::Blocks(blocks), self.rows, self.cols, bytes).ok()
+    /// The rows of a range.
+    ///
+    /// # Panics
+    /// When there are no such rows.
+    #[track_caller]
+    pub fn part(&self, rows: Range<usize>) -> Codes {
+        assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        let size = self.bytes.len() / self.rows.max(1);
+        let bytes = self.bytes[rows.start * size..rows.end * size].into();
+        Self { scheme: self.scheme, rows: rows.len(), cols: self.cols, bytes }
     }
 
     fn each_row(&self, out: &mut [f32], row: impl Fn(usize) -> usize + Sync + Send) {

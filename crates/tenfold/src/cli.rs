@@ -248,6 +248,10 @@ pub(crate) enum Target {
     Peft,
     /// One file that llama.cpp loads (llama models)
     Gguf,
+    /// Codes as integers in the layout of GPTQ, with zero points less one (version 1)
+    Gptq,
+    /// The same with zero points as they are (version 2)
+    GptqV2,
 }
 
 fn stored(text: &str) -> Result<Stored, String> {

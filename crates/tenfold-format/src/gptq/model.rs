@@ -95,12 +95,21 @@ impl GptqModel {
         GptqWeight::from_words(bits, (outputs, inputs), &words, scales, groups, version).map_err(fault)
     }
 
-    /// Names and shapes as an unquantized checkpoint has them. Added vectors of zeros are left out beside quantized
-    /// weights: some programs write one for every linear map, whether the model has it or not.
+    /// The quantized weight that stands for a tensor of an unquantized checkpoint; nothing where that is stored as it is.
+    ///
+    /// # Errors
+    /// As [`GptqModel::weight`].
+    pub fn quantized_at(&self, tensor: &str) -> Result<Option<GptqWeight>> {
+        let own = tensor.strip_suffix(WHOLE).filter(|own| self.quantized.contains(*own));
+        own.map(|own| self.weight(own)).transpose()
+    }
+
+    /// Names and shapes as an unquantized checkpoint has them. Added vectors of zeros beside quantized weights are left out
+    /// unless they are `needed`: some programs write one for every linear map, whether the model has it or not.
     ///
     /// # Errors
     /// As [`Checkpoint::read_f32`].
-    pub fn tensors(&self) -> Result<Vec<(String, Vec<usize>)>> {
+    pub fn tensors(&self, needed: &dyn Fn(&str) -> bool) -> Result<Vec<(String, Vec<usize>)>> {
         let mut list = Vec::new();
         for info in self.checkpoint.tensors() {
             if let Some(name) = info.name.strip_suffix(CODES) {
@@ -114,7 +123,10 @@ impl GptqModel {
             if [ZEROS, SCALES, GROUPS].into_iter().any(owner) {
                 continue;
             }
-            if owner(BIAS) && self.checkpoint.read_f32(&info.name)?.iter().all(|value| *value == 0.0) {
+            if owner(BIAS)
+                && !needed(&info.name)
+                && self.checkpoint.read_f32(&info.name)?.iter().all(|value| *value == 0.0)
+            {
                 continue;
             }
             list.push((info.name.clone(), info.shape.clone()));
@@ -127,8 +139,8 @@ impl GptqModel {
     /// # Errors
     /// As [`GptqModel::weight`] and [`Checkpoint::read_f32`].
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
-        match name.strip_suffix(WHOLE).filter(|own| self.quantized.contains(*own)) {
-            Some(own) => Ok(self.weight(own)?.decode()),
+        match self.quantized_at(name)? {
+            Some(weight) => Ok(weight.decode()),
             None => self.checkpoint.read_f32(name),
         }
     }

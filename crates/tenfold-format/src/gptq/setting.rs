@@ -29,7 +29,12 @@ pub struct GptqSettings {
     pub sym: bool,
     /// How zero points are stored.
     pub version: Version,
+    /// Patterns of the names of linear maps that are not quantized.
+    pub skip: Vec<String>,
 }
+
+/// What stands before a pattern of names that are not quantized, in `dynamic`.
+const SKIP: &str = "-:";
 
 impl GptqSettings {
     /// The settings of the model folder `dir`; nothing where it is not quantized.
@@ -92,11 +97,15 @@ impl GptqSettings {
             Some(got) if got != "int32" => return unsupported("pack_dtype", got, &["int32"]),
             _ => {}
         }
-        match own.get("dynamic") {
-            Some(Value::Object(rules)) if !rules.is_empty() => {
-                return unsupported("dynamic", &json!(rules), &["{}"]);
+        let rules = own.get("dynamic").and_then(Value::as_object);
+        let mut skip = Vec::new();
+        for (rule, change) in rules.into_iter().flatten() {
+            match rule.strip_prefix(SKIP) {
+                Some(pattern) => skip.push(pattern.to_owned()),
+                // A rule that changes nothing.
+                None if change.as_object().is_some_and(Map::is_empty) => {}
+                None => return unsupported("dynamic", &json!({ rule: change }), &["{}", "rules of \"-:\""]),
             }
-            _ => {}
         }
         let bits = own.get("bits").unwrap_or(&Value::Null);
         let known = bits.as_u64().and_then(|got| BITS.into_iter().find(|one| u64::from(*one) == got));
@@ -110,7 +119,7 @@ impl GptqSettings {
         };
         let flag = |key: &str, default| own.get(key).and_then(Value::as_bool).unwrap_or(default);
         let (desc_act, sym) = (flag("desc_act", false), flag("sym", true));
-        Ok(GptqSettings { bits, group_size, desc_act, sym, version })
+        Ok(GptqSettings { bits, group_size, desc_act, sym, version, skip })
     }
 
     /// The settings as `quantization_config` and `quantize_config.json` have them.
@@ -119,8 +128,11 @@ impl GptqSettings {
             Version::V1 => "gptq",
             Version::V2 => "gptq_v2",
         };
+        let skip: Map<String, Value> =
+            self.skip.iter().map(|pattern| (format!("{SKIP}{pattern}"), json!({}))).collect();
         json!({
             "quant_method": METHOD,
+            "dynamic": skip,
             "checkpoint_format": format,
             "bits": self.bits,
             "group_size": self.group_size.map_or(-1, |size| size as i64),

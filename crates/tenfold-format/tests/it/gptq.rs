@@ -99,6 +99,7 @@ fn zero_points_without_a_place_are_refused() {
         let one = weight(bits, (32, 32, 1), |_, _| 0, zeros);
         let fault = one.words(Version::V1, WhenZero::Refuse).unwrap_err();
         assert_eq!(fault, GptqFault::Zero { group: 0, output: 5, got: 0, version: Version::V1 });
+        assert!(fault.to_string().contains("version 2 (gptq_v2) holds it"), "{fault}");
         let masked = one.words(Version::V1, WhenZero::Mask).unwrap();
         let read = |words: &Words, version| {
             GptqWeight::from_words(bits, (32, 32), words, one.scales.clone(), one.groups.clone(), version)
@@ -194,7 +195,7 @@ proptest! {
         prop_assert_eq!(&read, &settings);
         let file = GptqModel::new(Checkpoint::open(folder.path()).unwrap(), read);
         prop_assert_eq!(&file.weight("model.layers.0.mlp.up_proj").unwrap(), &one);
-        let list = file.tensors().unwrap();
+        let list = file.tensors(&|_| false).unwrap();
         prop_assert_eq!(&list, &[("model.layers.0.mlp.up_proj.weight".to_owned(), vec![one.outputs, one.inputs])]);
         prop_assert_eq!(file.read_f32(&list[0].0).unwrap(), one.decode());
         let data: usize = file.checkpoint().tensors().map(|info| info.bytes).sum();
@@ -205,16 +206,20 @@ proptest! {
 }
 
 fn settings(bits: u32, version: Version) -> GptqSettings {
-    GptqSettings { bits, group_size: Some(32), desc_act: false, sym: false, version }
+    let skip = vec![format!("^model\\.layers\\.{bits}\\.mlp$")];
+    GptqSettings { bits, group_size: Some(32), desc_act: false, sym: false, version, skip }
 }
 
 #[test]
 fn settings_are_read_as_other_programs_write_them() {
     let parse = |value: Value| GptqSettings::parse(Path::new("c.json"), value.as_object().unwrap());
     let plain = parse(json!({ "bits": 4, "group_size": 128, "desc_act": true, "sym": true })).unwrap();
-    let expected =
-        GptqSettings { bits: 4, group_size: Some(128), desc_act: true, sym: true, version: Version::V1 };
+    let (bits, group_size, version) = (4, Some(128), Version::V1);
+    let expected = GptqSettings { bits, group_size, desc_act: true, sym: true, version, skip: vec![] };
     assert_eq!(plain, expected);
+    let rules = json!({ "-:.*down_proj": {}, "+:.*up_proj": {} });
+    let ruled = parse(json!({ "bits": 4, "dynamic": rules })).unwrap();
+    assert_eq!(ruled.skip, [".*down_proj"]);
     let row =
         parse(json!({ "bits": 2, "group_size": -1, "checkpoint_format": "gptq_v2", "quant_method": "gptq" }));
     assert_eq!(row.unwrap().group_size, None);
@@ -231,7 +236,10 @@ fn settings_are_read_as_other_programs_write_them() {
         Error::Unsupported { .. }
     ));
     assert!(matches!(refused(json!({ "bits": 4, "pack_dtype": "int64" })), Error::Unsupported { .. }));
-    assert!(matches!(refused(json!({ "bits": 4, "dynamic": { "x": {} } })), Error::Unsupported { .. }));
+    assert!(matches!(
+        refused(json!({ "bits": 4, "dynamic": { "x": { "bits": 8 } } })),
+        Error::Unsupported { .. }
+    ));
 }
 
 /// A file whose tensors are of other shapes, types or groups than they must be.
@@ -306,7 +314,8 @@ fn added_vectors_of_zeros_are_left_out() {
         gptq::write(folder.path(), &settings(4, Version::V1), &named, &plain, WhenZero::Refuse).unwrap();
         let settings = GptqSettings::of(folder.path()).unwrap().unwrap();
         let file = GptqModel::new(Checkpoint::open(folder.path()).unwrap(), settings);
-        let names: Vec<String> = file.tensors().unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> =
+            file.tensors(&|_| false).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names.contains(&"a.bias".to_owned()), listed);
         assert!(names.contains(&"b.bias".to_owned()));
         assert_eq!(file.read_f32("a.weight").unwrap()[..2], [-5.0, -5.0]);

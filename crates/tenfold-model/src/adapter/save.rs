@@ -159,7 +159,7 @@ impl Model {
 
     /// The modules with a weight that has something on it, under their names as other programs have them, each with all
     /// weights that lie in it.
-    fn modules(&self, has: impl Fn(&Path) -> bool) -> Vec<(String, Vec<Path>)> {
+    pub(crate) fn modules(&self, has: impl Fn(&Path) -> bool) -> Vec<(String, Vec<Path>)> {
         let module = |name: &str| self.file_name(name).trim_end_matches(".weight").to_owned();
         let packed = self.network.arch.packed();
         let held = |path: &Path| packed.iter().any(|one| one.paths.iter().any(|held| held == path.as_str()));

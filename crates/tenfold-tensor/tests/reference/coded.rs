@@ -2,7 +2,10 @@
 
 use super::codes::random;
 use super::{activate, array, assert_close, constant, dot, wide};
-use tenfold_tensor::{Activation, Codes, Error, Precision, Scheme, Tape, Var, op};
+use tenfold_tensor::blocks::{Block, Q4K};
+use tenfold_tensor::{
+    Activation, Affine, AffineRow, Blocks, Codes, Error, Half, Inexact, Precision, Scheme, Tape, Var, op,
+};
 
 /// Several tokens take the product of blocks, few the one of rows; 300 columns and 1000 rows make several blocks.
 pub(crate) fn coded(n: usize) {
@@ -72,7 +75,7 @@ pub(crate) fn halves() {
     let codes = Codes::halves(&exact, 2, 3).unwrap();
     assert_eq!((codes.values().data(), codes.bytes().len()), (exact.as_slice(), 12));
     assert_eq!(&codes.bytes()[2..4], [0x00, 0xbe], "-1.5, little-endian");
-    assert_eq!((codes.scheme().to_string(), codes.as_blocks()), ("f16".to_owned(), None));
+    assert_eq!((codes.scheme().to_string().as_str(), codes.as_blocks().is_err()), ("f16", true));
     assert_eq!(Codes::halves(&[1.0 + 1.0 / 4096.0], 1, 1).unwrap().values().data(), [1.0]);
     let fault = Codes::halves(&[1.0, -65520.0], 1, 2);
     assert_eq!(fault, Err(Error::SchemeValue { scheme: "f16", position: 1 }));
@@ -84,25 +87,86 @@ pub(crate) fn halves() {
     assert_close("halves", &y, &want);
 }
 
-/// Symmetric groups of 32 are blocks of GGUF, number by number.
+/// Groups that blocks of GGUF hold, number by number, and back: the same codes, in the largest groups that they allow.
 pub(crate) fn transcoding() {
-    for (word, blocks) in [("int4-g32-sym", "q4_0"), ("int5-g32-sym", "q5_0"), ("int8-g32-sym", "q8_0")] {
-        let codes = random(11, 5, 96, word);
+    for (word, cols, blocks, back) in [
+        ("int4-g32-sym", 96, "q4_0", "int4-g32-sym"),
+        ("int5-g32-sym", 96, "q5_0", "int5-g32-sym"),
+        ("int8-g32-sym", 96, "q8_0", "int8-g32-sym"),
+        ("int4-g64-sym", 96, "q4_0", "int4-g32-sym"),
+        ("int4-g128-sym", 512, "q4_0", "int4-g128-sym"),
+        ("int8-row-sym", 96, "q8_0", "int8-row-sym"),
+        ("int2-g256", 512, "q2_k", "int2-g256"),
+        ("int2-row-sym", 256, "q2_k", "int2-row-sym"),
+        ("int3-g256-sym", 512, "q3_k", "int3-g256-sym"),
+        ("int4-g256", 768, "q4_k", "int4-g256"),
+        ("int5-row", 512, "q5_k", "int5-row"),
+        ("int6-row-sym", 512, "q6_k", "int6-row-sym"),
+    ] {
+        let codes = random(11, 5, cols, word);
         let other = codes.as_blocks().unwrap();
         assert_eq!(other.scheme().to_string(), blocks);
         assert_eq!(other.values(), codes.values(), "{word} as {blocks}");
-        assert_eq!(other.as_blocks().as_ref(), Some(&other));
+        assert_eq!(other.as_blocks().as_ref(), Ok(&other));
         assert_eq!(other.non_finite(), None);
+        let again = other.as_affine().unwrap();
+        assert_eq!(again.scheme().to_string(), back, "{word} by way of {blocks}");
+        assert_eq!(again.values(), codes.values(), "{word} by way of {blocks}");
+        assert_eq!(again.as_affine().as_ref(), Ok(&again));
     }
-    for (word, cols) in [("int4-g32", 96), ("int4-g64-sym", 128), ("int3-g32-sym", 96), ("int4-g32-sym", 40)]
+    let middle = Inexact::Width { bits: 3, symmetric: false };
+    assert_eq!(random(11, 5, 256, "int3-row").as_blocks(), Err(middle));
+    let refused = |word, cols| random(11, 5, cols, word).as_blocks().unwrap_err();
+    for (word, cols, group, block) in
+        [("int4-g48-sym", 96, 48, 32), ("int4-g32-sym", 40, 32, 32), ("int2-g128", 256, 128, 256)]
     {
-        assert_eq!(random(11, 5, cols, word).as_blocks(), None, "{word}, {cols} columns");
+        assert_eq!(refused(word, cols), Inexact::Groups { group, cols, block }, "{word}");
     }
+    zero_points();
     // A scale that is no number.
     let mut bytes = random(1, 3, 64, "int8-g32-sym").as_blocks().unwrap().bytes().to_vec();
     bytes[2 * 68 + 34..][..2].copy_from_slice(&0x7c00_u16.to_le_bytes());
     let broken = Codes::new(Scheme::parse("q8_0").unwrap(), 3, 64, bytes).unwrap();
     assert_eq!(broken.non_finite(), Some(2 * 64 + 32));
+}
+
+/// Groups of 32 with zero points: products of scale and zero point that are halves have a place in Q4_1, others have none; and
+/// scales of Q4_K that are products of two numbers are halves or not.
+fn zero_points() {
+    let scheme = Affine::new(4, 32, false).unwrap();
+    let with = |scale: f32, zero: u8| {
+        let codes = (0..64).map(|at| at as u8 % 16).collect();
+        let parts = AffineRow { codes, scales: vec![0.5, scale], zeros: vec![3, zero] };
+        let mut bytes = vec![0; scheme.row_bytes(64)];
+        scheme.pack(&parts, &mut bytes);
+        Codes::new(Scheme::Affine(scheme), 1, 64, bytes).unwrap()
+    };
+    // 1 + 1/1024 has all eleven bits of a half; four times that has a place, five times not.
+    let scale = 1.0 + 1.0 / 1024.0;
+    let good = with(scale, 4);
+    let blocks = good.as_blocks().unwrap();
+    assert_eq!(blocks.scheme().to_string(), "q4_1");
+    assert_eq!((blocks.values(), blocks.as_affine()), (good.values(), Ok(good)));
+    let fault = Inexact::Minimum { row: 0, col: 32, minimum: 5.0 * scale, scale };
+    assert_eq!(with(scale, 5).as_blocks(), Err(fault));
+
+    let block = |scale: u8, minimum: u8, d: f32| {
+        let (mut scales, mut minima) = ([1; 8], [2; 8]);
+        (scales[3], minima[3]) = (scale, minimum);
+        let half = Half::nearest(d);
+        let block = Q4K { d: half, dmin: half, scales, minima, codes: [7; 256] };
+        let mut bytes = vec![0; Q4K::BYTES];
+        block.pack(&mut bytes);
+        Codes::new(Scheme::Blocks(Blocks::Q4K), 1, 256, bytes).unwrap()
+    };
+    let even = block(2, 4, scale);
+    let affine = even.as_affine().unwrap();
+    assert_eq!((affine.scheme().to_string().as_str(), affine.values()), ("int4-g32", even.values()));
+    let (row, col) = (0, 96);
+    assert_eq!(block(3, 3, scale).as_affine(), Err(Inexact::Scale { row, col, scale: 3.0 * scale }));
+    let fault = Inexact::Minimum { row, col, minimum: 3.0, scale: 2.0 };
+    assert_eq!(block(2, 3, 1.0).as_affine(), Err(fault));
+    assert_eq!(block(1, 17, 1.0).as_affine(), Err(Inexact::Minimum { row, col, minimum: 17.0, scale: 1.0 }));
 }
 
 pub(crate) fn faults() {

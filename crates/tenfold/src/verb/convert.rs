@@ -5,9 +5,10 @@ use crate::cli::{Convert, Target};
 use crate::{model, screen, table};
 use anyhow::Result;
 use serde_json::json;
+use tenfold_format::gptq::Version;
 use tenfold_model::Model;
 
-/// Writes a model as a plain checkpoint, as a tenfold folder, as a GGUF file, or what it adds to another as an adapter.
+/// Writes a model as a plain checkpoint, as a tenfold folder, as a GGUF file or a checkpoint of GPTQ, or what it adds to another as an adapter.
 ///
 /// # Errors
 /// Faults of the source, the model and of writing.
@@ -18,12 +19,18 @@ pub(crate) fn run(args: &Convert) -> Result<Verdict> {
     for adapter in &args.adapter {
         loaded = loaded.with_adapter(adapter)?;
     }
-    let mut kept = Vec::new();
+    let (mut kept, mut decoded) = (Vec::new(), Vec::new());
     let (word, bytes) = match args.to {
         Target::Gguf => {
             let saved = loaded.save_gguf(&args.out, args.scheme)?;
             kept = saved.kept;
             ("gguf", saved.bytes)
+        }
+        Target::Gptq | Target::GptqV2 => {
+            let second = matches!(args.to, Target::GptqV2);
+            let saved = loaded.save_gptq(&args.out, if second { Version::V2 } else { Version::V1 })?;
+            decoded = saved.kept;
+            (if second { "gptq_v2" } else { "gptq" }, saved.bytes)
         }
         Target::Dense => ("dense", loaded.save_dense(&args.out)?),
         Target::Tenfold => ("tenfold", loaded.save(&args.out, None)?),
@@ -39,6 +46,7 @@ pub(crate) fn run(args: &Convert) -> Result<Verdict> {
         let kept: Vec<&str> = kept.iter().map(|(path, _)| path.as_str()).collect();
         print_json(&json!({
             "from": loaded.origin, "to": args.out, "layout": word, "bytes": bytes, "kept_f16": kept,
+            "decoded": decoded.iter().map(|(path, _)| path).collect::<Vec<_>>(),
         }))?;
     } else {
         for (path, width) in kept {
@@ -46,6 +54,9 @@ pub(crate) fn run(args: &Convert) -> Result<Verdict> {
             screen::print(&format!(
                 "{path}: rows of {width} are no whole blocks of {scheme}, kept in f16\n"
             ))?;
+        }
+        for (path, why) in decoded {
+            screen::print(&format!("{path}: decoded to f32, since {why}\n"))?;
         }
         let size = table::bytes(bytes as usize);
         screen::print(&format!("{} -> {} ({word}, {size} of weights)\n", loaded.origin, args.out.display()))?;

@@ -80,6 +80,12 @@ fn generate_prints_text_alone_and_refuses_encoders() {
     assert!(kept.contains(line) && kept.contains("story.gguf (gguf"), "{kept}");
     let refused = bench.tenfold(&[&convert[..], &["q4_k"]].concat());
     assert!(stderr(&refused).contains("known are f32, f16, q4_0"), "{}", stderr(&refused));
+    let refused = bench.tenfold(&["convert", "path:plain", "integers", "--to", "gptq"]);
+    assert!(
+        stderr(&refused).contains("the layout of GPTQ holds codes of linear maps, and none is quantized"),
+        "{}",
+        stderr(&refused)
+    );
     let from_file = ["generate", "path:story.gguf", "--prompt", "ca", "--greedy", "--max-tokens", "3"];
     assert_eq!(bench.must(&from_file), "cabbb\n");
     let view = json(&bench.must(&["inspect", "path:story.gguf", "--json"]));
