@@ -1,5 +1,6 @@
 //! Text to recipe: strict, and telling everything that is wrong at once, with lines and columns.
 
+mod new;
 mod phase;
 mod reader;
 mod section;

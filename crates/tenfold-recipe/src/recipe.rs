@@ -10,6 +10,7 @@ use crate::place::{Located, Place};
 use crate::text::TextSource;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tenfold_eval::prompt::{self, PromptTask};
 use tenfold_eval::task::{self as labeled, Task as LabeledTask};
 use tenfold_format::source::Source;
 use tenfold_method::{Info, Options};
@@ -27,8 +28,10 @@ pub struct Recipe {
     pub name: String,
     /// Seeds batches and the choice of calibration text.
     pub seed: u64,
-    /// Where the model comes from: the first that answers.
+    /// Where the model comes from: the first that answers; none where `new` makes one.
     pub from: Vec<Source>,
+    /// A model that begins with random weights.
+    pub new: Option<NewModel>,
     /// Text for evidence.
     pub calibration: Calibration,
     /// Rewrites.
@@ -41,6 +44,38 @@ pub struct Recipe {
     pub budget: Option<f64>,
     /// When the recipe is a receipt: the hashes of what the first run read, which a repetition must find again.
     pub hashes: BTreeMap<String, String>,
+}
+
+/// A LLaMA decoder that begins with random weights, drawn by the recipe's seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewModel {
+    /// What its tokens are.
+    pub vocabulary: Vocabulary,
+    /// D.
+    pub width: usize,
+    /// F.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// H, heads of queries; divides the width.
+    pub heads: usize,
+    /// Heads of keys and values; divides the heads.
+    pub key_heads: usize,
+    /// The longest text, in tokens.
+    pub positions: usize,
+    /// Whether the output matrix is the table of tokens.
+    pub tied: bool,
+}
+
+/// The tokens of a new model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// One for every byte.
+    Bytes,
+    /// One for every character of a text.
+    Characters(TextSource),
+    /// Those of a tokenizer, by the folder of its files.
+    Folder(PathBuf),
 }
 
 /// Text over which evidence is collected.
@@ -78,6 +113,14 @@ pub enum Objective {
         text: TextSource,
         /// Weight of the token-level term.
         hidden: f64,
+        /// Tokens of one step's batch, about.
+        tokens: usize,
+    },
+    /// Of a decoder: the cross-entropy of the next token of plain texts, mean over tokens. A text ends with the token that
+    /// ends texts, where the model has one; one that is too long is read in stretches.
+    Language {
+        /// Where the texts come from.
+        text: TextSource,
         /// Tokens of one step's batch, about.
         tokens: usize,
     },
@@ -273,6 +316,10 @@ pub struct Eval {
     pub tasks: Vec<Task>,
     /// Texts for fidelity; the shipped held-out text when nothing else is said.
     pub text: TextSource,
+    /// The most questions of a prompt task, spread over all of them.
+    pub questions: usize,
+    /// The most demonstrations before a question; nothing: as many as the task says.
+    pub shots: Option<usize>,
 }
 
 /// Something to be measured, with its version.
@@ -284,6 +331,8 @@ pub enum Task {
     /// Labeled texts in a data folder, answered by the model's head. STS-B is scored by the cosine of sentence vectors
     /// where the model has no head for it.
     Labeled(&'static LabeledTask),
+    /// Questions that a decoder answers in words.
+    Prompt(&'static PromptTask),
 }
 
 impl PartialEq for Task {
@@ -315,7 +364,7 @@ impl Recipe {
     pub fn head(&self) -> Option<&'static LabeledTask> {
         self.phases.iter().find_map(|phase| match &phase.objective {
             Objective::Task { task, .. } => Some(*task),
-            Objective::Distill { .. } => None,
+            _ => None,
         })
     }
 
@@ -346,7 +395,8 @@ impl Recipe {
 impl Task {
     /// Every task.
     pub fn all() -> Vec<Self> {
-        std::iter::once(Self::Fidelity).chain(labeled::ALL.iter().map(Self::Labeled)).collect()
+        let labeled = labeled::ALL.iter().map(Self::Labeled);
+        std::iter::once(Self::Fidelity).chain(labeled).chain(prompt::ALL.iter().map(Self::Prompt)).collect()
     }
 
     /// Name and version, as recipes write it.
@@ -354,6 +404,7 @@ impl Task {
         match self {
             Self::Fidelity => "fidelity@1",
             Self::Labeled(task) => task.name,
+            Self::Prompt(task) => task.name,
         }
     }
 
@@ -364,6 +415,10 @@ impl Task {
 
     /// Whether it reads files from a data folder.
     pub fn needs_data(self) -> bool {
-        matches!(self, Self::Labeled(_))
+        match self {
+            Self::Fidelity => false,
+            Self::Labeled(_) => true,
+            Self::Prompt(task) => task.needs_data(),
+        }
     }
 }

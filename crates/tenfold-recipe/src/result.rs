@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tenfold_eval::prompt::PromptScore;
 use tenfold_eval::task::{TaskScore, stsb};
 use tenfold_eval::{Fidelity, Language};
 
@@ -21,6 +22,9 @@ pub struct Scores {
     /// Tasks that the model's head answers, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<String, TaskScore>,
+    /// Prompt tasks, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<String, PromptScore>,
 }
 
 /// What a rewrite did to one weight.

@@ -1,6 +1,6 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Calibrate, Group, Grow, Objective, Phase, Recipe, Squeeze, Step};
+use super::{Calibrate, Group, Grow, NewModel, Objective, Phase, Recipe, Squeeze, Step, Vocabulary};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -13,7 +13,12 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     out.key("name", recipe.name.as_str());
     out.key("seed", integer(recipe.seed));
     out.head("[model]");
-    out.key("from", texts(recipe.from.iter().map(ToString::to_string)));
+    if !recipe.from.is_empty() {
+        out.key("from", texts(recipe.from.iter().map(ToString::to_string)));
+    }
+    if let Some(one) = &recipe.new {
+        new(&mut out, one);
+    }
     out.head("[calibration]");
     out.key("text", recipe.calibration.text.to_string());
     out.key("tokens", integer(recipe.calibration.tokens));
@@ -26,11 +31,40 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     out.head("[eval]");
     out.key("tasks", texts(recipe.eval.tasks.iter().map(|task| task.name().to_owned())));
     out.key("text", recipe.eval.text.to_string());
+    out.key("questions", integer(recipe.eval.questions));
+    if let Some(shots) = recipe.eval.shots {
+        out.key("shots", integer(shots));
+    }
     if let Some(share) = recipe.budget {
         out.head("[budget]");
         out.key("parameters", share);
     }
     out.0
+}
+
+fn new(out: &mut Text, model: &NewModel) {
+    out.head("[model.new]");
+    out.key("architecture", "llama");
+    match &model.vocabulary {
+        Vocabulary::Bytes => out.key("vocabulary", "bytes"),
+        Vocabulary::Characters(text) => {
+            out.key("vocabulary", "characters");
+            out.key("text", text.to_string());
+        }
+        Vocabulary::Folder(folder) => out.key("vocabulary", format!("path:{}", folder.display())),
+    }
+    let sizes = [
+        ("width", model.width),
+        ("hidden", model.hidden),
+        ("layers", model.layers),
+        ("heads", model.heads),
+        ("key-heads", model.key_heads),
+        ("positions", model.positions),
+    ];
+    for (key, size) in sizes {
+        out.key(key, integer(size));
+    }
+    out.key("tied", model.tied);
 }
 
 fn step(out: &mut Text, step: &Step) {
@@ -52,6 +86,11 @@ fn phase(out: &mut Text, phase: &Phase) {
             out.key("objective", "distill");
             out.key("text", text.to_string());
             out.key("hidden", *hidden);
+            out.key("tokens", integer(*tokens));
+        }
+        Objective::Language { text, tokens } => {
+            out.key("objective", "language");
+            out.key("text", text.to_string());
             out.key("tokens", integer(*tokens));
         }
         Objective::Task { task, batch, rows } => {

@@ -129,8 +129,8 @@ impl<'r> Runner<'r> {
             return Err(Error::NeedsData { task });
         }
         let folder = Folder::open(&options.out)?;
-        let fetched = reporter.stage(Stage::Fetch, |on| fetch::fetch(&recipe.from, &options.fetch, on))?;
-        let inputs = Inputs::of(recipe, &fetched, options.data.as_deref())?;
+        let found = reporter.stage(Stage::Fetch, |on| fetch::find(recipe, &options.fetch, on))?;
+        let inputs = Inputs::of(recipe, &found, options.data.as_deref())?;
         inputs.check(&recipe.hashes)?;
         let id = run_id(recipe, &inputs);
         let known = if options.resume { State::read(folder.path(), &id)? } else { None };
@@ -146,7 +146,7 @@ impl<'r> Runner<'r> {
                 State::fresh(id)
             }
         };
-        let model = reporter.stage(Stage::Load, |_| fetch::load_model(&fetched))?;
+        let model = reporter.stage(Stage::Load, |_| found.load())?;
         let session_options =
             SessionOptions { data: options.data.clone(), teacher_bytes: options.teacher_bytes };
         let session = Session::open(model, recipe, &session_options)?;
