@@ -5,6 +5,7 @@ mod phase;
 mod reader;
 mod section;
 mod step;
+mod variant;
 
 use crate::error::Error;
 use crate::fault::{Fault, Problem};

@@ -38,6 +38,8 @@ pub struct Recipe {
     pub steps: Vec<Step>,
     /// Training.
     pub phases: Vec<Phase>,
+    /// What else is made of the untouched model and measured.
+    pub variants: Vec<VariantSteps>,
     /// What is measured.
     pub eval: Eval,
     /// The most that the result may store, as a share of the parameters of the whole untouched tree.
@@ -99,6 +101,21 @@ pub struct Step {
     /// The method's options.
     pub options: Options,
     /// Where the method is named.
+    pub place: Place,
+}
+
+/// Steps and phases that make something of the untouched model, to be measured beside others and not saved.
+#[derive(Clone, Debug)]
+pub struct VariantSteps {
+    /// Its name, unique in the recipe.
+    pub name: String,
+    /// The curve that it belongs to on charts.
+    pub series: String,
+    /// Rewrites.
+    pub steps: Vec<Step>,
+    /// Training.
+    pub phases: Vec<Phase>,
+    /// Where it is named.
     pub place: Place,
 }
 
@@ -384,6 +401,22 @@ impl Recipe {
     pub fn needs_data(&self) -> Option<&'static str> {
         let measured = self.eval.tasks.iter().find(|task| task.needs_data()).map(|task| task.name());
         measured.or_else(|| self.head().map(|task| task.name))
+    }
+
+    /// The recipe that makes one of the variants, and nothing else.
+    pub fn variant(&self, variant: &VariantSteps) -> Self {
+        Self {
+            steps: variant.steps.clone(),
+            phases: variant.phases.clone(),
+            variants: Vec::new(),
+            budget: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether nothing is made but variants.
+    pub fn only_studies(&self) -> bool {
+        self.steps.is_empty() && self.phases.is_empty() && !self.variants.is_empty()
     }
 
     /// The recipe as text, defaults included. [`Recipe::parse`] reads it back to the same text.

@@ -27,6 +27,30 @@ pub struct Scores {
     pub prompts: BTreeMap<String, PromptScore>,
 }
 
+/// What was measured of one variant of the untouched model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VariantResult {
+    /// Its name.
+    pub name: String,
+    /// The curve that it belongs to.
+    pub series: String,
+    /// Stored parameters; codes are none.
+    pub parameters: usize,
+    /// Stored bytes.
+    pub bytes: usize,
+    /// Bytes with codes as they are and every other number in 16 bits.
+    pub half_bytes: usize,
+    /// Rewritten weights.
+    pub weights: usize,
+    /// Mean over those of the relative error of their outputs.
+    pub error: f64,
+    /// Wall seconds of making and measuring it.
+    pub seconds: f64,
+    /// What it scored.
+    pub scores: Scores,
+}
+
 /// What a rewrite did to one weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -25,6 +25,7 @@ mod score;
 mod session;
 mod squeeze;
 mod state;
+mod study;
 mod summary;
 mod teacher;
 

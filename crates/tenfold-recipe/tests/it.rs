@@ -17,5 +17,6 @@ mod it {
     mod recipes;
     mod resume;
     mod run;
+    mod study;
     mod task;
 }

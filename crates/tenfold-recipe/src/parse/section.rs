@@ -1,7 +1,7 @@
 //! The tables that a recipe has once: the top level, model, calibration, eval, budget.
 
 use super::reader::Reader;
-use super::{RECEIPT, new, phase, step};
+use super::{RECEIPT, new, phase, step, variant};
 use crate::default;
 use crate::fault::Problem;
 use crate::recipe::{Calibration, Eval, NewModel, Recipe, Task};
@@ -32,6 +32,7 @@ pub(super) fn recipe(path: &Path, root: &Reader<'_>) -> Option<Recipe> {
     let calibration = calibration(root);
     let steps: Vec<_> = root.tables("step", "[[step]]").iter().map(step::step).collect();
     let phases: Vec<_> = root.tables("phase", "[[phase]]").iter().map(phase::phase).collect();
+    let variants = variant::variants(root);
     let eval = eval(root);
     let budget = budget(root);
     let hashes = hashes(root);
@@ -45,6 +46,7 @@ pub(super) fn recipe(path: &Path, root: &Reader<'_>) -> Option<Recipe> {
         calibration,
         steps: steps.into_iter().collect::<Option<_>>()?,
         phases: phases.into_iter().collect::<Option<_>>()?,
+        variants: variants?,
         eval,
         budget,
         hashes,

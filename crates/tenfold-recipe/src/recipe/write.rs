@@ -23,10 +23,17 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     out.key("text", recipe.calibration.text.to_string());
     out.key("tokens", integer(recipe.calibration.tokens));
     for one in &recipe.steps {
-        step(&mut out, one);
+        step(&mut out, "", one);
     }
     for one in &recipe.phases {
-        phase(&mut out, one);
+        phase(&mut out, "", one);
+    }
+    for one in &recipe.variants {
+        out.head("[[variant]]");
+        out.key("name", one.name.as_str());
+        out.key("series", one.series.as_str());
+        one.steps.iter().for_each(|one| step(&mut out, "variant.", one));
+        one.phases.iter().for_each(|one| phase(&mut out, "variant.", one));
     }
     out.head("[eval]");
     out.key("tasks", texts(recipe.eval.tasks.iter().map(|task| task.name().to_owned())));
@@ -67,8 +74,9 @@ fn new(out: &mut Text, model: &NewModel) {
     out.key("tied", model.tied);
 }
 
-fn step(out: &mut Text, step: &Step) {
-    out.head("[[step]]");
+/// Steps and phases stand at the top, or in the list that `within` names with a dot.
+fn step(out: &mut Text, within: &str, step: &Step) {
+    out.head(&format!("[[{within}step]]"));
     out.key("method", step.method.name);
     out.key("select", selectors(&step.select));
     if !step.except.is_empty() {
@@ -79,8 +87,8 @@ fn step(out: &mut Text, step: &Step) {
     }
 }
 
-fn phase(out: &mut Text, phase: &Phase) {
-    out.head("[[phase]]");
+fn phase(out: &mut Text, within: &str, phase: &Phase) {
+    out.head(&format!("[[{within}phase]]"));
     match &phase.objective {
         Objective::Distill { text, hidden, tokens } => {
             out.key("objective", "distill");
@@ -155,12 +163,12 @@ fn phase(out: &mut Text, phase: &Phase) {
         out.inline("calibrate", &[("light", selectors(light)), ("components", Toml::Table(table))]);
     }
     for one in &phase.groups {
-        group(out, one);
+        group(out, within, one);
     }
 }
 
-fn group(out: &mut Text, group: &Group) {
-    out.head("[[phase.group]]");
+fn group(out: &mut Text, within: &str, group: &Group) {
+    out.head(&format!("[[{within}phase.group]]"));
     out.key("select", selectors(&group.select));
     out.key("rate", group.rate);
     out.key("weight-decay", group.weight_decay);

@@ -18,6 +18,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use tenfold_eval::task::{self, Example, Split};
 use tenfold_method::Evidence;
 use tenfold_model::Model;
@@ -152,11 +153,15 @@ impl Session {
     /// # Errors
     /// Faults of the recipe against this model, of methods, training and evaluation; [`Error::Interrupted`].
     pub fn variant(&self, recipe: &Recipe, events: &mut dyn FnMut(Event) -> Flow) -> Result<Variant, Error> {
-        let reporter = &mut Reporter::new(events);
+        self.made(recipe, &mut Reporter::new(events))
+    }
+
+    /// As [`Session::variant`].
+    pub(super) fn made(&self, recipe: &Recipe, reporter: &mut Reporter<'_>) -> Result<Variant, Error> {
         let resolved = Resolved::of(recipe, &self.model.tree)?;
         let evidence = self.evidence_for(&resolved, reporter)?;
         self.original_with(reporter)?;
-        reporter.take_seconds();
+        let start = Instant::now();
         let Rewritten { mut tree, weights } = self.rewrite(&resolved, &evidence, reporter)?;
         let truncated = reporter.stage(Stage::Truncated, |on| self.scores(Stage::Truncated, &tree, on))?;
         let mut phases = Vec::new();
@@ -173,7 +178,7 @@ impl Session {
             plan: resolved.plan,
             parameters: tree.parameters(),
             bytes: tree.bytes(),
-            seconds: reporter.take_seconds().iter().map(|(_, seconds)| seconds).sum(),
+            seconds: start.elapsed().as_secs_f64(),
             tree,
             weights,
             truncated,

@@ -182,6 +182,7 @@ fn draft<'r>(
         original_size: (model.tree.parameters(), model.tree.bytes()),
         original,
         variant,
+        variants: &[],
         stages: vec![StageTime { stage: "quickstart, all variants".to_owned(), seconds }],
         peak_memory: None,
     }
