@@ -78,14 +78,12 @@ pub fn score(
         mean(task.mean, &each.filter(|values| !values.is_empty()).collect::<Vec<_>>())
     };
     let with_options = |value: f64, question: &Question| (!question.options.is_empty()).then_some(value);
-    let plain = |_: &Question| 1.0;
     let (likelihood, likelihood_error) =
         by(&|question, one| with_options(credit(question, one, |_| 1.0), question));
     let (per_byte, _) = by(&|question, one| {
         with_options(credit(question, one, |option| option.len().max(1) as f64), question)
     });
-    let (chance, _) =
-        by(&|question, _| with_options(plain(question) / question.options.len().max(1) as f64, question));
+    let (chance, _) = by(&|question, _| with_options(1.0 / question.options.len().max(1) as f64, question));
     let (generation, generation_error) =
         by(&|question, one| Some(f64::from(u8::from(question.judge.right(&one.written)))));
     let flipped = |other: &dyn Fn(&Question, &Answer, &Answer) -> Option<bool>| {
