@@ -15,7 +15,6 @@ use crate::result::{
     SqueezeResult, Stopped, WeightResult,
 };
 use std::collections::BTreeMap;
-use tenfold_eval::prompt::PromptScore;
 use tenfold_linalg::{Matrix, MpoShape, entropy, parallel, spectra, stable_rank};
 use tenfold_weight::{Path, Tree, dense_values};
 
@@ -148,17 +147,16 @@ fn shown_tasks(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -
 
 /// Both scores of every prompt task.
 fn prompted(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -> Vec<TaskScore> {
+    let of = |scores: &Scores, task: &str, likelihood: bool| {
+        let score = scores.prompts.get(task)?;
+        if likelihood { score.likelihood } else { Some(score.generation) }
+    };
     let mut rows = Vec::new();
     for (task, score) in &healed.unwrap_or(truncated).prompts {
-        let ways: [(String, fn(&PromptScore) -> Option<f64>); 2] = [
-            (format!("by likelihood, chance {:.1}", score.chance.unwrap_or_default()), |score| {
-                score.likelihood
-            }),
-            ("by generation".to_owned(), |score| Some(score.generation)),
-        ];
-        for (metric, way) in ways {
-            let of = |scores: &Scores| scores.prompts.get(task).and_then(way);
-            let (original, truncated, healed) = (of(original), of(truncated), healed.and_then(of));
+        let chance = format!("by likelihood, chance {:.1}", score.chance.unwrap_or_default());
+        for (metric, likelihood) in [(chance, true), ("by generation".to_owned(), false)] {
+            let (original, truncated) = (of(original, task, likelihood), of(truncated, task, likelihood));
+            let healed = healed.and_then(|scores| of(scores, task, likelihood));
             rows.push(TaskScore { task: task.clone(), metric, original, truncated, healed });
         }
     }

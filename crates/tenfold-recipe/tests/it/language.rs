@@ -8,7 +8,7 @@ use tenfold_recipe::{Error, Plan, Recipe, Stage};
 /// Lines in which every second letter follows from the one before it: 1 bit a letter once that is learned.
 fn pairs(bench: &Bench) {
     let line = |at: usize| {
-        let pair = |i: usize| if (at * 7 + i * i + i / 3) % 2 == 0 { "ab" } else { "cd" };
+        let pair = |i: usize| if (at * 7 + i * i + i / 3).is_multiple_of(2) { "ab" } else { "cd" };
         (0..8).map(pair).collect::<String>()
     };
     let lines: Vec<String> = (0..200).map(line).collect();
@@ -19,7 +19,7 @@ fn pairs(bench: &Bench) {
 const NEW: &str =
     "vocabulary = \"characters\"\ntext = \"path:TRAIN\"\nwidth = 16\nlayers = 2\nheads = 2\npositions = 24\n";
 
-fn recipe(bench: &Bench, new: &str, phase: &str) -> Result<Recipe, Error> {
+fn recipe(bench: &Bench, new: &str, phase: &str) -> Result<Recipe, Box<Error>> {
     let text = format!(
         "name = \"new\"\n[model.new]\n{new}[[phase]]\nobjective = \"language\"\ntext = \"path:TRAIN\"\ntokens = 256\n{phase}\n\
          [calibration]\ntext = \"path:TRAIN\"\n[eval]\ntext = \"path:EVAL\"\n"
@@ -27,7 +27,7 @@ fn recipe(bench: &Bench, new: &str, phase: &str) -> Result<Recipe, Error> {
     let text = text
         .replace("TRAIN", &bench.at("train.txt").display().to_string())
         .replace("EVAL", &bench.at("eval.txt").display().to_string());
-    Recipe::parse(FilePath::new("new.toml"), &text)
+    Recipe::parse(FilePath::new("new.toml"), &text).map_err(Box::new)
 }
 
 #[test]

@@ -30,13 +30,13 @@ steps     = 3
 train     = "**.{input_layernorm,post_attention_layernorm}.weight"
 "#;
 
-fn recipe(variants: &str) -> Result<Recipe, Error> {
+fn recipe(variants: &str) -> Result<Recipe, Box<Error>> {
     let text = format!(
         "name = \"study\"\n[model.new]\nvocabulary = \"bytes\"\nwidth = 16\nhidden = 32\nlayers = 2\nheads = 2\npositions = 128\n\
          [calibration]\ntext = \"lab:80\"\ntokens = 600\n\
          [eval]\ntasks = [\"fidelity@1\", \"lab-rule@1\", \"lab-sum@1\"]\nquestions = 12\ntext = \"lab:10\"\n{variants}"
     );
-    Recipe::parse(FilePath::new("study.toml"), &text)
+    Recipe::parse(FilePath::new("study.toml"), &text).map_err(Box::new)
 }
 
 fn named<'v>(all: &'v [VariantResult], name: &str) -> &'v VariantResult {

@@ -233,7 +233,8 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
     sentences.extend(smallest.and_then(said).map(|said| format!("At the smallest size, {said}.")));
     match close.and_then(said) {
         Some(said) => {
-            sentences.push(format!("The smallest that changes less than {} of them: {said}.", percent(CLOSE)))
+            sentences
+                .push(format!("The smallest that changes less than {} of them: {said}.", percent(CLOSE)));
         }
         None if variants.iter().any(|one| flipped(one).is_some()) => {
             sentences.push(format!("No variant changes less than {} of them.", percent(CLOSE)));
