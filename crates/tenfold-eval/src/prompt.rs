@@ -3,7 +3,7 @@
 //! that has lost its words can still rank options, so the two fall apart where a model breaks (Liu et al. 2024, Do emergent
 //! abilities exist in quantized large language models, table 1).
 //!
-//! A task is one entry of [`ALL`]: it reads a data folder, or makes its questions from a seed ([`lab`](crate::lab)). [`read`] gives its [`Group`]s,
+//! A task is one entry of [`ALL`]: it reads a data folder, or makes its questions from a seed ([`lab`]). [`read`] gives its [`Group`]s,
 //! [`answer`] what a model says to them, [`score`] what that is worth, beside the answers of the untouched model where they
 //! are given.
 //!

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &cli::Eval) -> Result<Verdict> {
         match task {
             Asked::Labeled(task) => labeled.push((task, labeled::score(&loaded, task, args, &mut progress)?)),
             Asked::Prompt(task) => {
-                prompted.push((task, prompted::score(&loaded, task, args, &mut progress)?))
+                prompted.push((task, prompted::score(&loaded, task, args, &mut progress)?));
             }
         }
         if stopped {

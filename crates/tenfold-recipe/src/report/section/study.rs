@@ -11,7 +11,8 @@ use crate::result::VariantResult;
 use std::collections::BTreeSet;
 use tenfold_eval::prompt::{self, PromptScore};
 
-const MIB: f64 = (1 << 20) as f64;
+/// Bytes of the unit that charts count in.
+const MB: f64 = 1e6;
 
 /// A number of a variant that is drawn over its size.
 type Measure<'m> = &'m dyn Fn(&VariantResult) -> Option<f64>;
@@ -160,7 +161,7 @@ fn chart(
     measure: Measure<'_>,
     chance: Option<f64>,
 ) -> Option<Markup> {
-    let place = |one: &VariantResult| Some((one.half_bytes as f64 / MIB, measure(one)?));
+    let place = |one: &VariantResult| Some((one.half_bytes as f64 / MB, measure(one)?));
     let whole = study.first().and_then(place);
     let mut names: Vec<&str> = Vec::new();
     for one in study.iter().skip(1) {
@@ -198,7 +199,7 @@ fn chart(
     let heights: Vec<f64> = all().map(|(_, height)| height).collect();
     let least = heights.iter().copied().fold(f64::INFINITY, f64::min);
     let log_y = least > 0.0 && heights.iter().any(|height| *height > 20.0 * least) && label == "perplexity";
-    line::draw(&heading, &Lines { x_label: "MiB", y_label: label, log_y, curves, marks: Vec::new() })
+    line::draw(&heading, &Lines { x_label: "MB", y_label: label, log_y, curves, marks: Vec::new() })
 }
 
 /// What the study comes to, in sentences.
@@ -220,7 +221,7 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
         ))
     };
     let mut sentences = vec![format!(
-        "{} variants of a model of {} ({} at 16 bits).",
+        "{} variants of {} ({} at 16 bits).",
         variants.len(),
         report.original.name,
         size(whole)
