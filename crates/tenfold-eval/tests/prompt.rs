@@ -1,4 +1,5 @@
 //! Properties of prompt tasks: chance, oracles, the untouched model against itself, and what fits into a context.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests fail like the tests themselves, and say what was not run
 
 use std::path::{Path as FilePath, PathBuf};
 use tenfold_eval::prompt::{self, Answer, AnswerOptions, Group, Judge, Question, Written, answer, score};
