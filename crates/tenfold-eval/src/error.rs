@@ -90,6 +90,22 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A task reads a data folder, and none was given.
+    #[error("task {task} reads a data folder; give one")]
+    NeedsData {
+        /// The task.
+        task: &'static str,
+    },
+    /// Something that is asked of decoders alone.
+    #[error(
+        "{purpose} needs a decoder that goes on with its own text, such as llama or gpt2; this model is {architecture}"
+    )]
+    NoDecoder {
+        /// What asks for it.
+        purpose: String,
+        /// The architecture found.
+        architecture: &'static str,
+    },
     /// The model failed. Boxed: its faults are much larger than the others.
     #[error(transparent)]
     Model(Box<tenfold_model::Error>),
@@ -115,6 +131,14 @@ pub enum RowFault {
     #[error("has {got} columns, the header {expected}; columns are separated by tabs, without quoting")]
     Columns {
         /// The header's columns.
+        expected: usize,
+        /// The row's.
+        got: usize,
+    },
+    /// Another number of cells than the task's files have.
+    #[error("has {got} cells, expected {expected}; cells are separated by commas and may be quoted")]
+    Cells {
+        /// What the task's files have.
         expected: usize,
         /// The row's.
         got: usize,

@@ -94,7 +94,7 @@ impl Sums {
 }
 
 /// Logarithms of the softmax.
-fn log_shares(logits: &[f32]) -> Vec<f64> {
+pub(crate) fn log_shares(logits: &[f32]) -> Vec<f64> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|logit| f64::from(logit - most).exp()).sum();
     let norm = f64::from(most) + sum.ln();

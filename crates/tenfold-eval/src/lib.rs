@@ -22,10 +22,12 @@ pub mod corpus;
 mod embed;
 mod error;
 mod fidelity;
+pub mod lab;
 mod language;
 mod latency;
 pub mod metric;
 mod neighbor;
+pub mod prompt;
 pub mod task;
 
 pub use embed::{EmbedOptions, embed};

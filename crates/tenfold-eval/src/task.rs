@@ -10,6 +10,8 @@ mod score;
 pub mod stsb;
 mod table;
 
+pub(crate) use table::file_bytes;
+
 pub use read::{Example, Split, Target, read};
 pub use score::{MAX_TOKENS, TaskScore, predict, score};
 

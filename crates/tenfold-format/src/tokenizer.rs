@@ -10,6 +10,7 @@ mod gguf;
 mod llama2c;
 mod piece;
 mod sentencepiece;
+mod single;
 mod vocabulary;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,6 +86,40 @@ impl Tokenizer {
         let inner = if plain { llama2c::build(path, bytes)? } else { sentencepiece::build(path, bytes)? };
         Ok(Tokenizer { inner, path: path.to_owned() })
     }
+
+    /// A fresh tokenizer with a token for every character of some texts; others are unknown to it. A text begins with
+    /// [`Tokenizer::BEGIN`], and [`Tokenizer::END`] is there for a model to end one with.
+    ///
+    /// # Errors
+    /// [`Error::Pieces`] for more characters than any vocabulary has tokens.
+    ///
+    /// ```
+    /// use tenfold_format::tokenizer::Tokenizer;
+    ///
+    /// let letters = Tokenizer::of_characters(["ab", "b c"].into_iter())?;
+    /// assert_eq!(letters.vocabulary_size(), 3 + 4);
+    /// assert_eq!(letters.encode("cab", 9)?, [1, 6, 4, 5]);
+    /// assert_eq!(letters.decode(&[1, 6, 3, 4])?, "c a");
+    /// # Ok::<(), tenfold_format::Error>(())
+    /// ```
+    pub fn of_characters<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Tokenizer> {
+        let path = PathBuf::from("characters");
+        Ok(Tokenizer { inner: single::characters(&path, texts)?, path })
+    }
+
+    /// A fresh tokenizer with a token for every byte; otherwise as [`Tokenizer::of_characters`].
+    ///
+    /// # Errors
+    /// None that can be met; those of the library.
+    pub fn of_bytes() -> Result<Tokenizer> {
+        let path = PathBuf::from("bytes");
+        Ok(Tokenizer { inner: single::bytes(&path)?, path })
+    }
+
+    /// The token that begins a text in fresh vocabularies.
+    pub const BEGIN: u32 = single::BEGIN;
+    /// The token that ends a text in fresh vocabularies.
+    pub const END: u32 = single::END;
 
     /// The tokenizer in the metadata of a GGUF file; `path` stands for the file in errors.
     ///

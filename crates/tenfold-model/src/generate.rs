@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::model::Model;
+use crate::network::Network;
 use crate::past::Past;
 use std::ops::ControlFlow;
 use tenfold_format::config::ModelConfig;
@@ -62,6 +63,13 @@ pub struct Written {
     pub tokens: Vec<u32>,
     /// Why no more.
     pub ended: Ended,
+}
+
+impl Network {
+    /// The tokens that end a text; none where the config names none.
+    pub fn end_tokens(&self) -> Vec<u32> {
+        ends(&self.config())
+    }
 }
 
 impl Model {

@@ -22,6 +22,7 @@ mod arch;
 mod batch;
 mod block;
 mod error;
+mod fresh;
 mod generate;
 mod gguf;
 mod gptq;

@@ -2,6 +2,7 @@
 
 use crate::arch::{self, Architecture};
 use crate::error::Error;
+use crate::fresh::Drawn;
 use crate::head::{self, Head};
 use crate::import::{self, Quantized, Tensors};
 use crate::network::{Network, prefix_rows};
@@ -84,6 +85,17 @@ impl Model {
     fn from_gguf(path: &FilePath, file: &GgufModel) -> Result<Self, Error> {
         let tokenizer = Tokenizer::from_gguf(path, file.file().header())?;
         Self::from_parts(path, file.config.clone(), file, tokenizer)
+    }
+
+    /// A model with the weights that a seed draws; `name` stands for its folder in errors.
+    pub(crate) fn from_drawn(
+        name: &FilePath,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let drawn = Drawn { arch: arch::of(name, config.clone())?, seed };
+        Self::from_parts(name, config, &drawn, tokenizer)
     }
 
     /// A model whose files are not those of Hugging Face's libraries.

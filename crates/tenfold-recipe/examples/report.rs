@@ -48,6 +48,7 @@ fn sample() -> Report {
         variants: variants(after),
         tasks: Vec::new(),
         language: Vec::new(),
+        study: Vec::new(),
         squeezes: Vec::new(),
         calibrations: Vec::new(),
         measured_on: "500 sentences that no training saw".to_owned(),

@@ -6,6 +6,12 @@ use tenfold_train::Decay;
 
 /// `seed`: of batches and of the choice of calibration text.
 pub const SEED: u64 = 17;
+/// `model.new.hidden`: this many times the width.
+pub const NEW_HIDDEN: usize = 3;
+/// `model.new.positions`.
+pub const NEW_POSITIONS: usize = 256;
+/// `model.new.tied`: a small vocabulary is no place for two tables.
+pub const NEW_TIED: bool = true;
 /// `calibration.tokens`: enough for second moments of a few thousand inputs, seconds to run.
 pub const CALIBRATION_TOKENS: usize = 20_000;
 /// `phase.tokens`: tokens in the batch of one step.
@@ -14,7 +20,8 @@ pub const BATCH_TOKENS: usize = 2048;
 pub const BATCH_EXAMPLES: usize = 32;
 /// `phase.dropout` under the objective `task`, the share that BERT was published with.
 pub const TASK_DROPOUT: f64 = 0.1;
-/// `phase.dropout` under the objective `distill`: a student should repeat its teacher, not itself.
+/// `phase.dropout` under the objectives `distill`, where a student should repeat its teacher and not itself, and `language`, which
+/// sees most texts few times.
 pub const DISTILL_DROPOUT: f64 = 0.0;
 /// `phase.precision`.
 pub const PRECISION: Precision = Precision::F32;
@@ -64,11 +71,20 @@ pub const CHECKPOINT_EVERY: u64 = 50;
 pub const GROUP_RATE: f64 = 1.0;
 /// `eval.tasks`.
 pub const TASKS: &[&str] = &["fidelity@1"];
+/// `eval.questions`: a standard error of 2 to 3 points.
+pub const QUESTIONS: usize = 400;
 
 /// Lines generated beside the shipped training passages: about as many as those.
 pub const GENERATED_LINES: usize = 2000;
 /// The seed of those lines; theirs alone, so that they are the same text under every recipe.
 pub const GENERATED_SEED: u64 = 1;
+
+/// The seed of lines of the laboratory to train on; theirs alone, as above.
+pub const LAB_SEED: u64 = 2;
+/// The most lines of held-out rules to measure on.
+pub const LAB_HELD_OUT: usize = 500;
+/// The most lines of the laboratory.
+pub const LAB_LIMIT: usize = 100_000_000;
 
 /// The longest recipe that is read, in bytes.
 pub const RECIPE_LIMIT: u64 = 4 << 20;

@@ -99,6 +99,15 @@ pub enum Problem {
         /// Every known word.
         known: Vec<&'static str>,
     },
+    /// A model that comes from somewhere and begins from nothing.
+    #[error("a model has sources (from) or begins from nothing (new), not both")]
+    TwoModels,
+    /// Two variants of one name.
+    #[error("two variants are called {name:?}")]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// Two keys of one table that exclude each other.
     #[error("{first} and {second} exclude each other; give each a phase of its own")]
     Exclusive {

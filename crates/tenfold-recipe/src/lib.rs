@@ -58,7 +58,10 @@ pub use fault::{Fault, Problem};
 pub use place::{Located, Place};
 pub use plan::{Near, Plan, Row, Totals};
 pub use receipt::Receipt;
-pub use recipe::{Calibration, Eval, Group, Objective, Optimizer, Phase, Recipe, Schedule, Step, Task};
-pub use result::{PhaseResult, Scores, WeightResult};
+pub use recipe::{
+    Calibration, Eval, Group, NewModel, Objective, Optimizer, Phase, Recipe, Schedule, Step, Task,
+    VariantSteps, Vocabulary,
+};
+pub use result::{PhaseResult, Scores, VariantResult, WeightResult};
 pub use run::{Event, Finished, Flow, Outcome, RunOptions, Runner, Session, SessionOptions, Stage, Variant};
 pub use text::{TextSource, Use};

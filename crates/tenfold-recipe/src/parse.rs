@@ -1,9 +1,11 @@
 //! Text to recipe: strict, and telling everything that is wrong at once, with lines and columns.
 
+mod new;
 mod phase;
 mod reader;
 mod section;
 mod step;
+mod variant;
 
 use crate::error::Error;
 use crate::fault::{Fault, Problem};

@@ -130,6 +130,10 @@ impl Resolved {
             faults.sort_by_key(|fault| (fault.line, fault.column));
             Error::Recipe { path: recipe.path.clone(), faults }
         };
+        // Their plans are made again when their turn comes; their faults are told before anything runs.
+        for variant in &recipe.variants {
+            Self::of(&recipe.variant(variant), tree)?;
+        }
         let matches = Matches::of(&recipe.steps, tree).map_err(fail)?;
         let allowed = recipe.budget.map(|share| (share * tree.parameters() as f64) as usize);
         let sizes = budget::sizes(&recipe.steps, &matches, allowed).map_err(|fault| fail(vec![fault]))?;
@@ -147,6 +151,12 @@ impl Resolved {
         let mut notes = squeeze::notes(recipe, &weights, &sizes.methods);
         notes.extend(grow::notes(recipe, &weights, &sizes.methods));
         notes.extend(calibrate::notes(recipe, &weights, &sizes.methods));
+        if let [first, .., last] = recipe.variants.as_slice() {
+            let (count, first, last) = (recipe.variants.len(), &first.name, &last.name);
+            notes.push(format!(
+                "{count} variants of the untouched model are measured beside it, from {first} to {last}"
+            ));
+        }
         let (name, shares) = (recipe.name.clone(), sizes.shares);
         let plan = Plan { name, rows, totals, budget: allowed, shares, notes };
         Ok(Self { methods: sizes.methods, paths: matches.paths, added: matches.added, plan })

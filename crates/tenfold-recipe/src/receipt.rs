@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::file;
 use crate::recipe::Recipe;
 use crate::result::{
-    CalibrateResult, ContractionResult, GrowResult, PhaseResult, Scores, SqueezeResult, WeightResult,
+    CalibrateResult, ContractionResult, GrowResult, PhaseResult, Scores, SqueezeResult, VariantResult,
+    WeightResult,
 };
 use crate::run::Variant;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,9 @@ pub struct Record {
     /// Every rewritten weight.
     #[serde(default)]
     pub weights: Vec<WeightResult>,
+    /// Every variant that was measured beside the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<VariantResult>,
 }
 
 /// A number before and after.
@@ -141,6 +145,8 @@ pub struct Draft<'r> {
     pub original: &'r Scores,
     /// What came out.
     pub variant: &'r Variant,
+    /// What was measured beside it.
+    pub variants: &'r [VariantResult],
     /// Wall seconds by stage.
     pub stages: Vec<StageTime>,
     /// Largest memory of earlier attempts, in bytes.
@@ -150,7 +156,8 @@ pub struct Draft<'r> {
 impl Receipt {
     /// The receipt of a finished run.
     pub fn of(recipe: &Recipe, draft: Draft<'_>) -> Self {
-        let Draft { inputs, original_size, original, variant, stages, peak_memory: earlier } = draft;
+        let Draft { inputs, original_size, original, variant, variants, stages, peak_memory: earlier } =
+            draft;
         let budget = variant.plan.budget.map(|allowed| Kept { allowed, kept: variant.parameters <= allowed });
         let record = Record {
             program: program(),
@@ -167,6 +174,7 @@ impl Receipt {
             stages,
             phases: variant.phases.iter().map(PhaseRecord::of).collect(),
             weights: variant.weights.clone(),
+            variants: variants.to_vec(),
         };
         Self { recipe: recipe.to_toml(), record }
     }

@@ -13,6 +13,7 @@ mod section;
 mod table;
 mod verdict;
 
+use crate::result::VariantResult;
 use serde::{Deserialize, Serialize};
 use tenfold_eval::Language;
 
@@ -38,6 +39,9 @@ pub struct Report {
     /// What a decoder makes of the next token: of the original, after the rewrite, after training.
     #[serde(default)]
     pub language: Vec<Foretold>,
+    /// The untouched model and every variant that was measured beside it.
+    #[serde(default)]
+    pub study: Vec<VariantResult>,
     /// How the score moved in every phase that made weights smaller.
     #[serde(default)]
     pub squeezes: Vec<Squeeze>,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tenfold_eval::prompt::PromptScore;
 use tenfold_eval::task::{TaskScore, stsb};
 use tenfold_eval::{Fidelity, Language};
 
@@ -21,6 +22,33 @@ pub struct Scores {
     /// Tasks that the model's head answers, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<String, TaskScore>,
+    /// Prompt tasks, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<String, PromptScore>,
+}
+
+/// What was measured of one variant of the untouched model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VariantResult {
+    /// Its name.
+    pub name: String,
+    /// The curve that it belongs to.
+    pub series: String,
+    /// Stored parameters; codes are none.
+    pub parameters: usize,
+    /// Stored bytes.
+    pub bytes: usize,
+    /// Bytes with codes as they are and every other number in 16 bits.
+    pub half_bytes: usize,
+    /// Rewritten weights.
+    pub weights: usize,
+    /// Mean over those of the relative error of their outputs.
+    pub error: f64,
+    /// Wall seconds of making and measuring it.
+    pub seconds: f64,
+    /// What it scored.
+    pub scores: Scores,
 }
 
 /// What a rewrite did to one weight.

@@ -1,11 +1,14 @@
 //! Where texts come from: the corpus that ships with the program, or a file with one text a line.
 
-use crate::default::{GENERATED_LINES, GENERATED_SEED, TEXT_LIMIT};
+use crate::default::{GENERATED_LINES, GENERATED_SEED, LAB_HELD_OUT, LAB_LIMIT, LAB_SEED, TEXT_LIMIT};
 use crate::error::Error;
 use crate::file;
 use std::fmt;
 use std::path::PathBuf;
-use tenfold_eval::corpus;
+use tenfold_eval::{corpus, lab};
+
+/// The line that stands between texts of several lines, as in the files of TinyStories.
+const END: &str = "<|endoftext|>";
 
 /// Where texts come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,8 +17,10 @@ pub enum TextSource {
     /// lack, or its held-out part for evaluation.
     #[default]
     Shipped,
-    /// A UTF-8 file, one text a line; blank lines are skipped.
+    /// A UTF-8 file: texts between lines `<|endoftext|>` where it has such lines, else one text a line. Blank texts are skipped.
     File(PathBuf),
+    /// Lines of the laboratory: as many to train on; to measure on, lines of held-out rules.
+    Lab(usize),
 }
 
 /// What texts are for; decides which part of the shipped corpus they are.
@@ -28,12 +33,17 @@ pub enum Use {
 }
 
 impl TextSource {
-    /// Reads `shipped` or `path:FILE`.
+    /// Reads `shipped`, `path:FILE` or `lab:LINES`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix("path:") {
             Some("") => None,
             Some(file) => Some(Self::File(PathBuf::from(file))),
-            None => (text == "shipped").then_some(Self::Shipped),
+            None => match text.strip_prefix("lab:") {
+                Some(count) => {
+                    count.parse().ok().filter(|count| (1..=LAB_LIMIT).contains(count)).map(Self::Lab)
+                }
+                None => (text == "shipped").then_some(Self::Shipped),
+            },
         }
     }
 
@@ -50,21 +60,65 @@ impl TextSource {
                 }
                 Use::Evaluate => corpus::heldout().map(str::to_owned).collect(),
             }),
+            Self::Lab(count) => Ok(match purpose {
+                Use::Train => lab::training(LAB_SEED, *count),
+                Use::Evaluate => lab::held_out((*count).min(LAB_HELD_OUT)),
+            }),
             Self::File(path) => {
                 let whole = file::read_text(path, TEXT_LIMIT)?;
-                let lines = whole.lines().map(str::trim).filter(|line| !line.is_empty());
-                let texts: Vec<String> = lines.map(str::to_owned).collect();
+                let texts = of_file(&whole);
                 if texts.is_empty() { Err(Error::NoText { path: path.clone() }) } else { Ok(texts) }
             }
         }
     }
 }
 
+/// The texts of a file's content.
+fn of_file(whole: &str) -> Vec<String> {
+    let mut texts = vec![String::new()];
+    let between = whole.lines().any(|line| line.trim() == END);
+    for line in whole.lines() {
+        let end = line.trim() == END;
+        if !(between && end)
+            && let Some(text) = texts.last_mut()
+        {
+            text.push_str(line);
+            text.push('\n');
+        }
+        if end || !between {
+            texts.push(String::new());
+        }
+    }
+    texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+}
+
 impl fmt::Display for TextSource {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shipped => out.write_str("shipped"),
+            Self::Lab(count) => write!(out, "lab:{count}"),
             Self::File(path) => write!(out, "path:{}", path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_lines_or_stand_between_marks() {
+        assert_eq!(of_file("one\n\n two \r\nthree"), ["one", "two", "three"]);
+        assert_eq!(of_file("a\nb\n<|endoftext|>\n\n<|endoftext|>\r\nc\n"), ["a\nb", "c"]);
+        for source in ["shipped", "path:a/b", "lab:300"] {
+            assert_eq!(TextSource::parse(source).unwrap().to_string(), source);
+        }
+        assert!(
+            ["lab:0", "lab:x", "lab:", "path:", "other"].iter().all(|one| TextSource::parse(one).is_none())
+        );
+        let lab = TextSource::Lab(20);
+        assert_eq!(lab.texts(Use::Train).unwrap().len(), 20);
+        assert_ne!(lab.texts(Use::Train).unwrap(), lab.texts(Use::Evaluate).unwrap());
+        assert!(of_file("\n \n").is_empty() && of_file("<|endoftext|>").is_empty());
     }
 }

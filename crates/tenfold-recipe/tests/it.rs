@@ -8,6 +8,7 @@ mod it {
     mod decoder;
     mod decoder_basis;
     mod gradual;
+    mod language;
     mod light;
     mod module;
     mod opf;
@@ -16,5 +17,6 @@ mod it {
     mod recipes;
     mod resume;
     mod run;
+    mod study;
     mod task;
 }

@@ -1,10 +1,12 @@
 //! The report page: well-formed, self-contained, and safe with any text and any numbers.
 
 use tenfold_eval::Language;
+use tenfold_eval::prompt::PromptScore;
 use tenfold_recipe::report::{
     Calibrated, Calibration, Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality,
     Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
 };
+use tenfold_recipe::{Scores, VariantResult};
 
 /// Text that would break a page that did not escape it.
 const HOSTILE: &str = "</style><script>alert('x')</script> \"quoted\" & <b>\u{0}\u{b}";
@@ -144,6 +146,7 @@ fn full(text: &str, value: f64) -> Report {
                 tokens: usize::MAX >> 1,
             },
         }],
+        study: (0..3).map(|at| studied(own(), value, at)).collect(),
         squeezes: vec![Squeeze {
             metric: own(),
             words: own(),
@@ -244,5 +247,39 @@ fn a_report_survives_being_stored() {
 fn the_checker_finds_what_it_is_for() {
     for bad in ["<p>", "<p></b>", "<p a=1></p>", "<p>a & b</p>", "<p a=\"1\" a=\"2\"></p>", "</p>"] {
         assert!(check(&format!("<!DOCTYPE html>\n{bad}")).is_err(), "{bad}");
+    }
+}
+
+/// A variant of a study whose every text and number is odd.
+fn studied(name: String, value: f64, at: usize) -> VariantResult {
+    let score = PromptScore {
+        questions: usize::MAX >> 1,
+        likelihood: Some(value),
+        likelihood_per_byte: Some(value),
+        chance: Some(value),
+        likelihood_error: Some(value),
+        generation: value,
+        generation_error: value,
+        likelihood_flipped: Some(value),
+        generation_flipped: Some(value),
+        ended: value,
+        shots: value,
+        cut: 1,
+    };
+    let language = Language { perplexity: value, divergence: Some(value), flipped: Some(value), tokens: 1 };
+    VariantResult {
+        series: name.clone(),
+        parameters: 1,
+        bytes: 1 << (10 * at),
+        half_bytes: 1 << (10 * at),
+        weights: at,
+        error: value,
+        seconds: value,
+        scores: Scores {
+            language: Some(language),
+            prompts: [(name.clone(), score)].into(),
+            ..Scores::default()
+        },
+        name,
     }
 }

@@ -98,12 +98,18 @@ pub(crate) struct Plan {
 pub(crate) struct Eval {
     /// `hf:owner/name`, `pypi:name`, or `path:` of a folder
     pub(crate) source: String,
-    /// Tasks, such as `mrpc,stsb`
+    /// Tasks, such as `mrpc,stsb` of encoders with a head, or `mmlu,gsm8k,lab-rule` of decoders
     #[arg(long, value_delimiter = ',', required = true)]
     pub(crate) tasks: Vec<String>,
-    /// Data folder with a folder per task
+    /// Data folder with a folder per task; the laboratory's tasks (lab-*) need none
     #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
+    pub(crate) data: Option<PathBuf>,
+    /// Of decoders: the most questions of a task, spread over all of them
+    #[arg(long, value_name = "N", default_value_t = tenfold_recipe::default::QUESTIONS)]
+    pub(crate) questions: usize,
+    /// Of decoders: the most demonstrations before a question [default: as many as the task says]
+    #[arg(long, value_name = "N")]
+    pub(crate) shots: Option<usize>,
     /// Precision of the products of linear maps: f32, bf16x3, bf16 or int8
     #[arg(long, value_name = "WORD", default_value = "f32", value_parser = precision)]
     pub(crate) precision: Precision,

@@ -7,7 +7,8 @@ use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tenfold_format::source::{FetchOptions, FetchProgress, Fetched, Source};
-use tenfold_recipe::{Event, Recipe, Stage, run};
+use tenfold_recipe::run::{self, Found};
+use tenfold_recipe::{Event, Recipe, Stage};
 
 /// Fetch options as the command line asks for.
 pub(crate) fn options(fetching: &Fetching, interrupt: &Arc<AtomicBool>) -> FetchOptions {
@@ -20,11 +21,11 @@ pub(crate) fn options(fetching: &Fetching, interrupt: &Arc<AtomicBool>) -> Fetch
     }
 }
 
-/// Fetches the first model of a recipe that answers, with a progress bar.
+/// Finds the model of a recipe, the first that answers, with a progress bar.
 ///
 /// # Errors
 /// Recipes none of whose sources can be read or reached.
-pub(crate) fn fetch_first(recipe: &Recipe, fetching: &Fetching) -> Result<Fetched> {
+pub(crate) fn fetch_first(recipe: &Recipe, fetching: &Fetching) -> Result<Found> {
     let flag = interrupt::flag()?;
     let mut screen = Screen::new(Arc::clone(&flag));
     Ok(run::fetch_model(recipe, &options(fetching, &flag), &mut |event| screen.show(&event))?)

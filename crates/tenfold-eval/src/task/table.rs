@@ -25,12 +25,20 @@ pub(super) struct Row {
 /// [`Error::Read`], [`Error::TooLarge`], [`Error::Row`] naming file and row, [`Error::NoRows`].
 pub(super) fn read(dir: &Path, file: &File) -> Result<Vec<Row>, Error> {
     let path = dir.join(file.path);
-    let fault = |source| Error::Read { path: path.clone(), source };
-    let got = fs::metadata(&path).map_err(fault)?.len();
+    parse(&path, file, &file_bytes(&path)?)
+}
+
+/// The bytes of a data file.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::TooLarge`].
+pub(crate) fn file_bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    let fault = |source| Error::Read { path: path.to_owned(), source };
+    let got = fs::metadata(path).map_err(fault)?.len();
     if got > BYTES_LIMIT {
-        return Err(Error::TooLarge { path, most: BYTES_LIMIT, got });
+        return Err(Error::TooLarge { path: path.to_owned(), most: BYTES_LIMIT, got });
     }
-    parse(&path, file, &fs::read(&path).map_err(fault)?)
+    fs::read(path).map_err(fault)
 }
 
 /// Reads the bytes of a file; `path` stands for it in errors.

@@ -248,3 +248,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn fresh_vocabularies_give_texts_back_and_survive_their_file() {
+    let texts = ["Once upon a time,", "two  spaces\nand \u{e9}\u{1f600}."];
+    let bytes = Tokenizer::of_bytes().unwrap();
+    let characters = Tokenizer::of_characters(texts.into_iter()).unwrap();
+    assert_eq!(bytes.vocabulary_size(), 3 + 256);
+    for one in [&bytes, &characters] {
+        let again = Tokenizer::from_json("tokenizer.json".as_ref(), one.json().unwrap().as_bytes()).unwrap();
+        for text in texts {
+            let ids = one.encode(text, 100).unwrap();
+            assert_eq!((ids[0], one.decode(&ids).unwrap().as_str()), (Tokenizer::BEGIN, text));
+            assert_eq!(again.encode(text, 100).unwrap(), ids);
+        }
+    }
+    assert_eq!(bytes.encode("\u{e9}", 9).unwrap(), [1, 3 + 0xC3, 3 + 0xA9]);
+    assert_eq!(characters.encode("\u{e9}", 9).unwrap().len(), 2);
+    // Of neighbors that are unknown there is one token.
+    assert_eq!(characters.encode("aQZa", 9).unwrap()[2], 0);
+}

@@ -71,6 +71,7 @@ pub fn measure_recipe(
     let phases = recipe.phases.iter().zip(found.phases).map(|(phase, heard)| PhaseBench {
         objective: match phase.objective {
             Objective::Distill { .. } => "distill",
+            Objective::Language { .. } => "language",
             Objective::Task { .. } => "task",
         },
         steps: phase.steps,

@@ -14,24 +14,27 @@ use tenfold_train::Decay;
 use tenfold_weight::Selector;
 
 /// The objectives by name.
-const OBJECTIVES: [(&str, Kind); 2] = [("distill", Kind::Distill), ("task", Kind::Task)];
+const OBJECTIVES: [(&str, Kind); 3] =
+    [("distill", Kind::Distill), ("language", Kind::Language), ("task", Kind::Task)];
 /// The optimizers by name.
 const OPTIMIZERS: [(&str, ()); 1] = [("adamw", ())];
 
 #[derive(Clone, Copy)]
 enum Kind {
     Distill,
+    Language,
     Task,
 }
 
 /// One `[[phase]]`; nothing when a fault leaves no phase.
 pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     let kind = table
-        .need("objective", "what is minimized, \"distill\" or \"task\"")
+        .need("objective", "what is minimized, \"distill\", \"language\" or \"task\"")
         .and_then(|entry| table.word("objective", "objective", entry, &OBJECTIVES));
     let objective = match kind {
         Some(Kind::Task) => labeled(table),
         Some(Kind::Distill) => Some(distill(table)),
+        Some(Kind::Language) => Some(Objective::Language { text: text_source(table), tokens: tokens(table) }),
         None => {
             // The keys of either are known, so that only the objective is reported.
             distill(table);
@@ -56,8 +59,9 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         table.get("precision").and_then(|entry| table.word("precision", "precision", entry, &words));
     let gradient_checkpointing = table.flag("gradient-checkpointing", default::GRADIENT_CHECKPOINTING);
     // Only a task has a score to watch.
-    let squeeze = if matches!(kind, Some(Kind::Distill)) { None } else { squeeze(table) };
-    let grow = if matches!(kind, Some(Kind::Distill)) { None } else { grow(table) };
+    let texts = matches!(kind, Some(Kind::Distill | Kind::Language));
+    let squeeze = if texts { None } else { squeeze(table) };
+    let grow = if texts { None } else { grow(table) };
     if let (Some(_), Some(_), Some(entry)) = (&squeeze, &grow, table.get("grow")) {
         table.fault(entry.place, Problem::Exclusive { first: "squeeze", second: "grow" });
     }
@@ -97,8 +101,12 @@ fn distill(table: &Reader<'_>) -> Objective {
     Objective::Distill {
         text: text_source(table),
         hidden: table.number("hidden", "a number of at least 0", |x| x >= 0.0, default::HIDDEN),
-        tokens: table.count("tokens", 1..=default::TOKENS_LIMIT, default::BATCH_TOKENS as u64) as usize,
+        tokens: tokens(table),
     }
+}
+
+fn tokens(table: &Reader<'_>) -> usize {
+    table.count("tokens", 1..=default::TOKENS_LIMIT, default::BATCH_TOKENS as u64) as usize
 }
 
 fn labeled(table: &Reader<'_>) -> Option<Objective> {

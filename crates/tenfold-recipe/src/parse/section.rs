@@ -1,10 +1,10 @@
 //! The tables that a recipe has once: the top level, model, calibration, eval, budget.
 
 use super::reader::Reader;
-use super::{RECEIPT, phase, step};
+use super::{RECEIPT, new, phase, step, variant};
 use crate::default;
 use crate::fault::Problem;
-use crate::recipe::{Calibration, Eval, Recipe, Task};
+use crate::recipe::{Calibration, Eval, NewModel, Recipe, Task};
 use crate::text::TextSource;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,19 +18,21 @@ const SEED_LIMIT: u64 = i64::MAX as u64;
 pub(super) fn recipe(path: &Path, root: &Reader<'_>) -> Option<Recipe> {
     let name = name(root);
     let seed = root.count("seed", 0..=SEED_LIMIT, default::SEED);
-    let from = match root.table("model", "[model]") {
-        Some(table) => sources(&table),
+    let model = match root.table("model", "[model]") {
+        Some(table) => model(&table),
         None => {
             // A value of another type under this key has been reported already.
             if root.get("model").is_none() {
-                root.need("model", "a table [model] with from = \"hf:owner/name\"");
+                root.need("model", "a table [model] with from = \"hf:owner/name\", or [model.new]");
             }
             None
         }
     };
+    let (from, new) = model.unzip();
     let calibration = calibration(root);
     let steps: Vec<_> = root.tables("step", "[[step]]").iter().map(step::step).collect();
     let phases: Vec<_> = root.tables("phase", "[[phase]]").iter().map(phase::phase).collect();
+    let variants = variant::variants(root);
     let eval = eval(root);
     let budget = budget(root);
     let hashes = hashes(root);
@@ -40,9 +42,11 @@ pub(super) fn recipe(path: &Path, root: &Reader<'_>) -> Option<Recipe> {
         name: name?,
         seed,
         from: from?,
+        new: new?,
         calibration,
         steps: steps.into_iter().collect::<Option<_>>()?,
         phases: phases.into_iter().collect::<Option<_>>()?,
+        variants: variants?,
         eval,
         budget,
         hashes,
@@ -65,6 +69,22 @@ fn name(root: &Reader<'_>) -> Option<String> {
         root.fault(name.place, Problem::OutOfRange { key, expected, got });
     }
     fits.then(|| name.value.to_owned())
+}
+
+/// The sources of a model, or how a new one begins.
+fn model(table: &Reader<'_>) -> Option<(Vec<Source>, Option<NewModel>)> {
+    if let Some(inner) = table.table("new", "[model.new]") {
+        if let Some(entry) = table.get("from") {
+            table.fault(entry.place, Problem::TwoModels);
+        }
+        table.finish();
+        return Some((Vec::new(), Some(new::new(&inner)?)));
+    }
+    // A value of another type under this key has been reported already.
+    if table.get("new").is_some() {
+        return None;
+    }
+    Some((sources(table)?, None))
 }
 
 fn sources(table: &Reader<'_>) -> Option<Vec<Source>> {
@@ -103,10 +123,15 @@ fn eval(root: &Reader<'_>) -> Eval {
         None => default::TASKS.iter().filter_map(|name| Task::parse(name)).collect(),
     };
     let text = table.as_ref().map(text_source).unwrap_or_default();
+    let mut found = Eval { tasks, text, questions: default::QUESTIONS, shots: None };
     if let Some(table) = table {
+        let usual = default::QUESTIONS as u64;
+        found.questions = table.count("questions", 1..=default::EXAMPLES_LIMIT, usual) as usize;
+        let shots = table.get("shots").and_then(|entry| table.count_of("shots", entry, 0..=1000));
+        found.shots = shots.map(|shots| shots as usize);
         table.finish();
     }
-    Eval { tasks, text }
+    found
 }
 
 fn budget(root: &Reader<'_>) -> Option<f64> {
@@ -129,7 +154,7 @@ pub(super) fn text_source(table: &Reader<'_>) -> TextSource {
     };
     TextSource::parse(text.value).unwrap_or_else(|| {
         let (key, got) = ("text".to_owned(), format!("{:?}", text.value));
-        let expected = "\"shipped\" or \"path:FILE\"".to_owned();
+        let expected = "\"shipped\", \"path:FILE\" or \"lab:LINES\"".to_owned();
         table.fault(text.place, Problem::OutOfRange { key, expected, got });
         TextSource::Shipped
     })

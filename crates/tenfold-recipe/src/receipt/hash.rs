@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::file::unreadable;
-use crate::recipe::{Objective, Recipe, Task};
+use crate::recipe::{Objective, Recipe, Task, Vocabulary};
+use crate::run::Found;
 use crate::text::{TextSource, Use};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use tenfold_format::source::Fetched;
+use tenfold_format::tokenizer::Tokenizer;
 
 /// Bytes hashed at a time.
 const BUFFER: usize = 1 << 20;
@@ -39,39 +41,52 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Hashes what a recipe reads: the fetched model, its texts and the files of its tasks below `data`.
+    /// Hashes what a recipe reads: the model that was found, its texts and the files of its tasks below `data`.
     ///
     /// # Errors
     /// [`Error::Read`] and faults of texts.
-    pub fn of(recipe: &Recipe, fetched: &Fetched, data: Option<&Path>) -> Result<Self, Error> {
+    pub fn of(recipe: &Recipe, found: &Found, data: Option<&Path>) -> Result<Self, Error> {
         let mut hashes = BTreeMap::new();
-        if fetched.model() == fetched.dir {
-            for name in model_files(&fetched.dir)? {
-                hashes.insert(format!("model/{name}"), of_file(&fetched.dir.join(&name))?);
+        let origin = match found {
+            Found::Files(fetched) => {
+                of_fetched(fetched, &mut hashes)?;
+                fetched.origin.clone()
             }
-        } else {
-            let name = fetched.model().file_name().map(|name| name.to_string_lossy().into_owned());
-            hashes.insert(format!("model/{}", name.unwrap_or_default()), of_file(fetched.model())?);
-        }
+            Found::New { model, .. } => {
+                match &model.vocabulary {
+                    Vocabulary::Bytes => {}
+                    Vocabulary::Characters(text) => {
+                        hashes.insert("text/vocabulary".to_owned(), of_texts(&text.texts(Use::Train)?));
+                    }
+                    Vocabulary::Folder(folder) => {
+                        let tokenizer = Tokenizer::open(folder)?.json()?;
+                        hashes.insert("model/tokenizer.json".to_owned(), of_bytes(tokenizer.as_bytes()));
+                    }
+                }
+                found.origin()
+            }
+        };
         let mut text = |name: String, source: &TextSource, purpose| {
             hashes.insert(format!("text/{name}"), of_texts(&source.texts(purpose)?));
             Ok::<_, Error>(())
         };
         text("calibration".to_owned(), &recipe.calibration.text, Use::Train)?;
         for (at, phase) in recipe.phases.iter().enumerate() {
-            if let Objective::Distill { text: source, .. } = &phase.objective {
+            if let Objective::Distill { text: source, .. } | Objective::Language { text: source, .. } =
+                &phase.objective
+            {
                 text(format!("phase-{}", at + 1), source, Use::Train)?;
             }
         }
         if recipe.eval.tasks.contains(&Task::Fidelity) {
             text("eval".to_owned(), &recipe.eval.text, Use::Evaluate)?;
         }
-        for path in data_files(recipe) {
-            if let Some(dir) = data {
+        if let Some(dir) = data {
+            for path in data_files(recipe, dir)? {
                 hashes.insert(format!("data/{path}"), of_file(&dir.join(path))?);
             }
         }
-        Ok(Self { origin: fetched.origin.clone(), hashes })
+        Ok(Self { origin, hashes })
     }
 
     /// Compares with the hashes that a receipt pins.
@@ -107,17 +122,34 @@ impl Inputs {
     }
 }
 
+/// Hashes the files of a model.
+fn of_fetched(fetched: &Fetched, hashes: &mut BTreeMap<String, String>) -> Result<(), Error> {
+    if fetched.model() == fetched.dir {
+        for name in model_files(&fetched.dir)? {
+            hashes.insert(format!("model/{name}"), of_file(&fetched.dir.join(&name))?);
+        }
+    } else {
+        let name = fetched.model().file_name().map(|name| name.to_string_lossy().into_owned());
+        hashes.insert(format!("model/{}", name.unwrap_or_default()), of_file(fetched.model())?);
+    }
+    Ok(())
+}
+
 /// The files below the data folder that a recipe's phases and tasks read.
-fn data_files(recipe: &Recipe) -> Vec<&'static str> {
+fn data_files(recipe: &Recipe, dir: &Path) -> Result<Vec<String>, Error> {
     let trained = recipe.phases.iter().filter_map(|phase| match &phase.objective {
         Objective::Task { task, .. } => Some(task.train.path),
-        Objective::Distill { .. } => None,
+        _ => None,
     });
-    let measured = recipe.eval.tasks.iter().filter_map(|task| match task {
-        Task::Labeled(task) => Some(task.dev.path),
-        Task::Fidelity => None,
-    });
-    trained.chain(measured).collect()
+    let mut files: Vec<String> = trained.map(str::to_owned).collect();
+    for task in &recipe.eval.tasks {
+        match task {
+            Task::Fidelity => {}
+            Task::Labeled(task) => files.push(task.dev.path.to_owned()),
+            Task::Prompt(task) => files.extend(task.files(dir)?),
+        }
+    }
+    Ok(files)
 }
 
 /// Names of the files in a model folder that count.

@@ -1,6 +1,6 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Calibrate, Group, Grow, Objective, Phase, Recipe, Squeeze, Step};
+use super::{Calibrate, Group, Grow, NewModel, Objective, Phase, Recipe, Squeeze, Step, Vocabulary};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -13,19 +13,35 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     out.key("name", recipe.name.as_str());
     out.key("seed", integer(recipe.seed));
     out.head("[model]");
-    out.key("from", texts(recipe.from.iter().map(ToString::to_string)));
+    if !recipe.from.is_empty() {
+        out.key("from", texts(recipe.from.iter().map(ToString::to_string)));
+    }
+    if let Some(one) = &recipe.new {
+        new(&mut out, one);
+    }
     out.head("[calibration]");
     out.key("text", recipe.calibration.text.to_string());
     out.key("tokens", integer(recipe.calibration.tokens));
     for one in &recipe.steps {
-        step(&mut out, one);
+        step(&mut out, "", one);
     }
     for one in &recipe.phases {
-        phase(&mut out, one);
+        phase(&mut out, "", one);
+    }
+    for one in &recipe.variants {
+        out.head("[[variant]]");
+        out.key("name", one.name.as_str());
+        out.key("series", one.series.as_str());
+        one.steps.iter().for_each(|one| step(&mut out, "variant.", one));
+        one.phases.iter().for_each(|one| phase(&mut out, "variant.", one));
     }
     out.head("[eval]");
     out.key("tasks", texts(recipe.eval.tasks.iter().map(|task| task.name().to_owned())));
     out.key("text", recipe.eval.text.to_string());
+    out.key("questions", integer(recipe.eval.questions));
+    if let Some(shots) = recipe.eval.shots {
+        out.key("shots", integer(shots));
+    }
     if let Some(share) = recipe.budget {
         out.head("[budget]");
         out.key("parameters", share);
@@ -33,8 +49,34 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     out.0
 }
 
-fn step(out: &mut Text, step: &Step) {
-    out.head("[[step]]");
+fn new(out: &mut Text, model: &NewModel) {
+    out.head("[model.new]");
+    out.key("architecture", "llama");
+    match &model.vocabulary {
+        Vocabulary::Bytes => out.key("vocabulary", "bytes"),
+        Vocabulary::Characters(text) => {
+            out.key("vocabulary", "characters");
+            out.key("text", text.to_string());
+        }
+        Vocabulary::Folder(folder) => out.key("vocabulary", format!("path:{}", folder.display())),
+    }
+    let sizes = [
+        ("width", model.width),
+        ("hidden", model.hidden),
+        ("layers", model.layers),
+        ("heads", model.heads),
+        ("key-heads", model.key_heads),
+        ("positions", model.positions),
+    ];
+    for (key, size) in sizes {
+        out.key(key, integer(size));
+    }
+    out.key("tied", model.tied);
+}
+
+/// Steps and phases stand at the top, or in the list that `within` names with a dot.
+fn step(out: &mut Text, within: &str, step: &Step) {
+    out.head(&format!("[[{within}step]]"));
     out.key("method", step.method.name);
     out.key("select", selectors(&step.select));
     if !step.except.is_empty() {
@@ -45,13 +87,18 @@ fn step(out: &mut Text, step: &Step) {
     }
 }
 
-fn phase(out: &mut Text, phase: &Phase) {
-    out.head("[[phase]]");
+fn phase(out: &mut Text, within: &str, phase: &Phase) {
+    out.head(&format!("[[{within}phase]]"));
     match &phase.objective {
         Objective::Distill { text, hidden, tokens } => {
             out.key("objective", "distill");
             out.key("text", text.to_string());
             out.key("hidden", *hidden);
+            out.key("tokens", integer(*tokens));
+        }
+        Objective::Language { text, tokens } => {
+            out.key("objective", "language");
+            out.key("text", text.to_string());
             out.key("tokens", integer(*tokens));
         }
         Objective::Task { task, batch, rows } => {
@@ -116,12 +163,12 @@ fn phase(out: &mut Text, phase: &Phase) {
         out.inline("calibrate", &[("light", selectors(light)), ("components", Toml::Table(table))]);
     }
     for one in &phase.groups {
-        group(out, one);
+        group(out, within, one);
     }
 }
 
-fn group(out: &mut Text, group: &Group) {
-    out.head("[[phase.group]]");
+fn group(out: &mut Text, within: &str, group: &Group) {
+    out.head(&format!("[[{within}phase.group]]"));
     out.key("select", selectors(&group.select));
     out.key("rate", group.rate);
     out.key("weight-decay", group.weight_decay);

@@ -37,6 +37,7 @@ fn body(page: &mut Markup, report: &Report) {
     page.inside("main", &[], |page| {
         for (id, title, content) in [
             ("comparison", "Against what", section::comparison::draw(report)),
+            ("study", "What is left, by size", section::study::draw(report)),
             ("tasks", "Scores in tasks", section::task::draw(report)),
             ("language", "The next token", section::language::draw(report)),
             ("notes", "What not to overlook", section::note::draw(report)),

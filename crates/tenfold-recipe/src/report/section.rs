@@ -9,6 +9,7 @@ pub(crate) mod note;
 pub(crate) mod plan;
 pub(crate) mod provenance;
 pub(crate) mod spectrum;
+pub(crate) mod study;
 pub(crate) mod task;
 pub(crate) mod word;
 

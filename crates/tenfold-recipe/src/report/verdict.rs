@@ -2,6 +2,7 @@
 //! what was gained.
 
 use super::number::{bytes, count, fixed, percent, signed, similarity, times};
+use super::section::study;
 use super::{Report, Variant};
 
 /// Sizes that differ by less than this share count as equal.
@@ -15,7 +16,7 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
     if !report.verdict.is_empty() {
         return report.verdict.clone();
     }
-    let Some(chosen) = report.chosen() else { return Vec::new() };
+    let Some(chosen) = report.chosen() else { return study::sentences(report) };
     [
         size(report, chosen),
         language(report),

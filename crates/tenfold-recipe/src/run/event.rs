@@ -27,6 +27,8 @@ pub enum Stage {
     Phase(usize),
     /// Measuring the trained model.
     Healed,
+    /// Making and measuring a variant, by its number from 1.
+    Variant(usize),
     /// Writing the model, the receipt and the report.
     Save,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Stage {
             Self::Truncated => out.write_str("measure the rewritten"),
             Self::Phase(number) => write!(out, "train, phase {number}"),
             Self::Healed => out.write_str("measure the trained"),
+            Self::Variant(number) => write!(out, "variant {number}"),
             Self::Save => out.write_str("save"),
         }
     }

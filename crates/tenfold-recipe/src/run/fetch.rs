@@ -2,14 +2,94 @@
 
 use super::event::{Event, Flow, Reporter, Stage};
 use crate::error::Error;
-use crate::recipe::Recipe;
+use crate::recipe::{NewModel, Recipe, Vocabulary};
+use crate::text::Use;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_format::manifest;
 use tenfold_format::source::{FetchOptions, Fetched, Source, SourceError};
+use tenfold_format::tokenizer::Tokenizer;
 use tenfold_model::Model;
 
-/// Brings a recipe's model to this machine: the first of its sources that answers.
+/// Added to the mean square in norms of new models, as in llama2.c and in most published LLaMA models.
+const NORM_EPS: f64 = 1e-5;
+/// The tokens that begin and end texts in vocabularies of LLaMA models.
+const BEGIN: &str = "<s>";
+const END: &str = "</s>";
+
+/// What a recipe's model is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Files on this machine.
+    Files(Fetched),
+    /// A seed.
+    New {
+        /// Sizes and vocabulary.
+        model: NewModel,
+        /// Of the weights.
+        seed: u64,
+    },
+}
+
+impl Found {
+    /// Where the weights come from, in a word.
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Files(fetched) => fetched.origin.clone(),
+            Self::New { seed, .. } => format!("new:llama, seed {seed}"),
+        }
+    }
+
+    /// Reads and checks the model, or draws its weights.
+    ///
+    /// # Errors
+    /// Faults of the files; sizes that no model can have.
+    pub fn load(&self) -> Result<Model, Error> {
+        match self {
+            Self::Files(fetched) => load_model(fetched),
+            Self::New { model, seed } => {
+                let mut fresh = fresh(model, *seed)?;
+                fresh.origin = self.origin();
+                Ok(fresh)
+            }
+        }
+    }
+}
+
+fn fresh(model: &NewModel, seed: u64) -> Result<Model, Error> {
+    let tokenizer = match &model.vocabulary {
+        Vocabulary::Bytes => Tokenizer::of_bytes()?,
+        Vocabulary::Characters(text) => {
+            Tokenizer::of_characters(text.texts(Use::Train)?.iter().map(String::as_str))?
+        }
+        Vocabulary::Folder(folder) => Tokenizer::open(folder)?,
+    };
+    let usual = LlamaConfig::default();
+    let named = |name: &str, fresh: u32| match model.vocabulary {
+        Vocabulary::Folder(_) => tokenizer.id(name),
+        _ => Some(fresh),
+    };
+    let config = LlamaConfig {
+        vocabulary: tokenizer.vocabulary_size(),
+        width: model.width,
+        layers: model.layers,
+        heads: model.heads,
+        key_heads: model.key_heads,
+        // What does not divide is refused by name below.
+        head_width: model.width / model.heads.max(1),
+        hidden: model.hidden,
+        positions: model.positions,
+        tied: model.tied,
+        begin_token: named(BEGIN, Tokenizer::BEGIN),
+        end_tokens: named(END, Tokenizer::END).into_iter().collect(),
+        norm_eps: NORM_EPS,
+        ..usual
+    };
+    Ok(Model::fresh(ModelConfig::Llama(config), tokenizer, seed)?)
+}
+
+/// Brings a recipe's model to this machine: the first of its sources that answers, or what a new one begins with.
 ///
 /// # Errors
 /// [`Error::NoSource`] when none does, [`Error::Interrupted`].
@@ -17,16 +97,24 @@ pub fn fetch_model(
     recipe: &Recipe,
     options: &FetchOptions,
     events: &mut dyn FnMut(Event) -> Flow,
-) -> Result<Fetched, Error> {
-    Reporter::new(events).stage(Stage::Fetch, |on| fetch(&recipe.from, options, on))
+) -> Result<Found, Error> {
+    Reporter::new(events).stage(Stage::Fetch, |on| find(recipe, options, on))
+}
+
+/// Finds what a recipe's model is made of.
+pub(super) fn find(
+    recipe: &Recipe,
+    options: &FetchOptions,
+    reporter: &mut Reporter<'_>,
+) -> Result<Found, Error> {
+    match &recipe.new {
+        Some(model) => Ok(Found::New { model: model.clone(), seed: recipe.seed }),
+        None => Ok(Found::Files(fetch(&recipe.from, options, reporter)?)),
+    }
 }
 
 /// Brings the first source that answers to this machine.
-pub(super) fn fetch(
-    sources: &[Source],
-    options: &FetchOptions,
-    reporter: &mut Reporter<'_>,
-) -> Result<Fetched, Error> {
+fn fetch(sources: &[Source], options: &FetchOptions, reporter: &mut Reporter<'_>) -> Result<Fetched, Error> {
     let interrupt = options.interrupt.clone().unwrap_or_else(|| Arc::new(AtomicBool::new(false)));
     let options = FetchOptions { interrupt: Some(Arc::clone(&interrupt)), ..options.clone() };
     let mut tried = Vec::new();

@@ -6,6 +6,7 @@ use super::distill::Distill;
 use super::event::{Event, Reporter, Stage};
 use super::grow::{Growing, Sample};
 use super::labeled::{self, Labeled};
+use super::language::Language;
 use super::light::Governed;
 use super::ranking::Ranking;
 use super::rounds;
@@ -53,6 +54,15 @@ pub(super) fn train(
             let batches = Batches::new(sequences, seed, *tokens, phase.steps.max(governed.batches(pass)));
             let (model, teacher) = (session.model(), session.teacher());
             let objective = Distill { model, teacher, batches: &batches, hidden: *hidden };
+            let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;
+            (tree, result, asked)
+        }
+        Objective::Language { text, tokens } => {
+            let sequences = session.stretches(text, stage, reporter)?;
+            let asked = Asked::texts(session.model(), &sequences);
+            let pass = Batches::pass(&sequences, seed, *tokens);
+            let batches = Batches::new(sequences, seed, *tokens, phase.steps.max(governed.batches(pass)));
+            let objective = Language { model: session.model(), batches: &batches };
             let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;
             (tree, result, asked)
         }

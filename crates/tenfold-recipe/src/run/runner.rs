@@ -95,12 +95,12 @@ pub struct Runner<'r> {
 }
 
 /// What stands while a run works.
-struct Work<'w> {
-    recipe: &'w Recipe,
+pub(super) struct Work<'w> {
+    pub(super) recipe: &'w Recipe,
     folder: Folder,
-    state: State,
+    pub(super) state: State,
     inputs: Inputs,
-    session: Session,
+    pub(super) session: Session,
     resolved: Resolved,
 }
 
@@ -129,8 +129,8 @@ impl<'r> Runner<'r> {
             return Err(Error::NeedsData { task });
         }
         let folder = Folder::open(&options.out)?;
-        let fetched = reporter.stage(Stage::Fetch, |on| fetch::fetch(&recipe.from, &options.fetch, on))?;
-        let inputs = Inputs::of(recipe, &fetched, options.data.as_deref())?;
+        let found = reporter.stage(Stage::Fetch, |on| fetch::find(recipe, &options.fetch, on))?;
+        let inputs = Inputs::of(recipe, &found, options.data.as_deref())?;
         inputs.check(&recipe.hashes)?;
         let id = run_id(recipe, &inputs);
         let known = if options.resume { State::read(folder.path(), &id)? } else { None };
@@ -146,7 +146,7 @@ impl<'r> Runner<'r> {
                 State::fresh(id)
             }
         };
-        let model = reporter.stage(Stage::Load, |_| fetch::load_model(&fetched))?;
+        let model = reporter.stage(Stage::Load, |_| found.load())?;
         let session_options =
             SessionOptions { data: options.data.clone(), teacher_bytes: options.teacher_bytes };
         let session = Session::open(model, recipe, &session_options)?;
@@ -188,8 +188,11 @@ impl Work<'_> {
         // Needed by later measurements, so taken again by every attempt.
         let original = self.session.original_with(reporter)?;
         self.state.original = Some(original);
+        self.study(reporter)?;
         let mut tree = self.rewritten(reporter)?;
-        if self.state.truncated.is_some() {
+        if self.recipe.only_studies() {
+            // What is saved is the untouched model.
+        } else if self.state.truncated.is_some() {
             reporter.before(Stage::Truncated, self.state.seconds(Stage::Truncated));
         } else {
             let scores =
@@ -249,7 +252,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn record(&mut self, reporter: &mut Reporter<'_>) -> Result<(), Error> {
+    pub(super) fn record(&mut self, reporter: &mut Reporter<'_>) -> Result<(), Error> {
         self.note(reporter);
         self.state.write(self.folder.path())
     }
@@ -273,6 +276,7 @@ impl Work<'_> {
                 original_size: (untouched.parameters(), untouched.bytes()),
                 original: &original,
                 variant: &variant,
+                variants: &self.state.variants,
                 stages: self.state.stages.clone(),
                 peak_memory: self.state.peak_memory,
             };

@@ -38,7 +38,8 @@ impl Session {
             None => None,
         };
         let language = self.language_of(stage, tree, reporter)?;
-        Ok(Scores { fidelity, language, ..self.task_scores(stage, tree, true, reporter)? })
+        let prompts = self.prompt_scores(stage, tree, reporter)?;
+        Ok(Scores { fidelity, language, prompts, ..self.task_scores(stage, tree, true, reporter)? })
     }
 
     /// Scores of a tree in the labeled tasks; the head counts only where it has been trained.
@@ -124,7 +125,7 @@ impl Session {
 pub(super) fn read_all(tasks: &[Task], dir: Option<&std::path::Path>) -> Result<Vec<Labeled>, Error> {
     let labeled = tasks.iter().filter_map(|task| match task {
         Task::Labeled(task) => Some(*task),
-        Task::Fidelity => None,
+        _ => None,
     });
     let read = |task: &'static task::Task| match dir {
         Some(dir) => Labeled::read(task, dir),
@@ -134,7 +135,7 @@ pub(super) fn read_all(tasks: &[Task], dir: Option<&std::path::Path>) -> Result<
 }
 
 /// Work that counts, with its progress told; a wish to stop counts when the work is done.
-fn counted<T>(
+pub(super) fn counted<T>(
     reporter: &mut Reporter<'_>,
     stage: Stage,
     item: &str,

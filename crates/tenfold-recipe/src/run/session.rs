@@ -2,7 +2,9 @@
 
 use super::event::{Event, Flow, Reporter, Stage};
 use super::evidence;
+use super::language;
 use super::phase::{self, Place};
+use super::prompted::{self, Prompted};
 use super::rewrite::{self, Look, Rewritten};
 use super::score::{self, Labeled};
 use super::teacher::Teacher;
@@ -16,6 +18,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use tenfold_eval::task::{self, Example, Split};
 use tenfold_method::Evidence;
 use tenfold_model::Model;
@@ -47,6 +50,7 @@ pub struct Session {
     texts: Vec<String>,
     data: Option<PathBuf>,
     labeled: Vec<Labeled>,
+    prompted: Vec<Prompted>,
     head_task: Option<&'static task::Task>,
     /// Whether the head came with the model; a fresh one has nothing to say yet.
     head_trained: bool,
@@ -91,6 +95,7 @@ impl Session {
             true => recipe.eval.text.texts(Use::Evaluate)?,
             false => Vec::new(),
         };
+        let prompted = prompted::read_all(&recipe.eval, options.data.as_deref())?;
         let labeled = score::read_all(&recipe.eval.tasks, options.data.as_deref())?;
         let before = model.head;
         let model = recipe.headed(model)?;
@@ -102,6 +107,7 @@ impl Session {
             model,
             data: options.data.clone(),
             labeled,
+            prompted,
             examples: RefCell::default(),
             seed: recipe.seed,
             calibration: recipe.calibration.clone(),
@@ -147,11 +153,15 @@ impl Session {
     /// # Errors
     /// Faults of the recipe against this model, of methods, training and evaluation; [`Error::Interrupted`].
     pub fn variant(&self, recipe: &Recipe, events: &mut dyn FnMut(Event) -> Flow) -> Result<Variant, Error> {
-        let reporter = &mut Reporter::new(events);
+        self.made(recipe, &mut Reporter::new(events))
+    }
+
+    /// As [`Session::variant`].
+    pub(super) fn made(&self, recipe: &Recipe, reporter: &mut Reporter<'_>) -> Result<Variant, Error> {
         let resolved = Resolved::of(recipe, &self.model.tree)?;
         let evidence = self.evidence_for(&resolved, reporter)?;
         self.original_with(reporter)?;
-        reporter.take_seconds();
+        let start = Instant::now();
         let Rewritten { mut tree, weights } = self.rewrite(&resolved, &evidence, reporter)?;
         let truncated = reporter.stage(Stage::Truncated, |on| self.scores(Stage::Truncated, &tree, on))?;
         let mut phases = Vec::new();
@@ -168,7 +178,7 @@ impl Session {
             plan: resolved.plan,
             parameters: tree.parameters(),
             bytes: tree.bytes(),
-            seconds: reporter.take_seconds().iter().map(|(_, seconds)| seconds).sum(),
+            seconds: start.elapsed().as_secs_f64(),
             tree,
             weights,
             truncated,
@@ -209,7 +219,12 @@ impl Session {
             } else if self.watches_fidelity() {
                 let _ = self.vectors.set(self.vectors_of(Stage::Original, tree, on)?);
             }
-            Ok(Scores { language, ..self.task_scores(Stage::Original, tree, self.head_trained, on)? })
+            let prompts = self.prompt_scores(Stage::Original, tree, on)?;
+            Ok(Scores {
+                language,
+                prompts,
+                ..self.task_scores(Stage::Original, tree, self.head_trained, on)?
+            })
         })?;
         Ok(self.original.get_or_init(|| scores).clone())
     }
@@ -256,6 +271,16 @@ impl Session {
         &self.labeled
     }
 
+    /// The questions of every prompt task.
+    pub(super) fn prompted(&self) -> &[Prompted] {
+        &self.prompted
+    }
+
+    /// The most demonstrations before a question, where the recipe says.
+    pub(super) fn shots(&self) -> Option<usize> {
+        self.eval.shots
+    }
+
     /// The task that the recipe trains the head for.
     pub(super) fn head_task(&self) -> Option<&'static task::Task> {
         self.head_task
@@ -279,18 +304,38 @@ impl Session {
         stage: Stage,
         reporter: &mut Reporter<'_>,
     ) -> Result<Arc<[Vec<u32>]>, Error> {
-        let key = text.to_string();
+        self.tokenized(text.to_string(), text, stage, reporter, |texts| {
+            let tokenize = |text: &String| Ok(self.model.tokenize(text)?);
+            let tokens = texts.iter().map(tokenize).collect::<Result<Vec<_>, Error>>()?;
+            let sequences: Vec<_> = tokens.into_iter().filter(|one| !one.is_empty()).collect();
+            if sequences.is_empty() { Err(Error::NoTokens { purpose: "training" }) } else { Ok(sequences) }
+        })
+    }
+
+    /// Token sequences of a training text with nothing cut off, each ended.
+    pub(super) fn stretches(
+        &self,
+        text: &TextSource,
+        stage: Stage,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Arc<[Vec<u32>]>, Error> {
+        let key = format!("stretches of {text}");
+        self.tokenized(key, text, stage, reporter, |texts| language::sequences(&self.model, texts))
+    }
+
+    fn tokenized(
+        &self,
+        key: String,
+        text: &TextSource,
+        stage: Stage,
+        reporter: &mut Reporter<'_>,
+        tokenize: impl FnOnce(&[String]) -> Result<Vec<Vec<u32>>, Error>,
+    ) -> Result<Arc<[Vec<u32>]>, Error> {
         if let Some(known) = self.sequences.borrow().get(&key) {
             return Ok(Arc::clone(known));
         }
         reporter.progress(stage, "tokenizing", 0, None)?;
-        let texts = text.texts(Use::Train)?;
-        let tokenize = |text: &String| Ok(self.model.tokenize(text)?);
-        let tokens = texts.iter().map(tokenize).collect::<Result<Vec<_>, Error>>()?;
-        let sequences: Arc<[Vec<u32>]> = tokens.into_iter().filter(|one| !one.is_empty()).collect();
-        if sequences.is_empty() {
-            return Err(Error::NoTokens { purpose: "training" });
-        }
+        let sequences: Arc<[Vec<u32>]> = tokenize(&text.texts(Use::Train)?)?.into();
         self.sequences.borrow_mut().insert(key, Arc::clone(&sequences));
         Ok(sequences)
     }

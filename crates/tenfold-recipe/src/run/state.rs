@@ -7,7 +7,7 @@ use super::event::Stage;
 use crate::error::Error;
 use crate::file;
 use crate::receipt::StageTime;
-use crate::result::{PhaseResult, Scores, WeightResult};
+use crate::result::{PhaseResult, Scores, VariantResult, WeightResult};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tenfold_format::atomic;
@@ -53,6 +53,9 @@ pub(super) struct State {
     /// Each rewritten weight.
     #[serde(default)]
     pub(super) weights: Vec<WeightResult>,
+    /// Each measured variant, in the order of the recipe.
+    #[serde(default)]
+    pub(super) variants: Vec<VariantResult>,
 }
 
 impl State {
@@ -70,6 +73,7 @@ impl State {
             stages: Vec::new(),
             phases: Vec::new(),
             weights: Vec::new(),
+            variants: Vec::new(),
         }
     }
 

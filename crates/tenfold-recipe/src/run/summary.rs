@@ -1,6 +1,7 @@
 //! What a run shows people: its results put into the report's words.
 
 use super::session::{Session, Variant};
+use super::study::untouched;
 use crate::error::Error;
 use crate::plan::Row;
 use crate::receipt::Receipt;
@@ -44,7 +45,17 @@ pub fn report(
     variants: &[Shown<'_>],
 ) -> Result<Report, Error> {
     let record = &receipt.record;
+    // Where nothing but variants was asked for, the saved model is the untouched one: there is nothing to say of it.
+    let variants = if recipe.only_studies() { &[] } else { variants };
     let chosen = variants.first().map(|shown| shown.variant);
+    let study = match record.variants.as_slice() {
+        [] => Vec::new(),
+        all => {
+            let mut study = vec![untouched(&session.model().tree, &record.original)];
+            study.extend_from_slice(all);
+            study
+        }
+    };
     let spectra = chosen.map_or(Ok(Vec::new()), |variant| spectra_of(&session.model().tree, variant))?;
     Ok(Report {
         title: recipe.name.clone(),
@@ -57,7 +68,11 @@ pub fn report(
         },
         variants: variants.iter().map(shown_variant).collect(),
         tasks: shown_tasks(&record.original, &record.truncated, record.healed.as_ref()),
-        language: shown_language(&record.original, &record.truncated, record.healed.as_ref()),
+        language: match recipe.only_studies() {
+            true => Vec::new(),
+            false => shown_language(&record.original, &record.truncated, record.healed.as_ref()),
+        },
+        study,
         squeezes: record
             .phases
             .iter()
@@ -127,7 +142,25 @@ fn shown_tasks(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -
         truncated: of(truncated, task, metric),
         healed: healed.and_then(|scores| of(scores, task, metric)),
     };
-    rows.map(row).collect()
+    rows.map(row).chain(prompted(original, truncated, healed)).collect()
+}
+
+/// Both scores of every prompt task.
+fn prompted(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -> Vec<TaskScore> {
+    let of = |scores: &Scores, task: &str, likelihood: bool| {
+        let score = scores.prompts.get(task)?;
+        if likelihood { score.likelihood } else { Some(score.generation) }
+    };
+    let mut rows = Vec::new();
+    for (task, score) in &healed.unwrap_or(truncated).prompts {
+        let chance = format!("by likelihood, chance {:.1}", score.chance.unwrap_or_default());
+        for (metric, likelihood) in [(chance, true), ("by generation".to_owned(), false)] {
+            let (original, truncated) = (of(original, task, likelihood), of(truncated, task, likelihood));
+            let healed = healed.and_then(|scores| of(scores, task, likelihood));
+            rows.push(TaskScore { task: task.clone(), metric, original, truncated, healed });
+        }
+    }
+    rows
 }
 
 fn shown_language(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -> Vec<Foretold> {

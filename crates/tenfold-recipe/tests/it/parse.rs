@@ -58,7 +58,7 @@ fn top_level() {
         &[
             "1:8: name is a whole number; expected a text",
             "2:1: the recipe has no key \"sed\"; did you mean \"seed\"?; its keys are name, seed, model, calibration, step, \
-         phase, eval, budget",
+         phase, variant, eval, budget",
             "3:1: [model] needs the key \"from\"",
             "5:10: tokens is 0; expected a whole number from 1 to 4294967296",
         ],

@@ -56,6 +56,29 @@ fn toy() -> Tree {
     tree.with_wiring(Wiring { spaces: Vec::new(), sockets: sockets.collect() })
 }
 
+/// A LLaMA decoder of two layers by its weights' names and shapes alone.
+fn toy_decoder() -> Tree {
+    let (width, hidden) = (128, 384);
+    let mut weights = vec![
+        ("embed_tokens".to_owned(), vec![40, width]),
+        ("lm_head".to_owned(), vec![40, width]),
+        ("norm".to_owned(), vec![width]),
+    ];
+    for layer in 0..2 {
+        let at = |name: &str| format!("layers.{layer}.{name}");
+        let square = ["q_proj", "k_proj", "v_proj", "o_proj"].map(|name| at(&format!("self_attn.{name}")));
+        weights.extend(square.map(|name| (name, vec![width, width])));
+        weights
+            .extend(["gate_proj", "up_proj"].map(|name| (at(&format!("mlp.{name}")), vec![hidden, width])));
+        weights.push((at("mlp.down_proj"), vec![width, hidden]));
+        weights.extend(["input_layernorm", "post_attention_layernorm"].map(|name| (at(name), vec![width])));
+    }
+    let dense = |(name, shape): (String, Vec<usize>)| {
+        (Path::new(format!("{name}.weight")), Form::dense(Array::zeros(&shape)))
+    };
+    weights.into_iter().map(dense).collect()
+}
+
 #[test]
 fn every_recipe_plans_against_a_toy_model() {
     let toy = toy();
@@ -66,6 +89,16 @@ fn every_recipe_plans_against_a_toy_model() {
             continue;
         }
         let recipe = Recipe::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        if recipe.only_studies() || recipe.new.is_some() {
+            let plan = Plan::of(&recipe, &toy_decoder()).unwrap_or_else(|error| panic!("{error}"));
+            assert!(plan.totals.trainable > 0 || !recipe.variants.is_empty());
+            for variant in &recipe.variants {
+                let plan = Plan::of(&recipe.variant(variant), &toy_decoder()).unwrap();
+                assert!(plan.totals.rewritten > 0 && plan.totals.bytes_after < plan.totals.bytes_before);
+            }
+            assert_eq!(path.file_stem().unwrap().to_str(), Some(recipe.name.as_str()));
+            continue;
+        }
         let mut toy = toy.clone();
         if let Some(task) = recipe.head() {
             toy.insert(Path::new("classifier.weight"), Form::dense(Array::zeros(&[task.outputs(), 8])));
@@ -105,6 +138,8 @@ fn a_recipe_survives_its_own_text() {
         "bert-base-mpo-full.toml",
         "mpo-full-light.toml",
         "free-basis-mpo-70.toml",
+        "decoder-lab.toml",
+        "emergent-lab.toml",
     ] {
         let text = read(name).to_toml();
         let again = Recipe::parse(FilePath::new("again.toml"), &text)
@@ -149,4 +184,22 @@ fn tasks_are_known_by_name_and_version() {
         assert!(task.name().contains('@'));
     }
     assert_eq!(Task::parse("stsb"), None);
+}
+
+/// Masks of components: what is rounded without attention and what is rounded without the feed-forward part are all, and nothing twice.
+#[test]
+fn masks_divide_the_matrices() {
+    for name in ["emergent-lab.toml", "emergent-babyllama.toml", "emergent-stories3m.toml"] {
+        let recipe = read(name);
+        let rounded = |variant: &str| -> Vec<String> {
+            let variant = recipe.variants.iter().find(|one| one.name == variant).unwrap();
+            let plan = Plan::of(&recipe.variant(variant), &toy_decoder()).unwrap();
+            plan.rows.into_iter().filter(|row| !row.steps.is_empty()).map(|row| row.path).collect()
+        };
+        let (all, not_crucial) = (rounded("gptq 2"), rounded("gptq 2, not crucial"));
+        let mut parts = [rounded("gptq 2, not attention"), rounded("gptq 2, not feed-forward")].concat();
+        parts.sort();
+        assert_eq!(parts, all);
+        assert_eq!((all.len(), not_crucial.len()), (14, 8));
+    }
 }

@@ -6,7 +6,6 @@ use crate::table::{Table, bytes, count, percent};
 use crate::{model, screen};
 use anyhow::Result;
 use serde::Serialize;
-use tenfold_model::Model;
 use tenfold_recipe::memory::{self, PhaseMemory};
 use tenfold_recipe::{Plan, Recipe, Row};
 
@@ -16,8 +15,7 @@ use tenfold_recipe::{Plan, Recipe, Row};
 /// Faults of the recipe and of its model.
 pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
     let recipe = Recipe::read(&args.recipe)?;
-    let fetched = model::fetch_first(&recipe, &args.fetching)?;
-    let model = recipe.headed(Model::load(fetched.model())?)?;
+    let model = recipe.headed(model::fetch_first(&recipe, &args.fetching)?.load()?)?;
     let plan = Plan::of(&recipe, &model.tree)?;
     let memory = memory::phases(&recipe, &plan, &model);
     if args.output.json {

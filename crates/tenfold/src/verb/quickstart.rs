@@ -18,7 +18,7 @@ use tenfold_format::atomic;
 use tenfold_format::source::Fetched;
 use tenfold_model::Model;
 use tenfold_recipe::receipt::{Draft, Inputs, Receipt, StageTime, peak_memory};
-use tenfold_recipe::run::{self, Shown};
+use tenfold_recipe::run::{self, Found, Shown};
 use tenfold_recipe::tiny::{self, TinyOptions};
 use tenfold_recipe::{Error, Event, Flow, Plan, Recipe, Scores, Session, SessionOptions, Task, Variant};
 use tenfold_tensor::pool;
@@ -82,19 +82,20 @@ pub(crate) fn run(args: &cli::Quickstart) -> Result<Verdict> {
         recipe.eval.tasks.extend(Task::parse(stsb::NAME));
     }
     let options = model::options(&args.fetching, &flag);
-    let (fetched, notice) = match run::fetch_model(&recipe, &options, &mut |event| screen.show(&event)) {
-        Ok(fetched) => (fetched, None),
+    let (found, notice) = match run::fetch_model(&recipe, &options, &mut |event| screen.show(&event)) {
+        Ok(found) => (found, None),
         Err(error @ Error::NoSource { .. }) => {
             let notice = "no source of a model could be reached: this is a tiny encoder trained here from the shipped text";
             screen::line(&format!("{error}\n{notice}"));
             let dir = args.out.join("tiny");
             tiny::make(&dir, &TinyOptions::default(), &mut |event| screen.show(&event))?;
-            (Fetched { origin: format!("path:{}", dir.display()), dir, file: None }, Some(notice))
+            let origin = format!("path:{}", dir.display());
+            (Found::Files(Fetched { origin, dir, file: None }), Some(notice))
         }
         Err(error) => return Err(error.into()),
     };
-    let model = run::load_model(&fetched)?;
-    let inputs = Inputs::of(&recipe, &fetched, args.data.as_deref())?;
+    let model = found.load()?;
+    let inputs = Inputs::of(&recipe, &found, args.data.as_deref())?;
     let table = plan::text(&Plan::of(&recipe, &model.tree)?);
     if args.output.json {
         screen::line(&table);
@@ -181,6 +182,7 @@ fn draft<'r>(
         original_size: (model.tree.parameters(), model.tree.bytes()),
         original,
         variant,
+        variants: &[],
         stages: vec![StageTime { stage: "quickstart, all variants".to_owned(), seconds }],
         peak_memory: None,
     }

@@ -34,15 +34,35 @@ fn a_model_without_a_head_is_scored_by_cosine() {
 #[test]
 fn what_cannot_be_scored_is_one_error() {
     let bench = with_data();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--tasks", "cola", "--data", "data"], "has no head"),
         (&["--tasks", "stsb,colla", "--data", "data"], "did you mean cola@1"),
         (&["--tasks", "stsb", "--data", "nowhere"], "glue_stsb"),
         (&["--tasks", "stsb"], "--data"),
+        (&["--tasks", "mmlu"], "--data"),
+        (&["--tasks", "lab-rule"], "needs a decoder"),
     ];
     for (words, expected) in cases {
         let output = bench.tenfold(&[&["eval", "path:tiny"], words].concat());
         assert_eq!(code(&output), 2, "{words:?}");
         assert!(stderr(&output).contains(expected), "{words:?}: {}", stderr(&output));
     }
+}
+
+/// A decoder answers both ways, and the laboratory needs no data.
+#[test]
+fn a_decoder_is_scored_by_likelihood_and_by_generation() {
+    let bench = Bench::new();
+    let recipe = "name = \"bytes\"\n[model.new]\nvocabulary = \"bytes\"\nwidth = 16\nlayers = 1\nheads = 2\npositions = 96\n\
+                  [[phase]]\nobjective = \"language\"\ntext = \"lab:40\"\nsteps = 2\ntokens = 200\n[eval]\ntext = \"lab:5\"\n";
+    bench.write("bytes.toml", recipe);
+    bench.must(&["run", "bytes.toml", "--out", "out"]);
+    let words = ["eval", "path:out/model", "--tasks", "lab-rule,lab-sum@1", "--questions", "8"];
+    let json = bench.must(&[&words[..], &["--json"]].concat());
+    let value: Value = serde_json::from_str(&json).unwrap();
+    let score = &value["tasks"]["lab-sum@1"];
+    assert_eq!((score["questions"].as_u64(), score["chance"].as_f64()), (Some(8), Some(25.0)));
+    assert!(score["likelihood"].is_number() && score["generation"].is_number());
+    let text = bench.must(&words);
+    assert!(text.contains("by generation") && text.contains("lab-rule@1"), "{text}");
 }
