@@ -33,9 +33,9 @@ pub static INFO: Info = Info {
         },
         OptionInfo {
             name: "window",
-            kind: Kind::Integer(2, 16),
+            kind: Kind::Integer(5, 16),
             default: "12",
-            doc: "bits that give a value, more than those of a symbol; each one more doubles the time of coding, and lowers the error",
+            doc: "bits that give a value; each one more doubles the time of coding, and lowers the error",
         },
         OptionInfo {
             name: "refit",

@@ -105,7 +105,7 @@ fn the_values_of_the_scheme_code_normal_numbers_well() {
 }
 
 #[test]
-fn a_window_no_larger_than_a_symbol_is_refused() {
+fn a_window_that_holds_one_symbol_is_refused() {
     let options = Options::from([("bits", Value::Integer(4)), ("window", Value::Integer(4))]);
     let form = Form::dense(random::array("weight", &[8, 8]));
     let fault = rewritten("trellis", options, &form, &Evidence::none()).unwrap_err();

@@ -229,8 +229,8 @@ pub(crate) fn ways() -> Vec<Ways> {
             full: Options::from([("bits", integer(4)), ("window", integer(5))]),
             within: 0.6,
             cut: vec![
-                Options::from([("bits", integer(2)), ("window", integer(3)), ("refit", Value::Flag(false))]),
-                Options::from([("bits", integer(1)), ("window", integer(2)), ("seed", integer(9))]),
+                Options::from([("bits", integer(2)), ("window", integer(6)), ("refit", Value::Flag(false))]),
+                Options::from([("bits", integer(1)), ("window", integer(5)), ("seed", integer(9))]),
             ],
             inputs: false,
         },
