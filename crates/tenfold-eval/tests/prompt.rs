@@ -165,7 +165,11 @@ fn batches_with_a_past_say_what_whole_sequences_say() {
                 .sum();
             assert!((sum - expected).abs() < 1e-3, "{sum} {expected}");
         }
-        let options = GenerateOptions { choice: Choice::Greedy, max_tokens: task.max_tokens, precision: tenfold_tensor::Precision::F32 };
+        let options = GenerateOptions {
+            choice: Choice::Greedy,
+            max_tokens: task.max_tokens,
+            precision: tenfold_tensor::Precision::F32,
+        };
         let whole = model.generate(&prompt, &options, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
         let text = model.tokenizer.decode(&whole.tokens).unwrap();
         assert_eq!(said.written.text, text.split('.').next().unwrap(), "{}", question.prompt);
