@@ -41,7 +41,12 @@ X
 }
 "$llama/llama-perplexity" -m f32.gguf -f "$texts/held-out.txt" -c 256 -t "$threads" --kl-divergence-base base.kl > base.log 2>&1
 measure() {
-    "$llama/llama-perplexity" -m "$1.gguf" -f "$texts/held-out.txt" -c 256 -t "$threads" --kl-divergence --kl-divergence-base base.kl > "$1.kl.log" 2>&1
+    # The program ends well, but every now and then without its summary.
+    for _ in 1 2 3 4 5 6; do
+        "$llama/llama-perplexity" -m "$1.gguf" -f "$texts/held-out.txt" -c 256 -t "$threads" --kl-divergence --kl-divergence-base base.kl \
+            > "$1.kl.log" 2>&1
+        if grep -q "Mean    KLD" "$1.kl.log"; then break; fi
+    done
     python3 - "$1" <<'P'
 import json, os, re, sys
 name = sys.argv[1]
