@@ -184,7 +184,7 @@ pub static ALL: &[PromptTask] = &[
     number("gsm8k@1", "grade-school mathematics, step by step", exact::gsm8k_files, exact::gsm8k),
     made(
         "lab-format@1",
-        "laboratory: do what was never asked in this combination",
+        "laboratory: instructions on words and in combinations never seen",
         24,
         lab::format_questions,
     ),

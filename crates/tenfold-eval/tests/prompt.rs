@@ -7,7 +7,7 @@ use tenfold_eval::{EmbedOptions, Error, lab, language};
 use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_format::tokenizer::Tokenizer;
 use tenfold_model::{Batch, Choice, GenerateOptions, Model};
-use tenfold_tensor::Array;
+use tenfold_tensor::{Array, Precision};
 use tenfold_weight::{Form, Path, Scope};
 
 /// A decoder over bytes whose words mean nothing.
@@ -165,11 +165,8 @@ fn batches_with_a_past_say_what_whole_sequences_say() {
                 .sum();
             assert!((sum - expected).abs() < 1e-3, "{sum} {expected}");
         }
-        let options = GenerateOptions {
-            choice: Choice::Greedy,
-            max_tokens: task.max_tokens,
-            precision: tenfold_tensor::Precision::F32,
-        };
+        let precision = Precision::F32;
+        let options = GenerateOptions { choice: Choice::Greedy, max_tokens: task.max_tokens, precision };
         let whole = model.generate(&prompt, &options, &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
         let text = model.tokenizer.decode(&whole.tokens).unwrap();
         assert_eq!(said.written.text, text.split('.').next().unwrap(), "{}", question.prompt);
