@@ -8,7 +8,9 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use tenfold_format::config::{self, ModelConfig};
 use tenfold_format::tokenizer::Tokenizer;
+use tenfold_tensor::Array;
 use tenfold_tensor::random::Random;
+use tenfold_weight::Form;
 
 /// The stream of random numbers that weights start from.
 const WEIGHTS: u64 = 0x4652_4553;
@@ -38,6 +40,13 @@ impl Tensors for Drawn {
                 (0..len).map(|_| (deviation * random.normal()) as f32).collect()
             }
         })
+    }
+
+    /// Drawn as the tree holds them, whatever way a checkpoint would have them lie.
+    fn matrix(&self, name: &str) -> Result<Option<Form>, Error> {
+        let shape = self.arch.expected().into_iter().find(|one| one.path == name).map(|one| one.shape);
+        let Some(shape) = shape.filter(|shape| shape.len() == 2) else { return Ok(None) };
+        Ok(Some(Form::dense(Array::from_vec(self.read(name)?, &shape))))
     }
 }
 
