@@ -10,6 +10,10 @@ use crate::{Array, Codes, Precision};
 /// Numbers of a block that all threads decode and multiply together: 1 MiB.
 const BLOCK: usize = 1 << 18;
 
+/// Rows of a block at least, however long they are: enough pieces of a product for several threads, each of which also packs the
+/// inputs anew.
+const HEIGHT: usize = 256;
+
 /// The most rows of inputs that are rounded to 8 bits: beyond, decoding the matrix once for all of them pays.
 const WHOLE: usize = 8;
 
@@ -80,7 +84,7 @@ pub(crate) fn of_values(precision: Precision) -> Precision {
 
 /// Calls `f` with the first row of every block, in order, and its values.
 fn each_block(w: &Codes, mut f: impl FnMut(usize, &Array)) {
-    let height = (BLOCK / w.width().max(1)).max(1);
+    let height = (BLOCK / w.width().max(1)).max(HEIGHT);
     for first in (0..w.height()).step_by(height) {
         let mut block = Array::stale(&[height.min(w.height() - first), w.width()]);
         w.decode(first, block.data_mut());
