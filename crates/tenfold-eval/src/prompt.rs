@@ -141,6 +141,17 @@ const fn number(
     PromptTask { name, title, shots: 8, max_tokens: 256, stops, mean: Mean::Questions, origin }
 }
 
+const fn direct(
+    name: &'static str,
+    title: &'static str,
+    mean: Mean,
+    files: fn(&Path) -> Result<Vec<String>, Error>,
+    read: fn(&Path) -> Result<Vec<Group>, Error>,
+) -> PromptTask {
+    let origin = Origin::Data { files, read };
+    PromptTask { name, title, shots: 3, max_tokens: 32, stops: &["\n\n"], mean, origin }
+}
+
 const fn made(
     name: &'static str,
     title: &'static str,
@@ -162,24 +173,8 @@ pub static ALL: &[PromptTask] = &[
         choice::arc_hard,
     ),
     choice("arc-easy@1", "grade-school science, the easy part", choice::arc_easy_files, choice::arc_easy),
-    PromptTask {
-        name: "bbh@1",
-        title: "27 kinds of hard questions, answered directly",
-        shots: 3,
-        max_tokens: 32,
-        stops: &["\n\n"],
-        mean: Mean::Groups,
-        origin: Origin::Data { files: bbh::bbh_files, read: bbh::bbh },
-    },
-    PromptTask {
-        name: "coin-flip@1",
-        title: "is the coin still heads up",
-        shots: 3,
-        max_tokens: 32,
-        stops: &["\n\n"],
-        mean: Mean::Questions,
-        origin: Origin::Data { files: bbh::coin_files, read: bbh::coin },
-    },
+    direct("bbh@1", "27 kinds of hard questions, answered directly", Mean::Groups, bbh::bbh_files, bbh::bbh),
+    direct("coin-flip@1", "is the coin still heads up", Mean::Questions, bbh::coin_files, bbh::coin),
     choice("commonsense-qa@1", "everyday knowledge, five options", choice::common_files, choice::common),
     number("gsm8k@1", "grade-school mathematics, step by step", exact::gsm8k_files, exact::gsm8k),
     made(
@@ -195,27 +190,23 @@ pub static ALL: &[PromptTask] = &[
         48,
         lab::sum_questions,
     ),
-    PromptTask {
-        name: "last-letters@1",
-        title: "the last letters of four words",
-        shots: 3,
-        max_tokens: 32,
-        stops: &["\n\n"],
-        mean: Mean::Questions,
-        origin: Origin::Data { files: bbh::letters_files, read: bbh::letters },
-    },
+    direct(
+        "last-letters@1",
+        "the last letters of four words",
+        Mean::Questions,
+        bbh::letters_files,
+        bbh::letters,
+    ),
     choice("mmlu@1", "57 subjects, four options", choice::mmlu_files, choice::mmlu),
     number("multiarith@1", "two or three steps of arithmetic in words", exact::multi_files, exact::multi),
     number("singleeq@1", "one equation in words", exact::single_files, exact::single),
-    PromptTask {
-        name: "strategy-qa@1",
-        title: "yes or no by unspoken steps",
-        shots: 3,
-        max_tokens: 32,
-        stops: &["\n\n"],
-        mean: Mean::Questions,
-        origin: Origin::Data { files: bbh::strategy_files, read: bbh::strategy },
-    },
+    direct(
+        "strategy-qa@1",
+        "yes or no by unspoken steps",
+        Mean::Questions,
+        bbh::strategy_files,
+        bbh::strategy,
+    ),
     number("svamp@1", "arithmetic in words with distractions", exact::svamp_files, exact::svamp),
     PromptTask {
         name: "vicuna@1",

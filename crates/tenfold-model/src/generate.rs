@@ -7,8 +7,8 @@ use crate::network::Network;
 use crate::past::Past;
 use std::ops::ControlFlow;
 use tenfold_format::config::ModelConfig;
-use tenfold_tensor::Precision;
 use tenfold_tensor::random::Random;
+use tenfold_tensor::{Array, Precision, op};
 use tenfold_weight::Scope;
 
 /// How the next token is chosen.
@@ -68,7 +68,27 @@ pub struct Written {
 impl Network {
     /// The tokens that end a text; none where the config names none.
     pub fn end_tokens(&self) -> Vec<u32> {
-        ends(&self.config())
+        match self.config() {
+            ModelConfig::Gpt2(config) => config.end_tokens,
+            ModelConfig::Llama(config) => config.end_tokens,
+            ModelConfig::T5(config) => config.end_tokens,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Logits of the token that comes after every sequence, given a batch of the tokens that come next in each and what is kept of
+    /// those before, to which they are added.
+    ///
+    /// # Shapes
+    /// The result is B x V.
+    ///
+    /// # Errors
+    /// [`Error::NoOutput`], [`Error::TooLong`], faults of the tree.
+    pub fn foretell(&self, scope: &Scope<'_>, batch: &Batch, past: &mut Past) -> Result<Array, Error> {
+        let hidden = self.go_on(scope, batch, past)?;
+        let last: Vec<u32> = batch.offsets.ranges().map(|range| range.end.saturating_sub(1) as u32).collect();
+        let last = op::embedding(&hidden, &last).map_err(tenfold_weight::Error::from)?;
+        Ok(self.next_token(scope, &last)?.value().clone())
     }
 }
 
@@ -112,7 +132,7 @@ impl Model {
         let mut writer = Writer {
             model: self,
             scope: Scope::evaluate(&self.tree).computing(options.precision),
-            ends: ends(&self.network.config()),
+            ends: self.network.end_tokens(),
             past: Past::new(1, first.len() + most),
         };
         let batch = Batch::from_sequences(&[first]);
@@ -138,14 +158,8 @@ struct Writer<'m> {
 impl Writer<'_> {
     /// Logits after the last token of every sequence, given a batch of the tokens that come next in each.
     fn read(&mut self, batch: Batch) -> Result<Vec<Vec<f32>>, Error> {
-        let network = &self.model.network;
-        let hidden = network.go_on(&self.scope, &batch, &mut self.past)?;
-        let last: Vec<usize> = batch.offsets.ranges().map(|range| range.end - 1).collect();
-        let last =
-            tenfold_tensor::op::embedding(&hidden, &last.iter().map(|at| *at as u32).collect::<Vec<_>>());
-        let last = last.map_err(tenfold_weight::Error::from)?;
-        let logits = network.next_token(&self.scope, &last)?;
-        Ok(logits.value().data().chunks_exact(logits.value().width()).map(<[f32]>::to_vec).collect())
+        let logits = self.model.network.foretell(&self.scope, &batch, &mut self.past)?;
+        Ok(logits.data().chunks_exact(logits.width()).map(<[f32]>::to_vec).collect())
     }
 
     fn stream(
@@ -256,17 +270,8 @@ struct Line {
     score: f64,
 }
 
-/// Tokens that end a text.
-fn ends(config: &ModelConfig) -> Vec<u32> {
-    match config {
-        ModelConfig::Gpt2(config) => config.end_tokens.clone(),
-        ModelConfig::Llama(config) => config.end_tokens.clone(),
-        ModelConfig::T5(config) => config.end_tokens.clone(),
-        _ => Vec::new(),
-    }
-}
-
-fn likeliest(logits: &[f32]) -> u32 {
+/// The first of the largest logits.
+pub fn likeliest(logits: &[f32]) -> u32 {
     let better = |best: usize, (at, logit): (usize, &f32)| if *logit > logits[best] { at } else { best };
     logits.iter().enumerate().fold(0, better) as u32
 }

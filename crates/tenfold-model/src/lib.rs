@@ -37,7 +37,7 @@ mod sequence;
 pub use adapter::AdapterFault;
 pub use batch::Batch;
 pub use error::Error;
-pub use generate::{Choice, Ended, GenerateOptions, Written};
+pub use generate::{Choice, Ended, GenerateOptions, Written, likeliest};
 pub use gguf::{GgufSaved, Stored};
 pub use gptq::GptqSaved;
 pub use head::Head;

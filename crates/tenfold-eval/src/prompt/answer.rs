@@ -8,8 +8,8 @@ use super::{Group, PromptTask, Question};
 use crate::embed::EmbedOptions;
 use crate::error::Error;
 use crate::language::log_shares;
-use tenfold_model::{Batch, Model, Past};
-use tenfold_tensor::{Array, op};
+use tenfold_model::{Batch, Model, Past, likeliest};
+use tenfold_tensor::Array;
 use tenfold_weight::{Scope, Tree};
 
 /// The share of the model's positions that a written answer may take from demonstrations.
@@ -179,13 +179,7 @@ impl Reader<'_> {
 
     /// Logits of the next token after every sequence, B x V.
     fn last(&self, batch: &Batch, past: &mut Past) -> Result<Array, Error> {
-        let network = &self.model.network;
-        let hidden = network.go_on(&self.scope, batch, past)?;
-        let last: Vec<u32> = batch.offsets.ranges().map(|range| range.end.saturating_sub(1) as u32).collect();
-        let last = op::embedding(&hidden, &last)
-            .map_err(tenfold_weight::Error::from)
-            .map_err(tenfold_model::Error::from)?;
-        Ok(network.next_token(&self.scope, &last)?.value().clone())
+        Ok(self.model.network.foretell(&self.scope, batch, past)?)
     }
 
     /// Log-likelihoods of all options of all questions.
@@ -270,10 +264,4 @@ impl Reader<'_> {
 
 fn row(logits: &Array, at: usize) -> &[f32] {
     &logits.data()[at * logits.width()..(at + 1) * logits.width()]
-}
-
-/// The first of the largest.
-fn likeliest(logits: &[f32]) -> u32 {
-    let better = |best: usize, at: usize| if logits[at] > logits[best] { at } else { best };
-    (1..logits.len()).fold(0, better) as u32
 }

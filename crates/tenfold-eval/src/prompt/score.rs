@@ -138,16 +138,23 @@ fn mean(kind: Mean, groups: &[Vec<f64>]) -> (f64, f64) {
         Mean::Questions => vec![groups.concat()],
         Mean::Groups => groups.to_vec(),
     };
+    // A single value says nothing of how far its group scatters: it counts as far as all values do.
+    let all = spread(&groups.concat());
     let (mut sum, mut variance) = (0.0, 0.0);
     for values in pooled.iter().filter(|values| !values.is_empty()) {
         let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let square = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
-        sum += mean;
-        variance += square / count;
+        sum += values.iter().sum::<f64>() / count;
+        variance += if values.len() > 1 { spread(values) } else { all } / count;
     }
     let parts = pooled.iter().filter(|values| !values.is_empty()).count().max(1) as f64;
     (100.0 * sum / parts, 100.0 * variance.sqrt() / parts)
+}
+
+/// The unbiased variance of values; 0 for a single one.
+fn spread(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0)
 }
 
 #[cfg(test)]
@@ -162,5 +169,8 @@ mod tests {
         assert!((error - 100.0 * (2.0f64 / 9.0 * 6.0 / 5.0 / 6.0).sqrt()).abs() < 1e-9);
         let (value, _) = mean(Mean::Groups, &[vec![1.0, 0.0], vec![0.0, 1.0, 1.0, 1.0]]);
         assert!((value - 62.5).abs() < 1e-9);
+        // One question a group: the variance of all, 1/2 each, over two groups.
+        let (value, error) = mean(Mean::Groups, &[vec![1.0], vec![0.0]]);
+        assert!((value - 50.0).abs() < 1e-9 && (error - 50.0).abs() < 1e-9, "{value} {error}");
     }
 }
