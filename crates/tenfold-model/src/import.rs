@@ -234,7 +234,7 @@ fn split(dir: &FilePath, packed: &Packed, form: &Form) -> Result<Vec<(Path, Form
     };
     let own = rows / parts;
     let part = |at: usize| match (form.as_codes(), form.as_array()) {
-        (Some(codes), _) => Form::quant(codes.part(at * own..(at + 1) * own)),
+        (Some(codes), _) => Form::quant(codes.slice(at * own..(at + 1) * own)),
         (_, Some(array)) => {
             let values = array.data()[at * own * cols..(at + 1) * own * cols].to_vec();
             Form::dense(Array::from_vec(values, &[own, cols]))

@@ -105,17 +105,6 @@ impl Codes {
         values
     }
 
-    /// The matrix with rows and columns exchanged.
-    pub fn transposed(&self) -> Array {
-        let values = self.values();
-        let mut turned = Array::stale(&[self.cols, self.rows]);
-        let out = turned.data_mut();
-        for (row, values) in values.data().chunks_exact(self.cols.max(1)).enumerate() {
-            values.iter().enumerate().for_each(|(col, &value)| out[col * self.rows + row] = value);
-        }
-        turned
-    }
-
     /// The rows that the ids name, in order, N x cols.
     ///
     /// # Errors
@@ -157,7 +146,7 @@ impl Codes {
     /// # Panics
     /// When there are no such rows.
     #[track_caller]
-    pub fn part(&self, rows: Range<usize>) -> Codes {
+    pub fn slice(&self, rows: Range<usize>) -> Codes {
         assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
         let size = self.bytes.len() / self.rows.max(1);
         let bytes = self.bytes[rows.start * size..rows.end * size].into();

@@ -2,6 +2,7 @@
 
 use super::Codes;
 use crate::blocks::{Block, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+use crate::kernel::expand::Row;
 use crate::{Affine, AffineRow, Blocks, Half, Scheme};
 
 /// Why codes cannot be carried over to another kind of scheme without rounding.
@@ -59,17 +60,10 @@ fn zeros(symmetric: &bool) -> &'static str {
     if *symmetric { "zero points in the middle" } else { "zero points of their own" }
 }
 
-/// Columns that share `value = scale code - minimum`, with codes from 0 on.
-struct Strip {
-    codes: Vec<u8>,
-    scale: f32,
-    minimum: f32,
-}
-
 impl Codes {
     /// The same numbers in a scheme of blocks: blocks themselves; symmetric groups as Q4_0, Q5_0 and Q8_0 where they are whole
     /// blocks of 32; groups with zero points as Q4_1 and Q5_1 where every minimum is a half; groups of whole blocks of 256 as
-    /// Q2_K to Q6_K, whose strips then all have the same scale. Nothing is rounded.
+    /// Q2_K to Q6_K, whose parts then all have the same scale. Nothing is rounded.
     ///
     /// # Errors
     /// [`Inexact`]: why there are no such blocks.
@@ -124,14 +118,19 @@ impl Codes {
             Scheme::Blocks(blocks) => blocks,
             Scheme::Half | Scheme::Trellis(_) => return Err(Inexact::Scheme(self.scheme)),
         };
-        let (bits, mut group) = (code_bits(blocks), strip_columns(blocks));
+        let (bits, mut group) = (code_bits(blocks), blocks.part());
         let middle = 1u8 << (bits - 1);
+        // Blocks have parts in every row that they divide, which the rows of such codes are.
+        let Some(mut apart) = Row::new(self.scheme, self.cols) else {
+            return Err(Inexact::Scheme(self.scheme));
+        };
         let mut parts = Vec::with_capacity(self.rows);
         for row in 0..self.rows {
-            let strips = self.row(row).chunks_exact(blocks.bytes()).flat_map(|bytes| strips(blocks, bytes));
-            let mut own = AffineRow { codes: Vec::with_capacity(self.cols), scales: vec![], zeros: vec![] };
-            for (at, strip) in strips.enumerate() {
-                let (scale, minimum, col) = (strip.scale, strip.minimum, at * group);
+            apart.read(self.row(row));
+            let count = self.cols / group;
+            let mut zeros = Vec::with_capacity(count);
+            for (at, (&scale, &minimum)) in apart.steps().iter().zip(apart.shifts()).take(count).enumerate() {
+                let col = at * group;
                 if Half::nearest(scale).value() != scale {
                     return Err(Inexact::Scale { row, col, scale });
                 }
@@ -140,11 +139,10 @@ impl Codes {
                 if !fits {
                     return Err(Inexact::Minimum { row, col, minimum, scale });
                 }
-                own.codes.extend(strip.codes);
-                own.scales.push(scale);
-                own.zeros.push(zero as u8);
+                zeros.push(zero as u8);
             }
-            parts.push(own);
+            let (codes, scales) = (apart.codes()[..self.cols].to_vec(), apart.steps()[..count].to_vec());
+            parts.push(AffineRow { codes, scales, zeros });
         }
         let count = self.cols / group;
         let joined = (1..=count).rev().filter(|join| count.is_multiple_of(*join));
@@ -186,14 +184,6 @@ fn code_bits(blocks: Blocks) -> u8 {
     }
 }
 
-/// Columns that share a scale.
-fn strip_columns(blocks: Blocks) -> usize {
-    match blocks {
-        Blocks::Q2K | Blocks::Q3K | Blocks::Q6K => 16,
-        _ => 32,
-    }
-}
-
 /// A block in which every code has this scale and zero point; false where it has no place for their product.
 fn encode(blocks: Blocks, codes: &[u8], scale: f32, zero: u8, out: &mut [u8]) -> bool {
     // Scales of affine groups are halves.
@@ -225,70 +215,6 @@ fn encode(blocks: Blocks, codes: &[u8], scale: f32, zero: u8, out: &mut [u8]) ->
         Blocks::Q6K => Q6K { d, scales: [1; 16], codes: fixed(codes, |code| code as i8 - 32) }.pack(out),
     }
     true
-}
-
-/// The strips of a block, in order.
-fn strips(blocks: Blocks, bytes: &[u8]) -> Vec<Strip> {
-    let one = |codes: &[u8], d: f32, minimum| vec![Strip { codes: codes.to_vec(), scale: d, minimum }];
-    let several = |codes: &[u8], of: &dyn Fn(usize) -> (f32, f32)| -> Vec<Strip> {
-        let parts = codes.chunks_exact(strip_columns(blocks)).enumerate();
-        parts
-            .map(|(at, codes)| {
-                let (scale, minimum) = of(at);
-                Strip { codes: codes.to_vec(), scale, minimum }
-            })
-            .collect()
-    };
-    match blocks {
-        Blocks::Q4_0 => {
-            let Q4_0 { d, codes } = Block::unpack(bytes);
-            one(&codes, d.value(), 8.0 * d.value())
-        }
-        Blocks::Q5_0 => {
-            let Q5_0 { d, codes } = Block::unpack(bytes);
-            one(&codes, d.value(), 16.0 * d.value())
-        }
-        Blocks::Q8_0 => {
-            let Q8_0 { d, codes } = Block::unpack(bytes);
-            one(&codes.map(|code| (code as u8).wrapping_add(128)), d.value(), 128.0 * d.value())
-        }
-        Blocks::Q4_1 => {
-            let Q4_1 { d, m, codes } = Block::unpack(bytes);
-            one(&codes, d.value(), -m.value())
-        }
-        Blocks::Q5_1 => {
-            let Q5_1 { d, m, codes } = Block::unpack(bytes);
-            one(&codes, d.value(), -m.value())
-        }
-        Blocks::Q2K => {
-            let Q2K { d, dmin, scales, minima, codes } = Block::unpack(bytes);
-            several(&codes, &|at| (d.value() * f32::from(scales[at]), dmin.value() * f32::from(minima[at])))
-        }
-        Blocks::Q4K => {
-            let Q4K { d, dmin, scales, minima, codes } = Block::unpack(bytes);
-            several(&codes, &|at| (d.value() * f32::from(scales[at]), dmin.value() * f32::from(minima[at])))
-        }
-        Blocks::Q5K => {
-            let Q5K { d, dmin, scales, minima, codes } = Block::unpack(bytes);
-            several(&codes, &|at| (d.value() * f32::from(scales[at]), dmin.value() * f32::from(minima[at])))
-        }
-        Blocks::Q3K => {
-            let Q3K { d, scales, codes } = Block::unpack(bytes);
-            let codes = codes.map(|code| (code + 4) as u8);
-            several(&codes, &|at| {
-                let scale = d.value() * f32::from(scales[at]);
-                (scale, 4.0 * scale)
-            })
-        }
-        Blocks::Q6K => {
-            let Q6K { d, scales, codes } = Block::unpack(bytes);
-            let codes = codes.map(|code| (code + 32) as u8);
-            several(&codes, &|at| {
-                let scale = d.value() * f32::from(scales[at]);
-                (scale, 32.0 * scale)
-            })
-        }
-    }
 }
 
 /// The first N codes in another type.

@@ -1,5 +1,6 @@
 //! Rows of quantized matrices taken apart into whole numbers, and from there into values.
 
+use super::lines::Lines;
 use super::{Fused, multiversion};
 use crate::Scheme;
 use crate::blocks::Block;
@@ -10,9 +11,9 @@ pub(crate) struct Row {
     scheme: Scheme,
     cols: usize,
     part: usize,
-    codes: Vec<u8>,
-    steps: Vec<f32>,
-    shifts: Vec<f32>,
+    codes: Lines<u8>,
+    steps: Lines<f32>,
+    shifts: Lines<f32>,
 }
 
 /// Columns to which rows of codes are filled up.
@@ -29,9 +30,9 @@ impl Row {
             scheme,
             cols,
             part,
-            codes: vec![0; cols.next_multiple_of(COLUMNS)],
-            steps: vec![0.0; parts],
-            shifts: vec![0.0; parts],
+            codes: Lines::zeros(cols.next_multiple_of(COLUMNS)),
+            steps: Lines::zeros(parts),
+            shifts: Lines::zeros(parts),
         })
     }
 
@@ -208,7 +209,7 @@ multiversion! {
 
 #[inline(always)]
 fn of_parts<F: Fused, const PART: usize>(row: &Row, out: &mut [f32]) {
-    let places = row.steps.iter().zip(&row.shifts);
+    let places = row.steps.iter().zip(row.shifts.iter());
     for ((out, codes), (step, shift)) in
         out.as_chunks_mut::<PART>().0.iter_mut().zip(row.codes.as_chunks::<PART>().0).zip(places)
     {

@@ -10,6 +10,7 @@ mod avx2;
 mod vnni;
 
 use super::expand::{Apart, COLUMNS, PARTS, Row, with_apart};
+use super::lines::Lines;
 use super::{Fused, Plain, multiversion};
 use crate::cpu::{self, Level};
 
@@ -20,11 +21,11 @@ const RUN: usize = 32;
 /// up as those of [`Row`].
 pub(crate) struct Inputs {
     part: usize,
-    codes: Vec<i8>,
+    codes: Lines<i8>,
     /// One per part.
-    steps: Vec<f32>,
+    steps: Lines<f32>,
     /// Step times the sum of the codes, one per part.
-    sums: Vec<f32>,
+    sums: Lines<f32>,
 }
 
 impl Inputs {
@@ -33,9 +34,9 @@ impl Inputs {
         let parts = (x.len() / part).next_multiple_of(PARTS);
         let mut inputs = Inputs {
             part,
-            codes: vec![0; x.len().next_multiple_of(COLUMNS)],
-            steps: vec![0.0; parts],
-            sums: vec![0.0; parts],
+            codes: Lines::zeros(x.len().next_multiple_of(COLUMNS)),
+            steps: Lines::zeros(parts),
+            sums: Lines::zeros(parts),
         };
         round(x, &mut inputs);
         inputs

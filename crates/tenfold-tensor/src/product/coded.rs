@@ -3,6 +3,7 @@
 use super::{View, ViewMut, multiply};
 use crate::kernel::expand::{Reader, Row};
 use crate::kernel::few;
+use crate::kernel::lines::Lines;
 use crate::kernel::whole::{self, Inputs};
 use crate::par::{self, Shared};
 use crate::{Array, Codes, Precision};
@@ -102,7 +103,7 @@ fn few_rows(dst: ViewMut<'_, f32>, x: View<'_, f32>, w: &Codes) {
     let out = Shared::new(unsafe { std::slice::from_raw_parts_mut(dst.start, len) });
     par::each_with(
         rows.div_ceil(ROWS),
-        || (Reader::new(w.scheme(), cols), vec![0.0; ROWS * cols]),
+        || (Reader::new(w.scheme(), cols), Lines::zeros(ROWS * cols)),
         |(reader, values), i| {
             let first = i * ROWS;
             let count = ROWS.min(rows - first);

@@ -155,11 +155,8 @@ impl Affine {
         for (at, (scales, (steps, shifts))) in scales.chunks(2 * RUN).zip(places).enumerate() {
             let mut run = [1 << (bits - 1); RUN];
             if !self.symmetric {
-                unpack_numbers(
-                    &zeros[at * RUN / 8 * usize::from(self.bits)..],
-                    self.bits,
-                    &mut run[..scales.len() / 2],
-                );
+                let from = at * RUN / 8 * usize::from(bits);
+                unpack_numbers(&zeros[from..], bits, &mut run[..scales.len() / 2]);
             }
             let (mut scale, mut shift) = ([0.0; RUN], [0.0; RUN]);
             for ((bytes, scale), (zero, shift)) in
@@ -311,11 +308,8 @@ fn unpack_rest(bytes: &[u8], bits: u8, numbers: &mut [u8]) {
 /// Adds the planes of one run, whose numbers are 0.
 #[inline(always)]
 fn unpack_run(bytes: &[u8], bits: u8, run: &mut [u8]) {
-    let (mut start, mut shift) = (0, 0);
-    for width in WIDTHS {
-        if bits & width == 0 {
-            continue;
-        }
+    let mut start = 0;
+    for (width, shift) in planes(bits) {
         let size = run.len() * usize::from(width) / 8;
         let plane = &bytes[start..start + size];
         for (at, part) in run.chunks_exact_mut(size).enumerate() {
@@ -324,7 +318,6 @@ fn unpack_run(bytes: &[u8], bits: u8, run: &mut [u8]) {
             }
         }
         start += size;
-        shift += width;
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::path::Address;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
-use tenfold_tensor::{Array, Codes, Var, op};
+use tenfold_tensor::{Codes, Var, op};
 
 /// An array of which only the codes are kept. They lie in a matrix, whose rows are those of the weight, or any cut of its
 /// numbers where the weight is no matrix (cores of an operator). Where codes run along columns, the rows of their matrix are the
@@ -78,10 +78,13 @@ impl Operations for Quant {
     }
 
     fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error> {
-        let values = || -> Array {
-            if self.by_columns { self.codes.transposed() } else { self.codes.values().reshape(&self.shape) }
-        };
-        cx.built(at, || Ok(Var::constant(values())))
+        cx.built(at, || {
+            let values = self.codes.values();
+            Ok(match self.by_columns {
+                true => op::permute(&Var::constant(values), &[1, 0]),
+                false => Var::constant(values.reshape(&self.shape)),
+            })
+        })
     }
 
     fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {

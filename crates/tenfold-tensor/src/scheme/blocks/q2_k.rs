@@ -27,22 +27,22 @@ pub struct Q2K {
 #[inline(always)]
 pub(super) fn split_twos(bytes: &[u8]) -> [u8; 256] {
     let mut codes = [0; 256];
-    for (bytes, half) in bytes[..64].chunks_exact(32).zip(codes.chunks_exact_mut(128)) {
-        // A copy of known size, as for nibbles.
-        let mut own = [0; 32];
-        own.copy_from_slice(bytes);
-        for (code, byte) in half[..32].iter_mut().zip(&own) {
-            *code = byte & 3;
-        }
-        for (code, byte) in half[32..64].iter_mut().zip(&own) {
-            *code = byte >> 2 & 3;
-        }
-        for (code, byte) in half[64..96].iter_mut().zip(&own) {
-            *code = byte >> 4 & 3;
-        }
-        for (code, byte) in half[96..128].iter_mut().zip(&own) {
-            *code = byte >> 6;
-        }
+    for (bytes, half) in bytes[..64].as_chunks::<32>().0.iter().zip(codes.as_chunks_mut::<128>().0) {
+        let runs = half.as_chunks_mut::<32>().0;
+        runs[0] = twos::<0>(*bytes);
+        runs[1] = twos::<2>(*bytes);
+        runs[2] = twos::<4>(*bytes);
+        runs[3] = twos::<6>(*bytes);
+    }
+    codes
+}
+
+/// The two bits of every byte from `FROM` on. By value, as arrays of known size: the loop becomes single instructions.
+#[inline(always)]
+fn twos<const FROM: usize>(bytes: [u8; 32]) -> [u8; 32] {
+    let mut codes = [0; 32];
+    for (code, byte) in codes.iter_mut().zip(&bytes) {
+        *code = byte >> FROM & 3;
     }
     codes
 }
