@@ -36,7 +36,7 @@ pub use attention::{Buckets, attention, attention_across, attention_relative};
 pub use attention::{attention_with_past, attention_with_prefix};
 pub use bias_act::bias_act;
 pub use binary::{add, mul, sub};
-pub use coded::{coded, coded_columns};
+pub use coded::{coded, coded_columns, coded_each};
 pub use cosine_loss::cosine_loss;
 pub use crop::crop;
 pub use cross_entropy::cross_entropy;

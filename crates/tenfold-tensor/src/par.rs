@@ -5,7 +5,7 @@ mod place;
 mod team;
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::product::ViewMut;
 
@@ -71,7 +71,7 @@ pub(crate) fn each(count: usize, f: impl Fn(usize) + Sync + Send) {
     team::run(threads(), count, &f);
 }
 
-/// Calls `f(scratch, i)` for every `i` below `count`, in parallel, with a scratch that is made once for many calls.
+/// Calls `f(scratch, i)` for every `i` below `count`, in parallel, with a scratch that each thread makes once.
 pub(crate) fn each_with<S>(
     count: usize,
     make: impl Fn() -> S + Sync + Send,
@@ -79,10 +79,19 @@ pub(crate) fn each_with<S>(
 ) {
     /// Pieces per thread: enough that an unlucky one does not keep the others waiting.
     const PIECES: usize = 8;
-    let pieces = if threads() == 1 { 1 } else { count.min(PIECES * threads()) };
-    each(pieces, |piece| {
-        let mut scratch = make();
-        (piece * count / pieces..(piece + 1) * count / pieces).for_each(|i| f(&mut scratch, i));
+    let width = threads().min(count);
+    let pieces = if width == 1 { 1 } else { count.min(PIECES * width) };
+    let next = AtomicUsize::new(0);
+    each(width, |_| {
+        let mut scratch = None;
+        loop {
+            let piece = next.fetch_add(1, Ordering::Relaxed);
+            if piece >= pieces {
+                return;
+            }
+            let scratch = scratch.get_or_insert_with(&make);
+            (piece * count / pieces..(piece + 1) * count / pieces).for_each(|i| f(scratch, i));
+        }
     });
 }
 

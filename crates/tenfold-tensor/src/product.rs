@@ -11,7 +11,7 @@ mod tile;
 mod view;
 
 pub(crate) use blocked::Finish;
-pub(crate) use coded::{coded, coded_back, of_values};
+pub(crate) use coded::{coded, coded_back, of_values, whole_rows};
 pub(crate) use pack::Panels;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use tile::amx::emulated;

@@ -60,10 +60,11 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 36] = [
+const TABLE: [(&str, Cases); 37] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
+    ("coded_each", coded_each),
     ("coded_columns", coded_columns),
     ("hadamard", hadamard),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
@@ -136,6 +137,14 @@ fn coded(n: usize) -> Vec<Check> {
         })
     };
     [Precision::F32, Precision::Bf16x3].into_iter().flat_map(check).collect()
+}
+
+fn coded_each(n: usize) -> Vec<Check> {
+    let (one, other) = (codes::random(3, n + 1, 5, "int4-g3"), codes::random(4, n + 1, 5, "int8-g5"));
+    case("", vec![array(1, &[n, 5]), array(3, &[n + 1])], move |v| {
+        let both = op::coded_each(Precision::F32, &v[0], &[(&one, Some(&v[1])), (&other, None)]);
+        op::mul(&both[0], &both[1])
+    })
 }
 
 fn coded_columns(n: usize) -> Vec<Check> {

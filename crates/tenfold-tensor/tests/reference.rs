@@ -94,6 +94,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 fn values_agree_with_plain_loops() {
     at_every_level(linear);
     at_every_level(coded::coded);
+    at_every_level(coded::coded_each);
     at_every_level(attention);
     at_every_level(grouped_attention);
     at_every_level(prefixed_attention);

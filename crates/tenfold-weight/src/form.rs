@@ -294,6 +294,25 @@ impl Form {
         }
     }
 
+    /// The maps of several forms that read the same x, with a bias for some of them.
+    pub(crate) fn apply_each(
+        cx: &Scope<'_>,
+        x: &Var,
+        maps: &[(&Self, Address, Option<Var>)],
+    ) -> Result<Vec<Var>, Error> {
+        let codes = maps.iter().map(|(form, _, bias)| match form {
+            Self::Quant(form) => Some((form.by_rows()?, bias.as_ref())),
+            _ => None,
+        });
+        if let Some(codes) = codes.collect::<Option<Vec<_>>>() {
+            return Ok(op::coded_each(cx.precision(), x, &codes));
+        }
+        let apply = |(form, at, bias): &(&Self, Address, Option<Var>)| {
+            form.operations().apply(cx, at, &Call { bias: bias.as_ref(), ..Call::plain(x) })
+        };
+        maps.iter().map(apply).collect()
+    }
+
     /// Where the form is stored when it is another weight's.
     pub fn owner(&self) -> Option<&Address> {
         match self {

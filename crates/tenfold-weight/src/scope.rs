@@ -134,6 +134,25 @@ impl<'t> Scope<'t> {
     /// # Errors
     /// [`Error::Missing`] or [`Error::Shape`] naming the weight.
     pub fn linear(&self, path: &str, x: &Var, activation: Activation) -> Result<Var, Error> {
+        let (form, at, bias) = self.map(path, x)?;
+        form.operations().apply(self, &at, &Call { x, bias: bias.as_ref(), activation })
+    }
+
+    /// [`Self::linear`] of weights that read the same x, without an activation.
+    ///
+    /// # Shapes
+    /// x is N x I, the results N x O with an O of their own.
+    ///
+    /// # Errors
+    /// As [`Self::linear`].
+    pub fn linears<const N: usize>(&self, paths: [&str; N], x: &Var) -> Result<[Var; N], Error> {
+        let maps: Result<Vec<_>, Error> = paths.iter().map(|path| self.map(path, x)).collect();
+        let results = Form::apply_each(self, x, &maps?)?;
+        Ok(std::array::from_fn(|at| results[at].clone()))
+    }
+
+    /// The form of a weight that reads x, its address and its bias, where it has one. The observer is told.
+    fn map(&self, path: &str, x: &Var) -> Result<(&'t Form, Address, Option<Var>), Error> {
         let weight = Path::new(format!("{path}.weight"));
         let form = self.tree.get(&weight)?;
         let shape = form.shape();
@@ -146,8 +165,7 @@ impl<'t> Scope<'t> {
         }
         let bias = Path::new(format!("{path}.bias"));
         let bias = if self.tree.contains(&bias) { Some(self.vector(&bias, shape[0])?) } else { None };
-        let call = Call { x, bias: bias.as_ref(), activation };
-        form.operations().apply(self, &Address::root(weight), &call)
+        Ok((form, Address::root(weight), bias))
     }
 
     /// The rows `ids` of `path.weight` (V x D): N x D.

@@ -70,12 +70,9 @@ pub(crate) fn attention(
     heads: &Heads<'_>,
     kept: Kept<'_>,
 ) -> Result<Var, Error> {
-    let turned = |path| {
-        let flat = cx.linear(path, x, Activation::Identity)?;
-        Ok::<_, Error>(heads.angles.map(|angles| op::rotary(&flat, angles, Pairing::Halves)).unwrap_or(flat))
-    };
-    let (query, key) = (turned(paths.query)?, turned(paths.key)?);
-    let value = cx.linear(paths.value, x, Activation::Identity)?;
+    let [query, key, value] = cx.linears([paths.query, paths.key, paths.value], x)?;
+    let [query, key] = [query, key]
+        .map(|flat| heads.angles.map(|angles| op::rotary(&flat, angles, Pairing::Halves)).unwrap_or(flat));
     let before = match paths.prefix {
         Some(prefix) => cx.prefix(prefix, key.value().width())?,
         None => None,
@@ -125,11 +122,7 @@ pub(crate) fn cross_attention(
 ) -> Result<Var, Error> {
     let query = cx.linear(paths.query, x, Activation::Identity)?;
     let fresh = match source {
-        Some(Read { memory, .. }) => {
-            let [key, value] =
-                [paths.key, paths.value].map(|path| cx.linear(path, memory, Activation::Identity));
-            Some([key?, value?])
-        }
+        Some(Read { memory, .. }) => Some(cx.linears([paths.key, paths.value], memory)?),
         None => None,
     };
     let across = |[key, value]: [&Var; 2], rows: &[Range<usize>]| {

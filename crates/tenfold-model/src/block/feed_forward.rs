@@ -30,7 +30,6 @@ pub(crate) fn gated_feed_forward(
     x: &Var,
     act: Activation,
 ) -> Result<Var, Error> {
-    let gate = cx.linear(paths.gate, x, Activation::Identity)?;
-    let up = cx.linear(paths.up, x, Activation::Identity)?;
+    let [gate, up] = cx.linears([paths.gate, paths.up], x)?;
     Ok(cx.linear(paths.down, &op::gated(&gate, &up, act), Activation::Identity)?)
 }

@@ -44,6 +44,38 @@ pub fn coded(precision: Precision, x: &Var, w: &Codes, bias: Option<&Var>, act: 
     })
 }
 
+/// The maps of several matrices that read the same x, each as [`coded`] without an activation. Few inputs of 8 bits without gradients
+/// are rounded once for all of them and multiplied in one round of work.
+///
+/// # Shapes
+/// x N x I (leading dimensions are taken together), every W O x I and every bias O with an O of its own; the results are N x O.
+///
+/// # Panics
+/// As [`coded`].
+#[track_caller]
+pub fn coded_each(precision: Precision, x: &Var, maps: &[(&Codes, Option<&Var>)]) -> Vec<Var> {
+    let (rows, inner) = (x.value().height(), x.value().width());
+    let each = || maps.iter().map(|(w, bias)| coded(precision, x, w, *bias, Activation::Identity)).collect();
+    let tracked = maps.iter().filter_map(|(_, bias)| *bias).chain([x]).any(Var::is_tracked);
+    if tracked || precision != Precision::Int8 {
+        return each();
+    }
+    let mut sums: Vec<Array> = maps.iter().map(|(w, _)| Array::stale(&[rows, w.height()])).collect();
+    let mut places: Vec<_> = (sums.iter_mut().zip(maps))
+        .map(|(sums, (w, _))| (ViewMut::new(sums.data_mut(), rows, w.height()), *w))
+        .collect();
+    if !product::whole_rows(&mut places, View::new(x.value().data(), rows, inner)) {
+        return each();
+    }
+    let finished = sums.into_iter().zip(maps).map(|(sums, (_, bias))| {
+        if let Some(bias) = bias {
+            assert_eq!(bias.shape(), [sums.width()], "bias for a matrix of codes");
+        }
+        finish(sums, bias.map(Var::value), Activation::Identity, false).0
+    });
+    finished.map(Var::constant).collect()
+}
+
 /// y = f(x C + bias) for codes C whose rows are the columns of the weight: W = C^T. Else as [`coded`].
 ///
 /// # Shapes

@@ -7,6 +7,7 @@ use crate::kernel::lines::Lines;
 use crate::kernel::whole::{self, Inputs};
 use crate::par::{self, Shared};
 use crate::{Array, Codes, Precision};
+use std::collections::BTreeMap;
 
 /// Numbers of a block that all threads decode and multiply together: 1 MiB.
 const BLOCK: usize = 1 << 18;
@@ -32,7 +33,7 @@ pub(crate) fn coded(precision: Precision, mut dst: ViewMut<'_, f32>, x: View<'_,
     if x.rows == 0 || rows == 0 {
         return;
     }
-    if precision == Precision::Int8 && x.rows <= WHOLE && x.col_step == 1 && whole_rows(&mut dst, x, w) {
+    if precision == Precision::Int8 && whole_rows(&mut [(dst.reborrow(), w)], x) {
         return;
     }
     if precision == Precision::F32 && x.rows <= few::ROWS && x.col_step == 1 {
@@ -117,27 +118,57 @@ fn few_rows(dst: ViewMut<'_, f32>, x: View<'_, f32>, w: &Codes) {
     );
 }
 
-/// The same with inputs rounded to 8 bits, each task some rows of w; nothing is done where the scheme does not cut rows into
-/// parts.
-fn whole_rows(dst: &mut ViewMut<'_, f32>, x: View<'_, f32>, w: &Codes) -> bool {
-    /// Rows of w at a time.
+/// dst = x w^T for every map, in one round of work, with inputs rounded to 8 bits. Nothing is done, and false returned, where there are
+/// more rows of inputs than [`WHOLE`] or a scheme does not cut rows into parts.
+///
+/// # Panics
+/// When the shapes do not fit together.
+#[track_caller]
+pub(crate) fn whole_rows(maps: &mut [(ViewMut<'_, f32>, &Codes)], x: View<'_, f32>) -> bool {
+    /// Rows of a matrix at a time.
     const ROWS: usize = 8;
-    let (rows, cols, step) = (w.height(), w.width(), dst.row_step);
-    let Some(part) = w.scheme().part(cols) else { return false };
-    let inputs: Vec<Inputs> =
-        (0..x.rows).map(|row| Inputs::round(&x.data[row * x.row_step..][..cols], part)).collect();
-    let len = (dst.rows - 1) * step + dst.cols;
-    // SAFETY: the view stands for these elements, exclusively.
-    let out = Shared::new(unsafe { std::slice::from_raw_parts_mut(dst.start, len) });
+    let cols = x.cols;
+    for (dst, w) in maps.iter() {
+        let fits = dst.rows == x.rows && dst.cols == w.height() && cols == w.width();
+        assert!(fits, "{} x {cols} by {w:?}", x.rows);
+    }
+    let parts: Option<Vec<usize>> = maps.iter().map(|(_, w)| w.scheme().part(cols)).collect();
+    let Some(parts) = parts.filter(|_| x.rows <= WHOLE && x.col_step == 1) else { return false };
+    let round = |part| -> Vec<Inputs> {
+        (0..x.rows).map(|row| Inputs::round(&x.data[row * x.row_step..][..cols], part)).collect()
+    };
+    let mut rounded = BTreeMap::new();
+    for &part in &parts {
+        rounded.entry(part).or_insert_with(|| round(part));
+    }
+    // The tasks of a map are those from its number on.
+    let mut tasks = 0;
+    let maps: Vec<_> = maps
+        .iter_mut()
+        .zip(&parts)
+        .map(|((dst, w), part)| {
+            let first = tasks;
+            tasks += w.height().div_ceil(ROWS);
+            let len = if dst.rows == 0 { 0 } else { (dst.rows - 1) * dst.row_step + dst.cols };
+            // SAFETY: the view stands for these elements, exclusively.
+            let out = Shared::new(unsafe { std::slice::from_raw_parts_mut(dst.start, len) });
+            (first, out, dst.row_step, *w, &rounded[part])
+        })
+        .collect();
     par::each_with(
-        rows.div_ceil(ROWS),
-        || (Row::new(w.scheme(), cols), vec![0.0; ROWS * inputs.len()]),
-        |(row, results), i| {
-            let Some(row) = row else { return };
-            let first = i * ROWS;
-            let count = ROWS.min(rows - first);
+        tasks,
+        || {
+            let rows: Vec<_> = maps.iter().map(|(.., w, _)| Row::new(w.scheme(), cols)).collect();
+            (rows, vec![0.0; ROWS * x.rows])
+        },
+        |(rows, results), task| {
+            let at = maps.partition_point(|(first, ..)| *first <= task) - 1;
+            let (first, out, step, w, inputs) = &maps[at];
+            let Some(row) = &mut rows[at] else { return };
+            let first = (task - first) * ROWS;
+            let count = ROWS.min(w.height() - first);
             let results = &mut results[..count * inputs.len()];
-            whole::products(row, w.rows(first, count), &inputs, results);
+            whole::products(row, w.rows(first, count), inputs, results);
             for line in 0..inputs.len() {
                 // SAFETY: columns of different tasks do not overlap.
                 let places = unsafe { out.slice(line * step + first, count) };

@@ -69,6 +69,32 @@ fn check(tokens: usize, rows: usize, cols: usize, word: &str) {
     assert_close("rows", &Var::constant(codes.look_up(&ids).unwrap()), &picked);
 }
 
+/// Maps that read the same inputs are those that stand alone, to the bit, whatever their schemes and heights.
+pub(crate) fn coded_each(n: usize) {
+    let words = ["int4-g32", "int2-g16", "int8-row", "int3-g64"];
+    let maps: Vec<Codes> =
+        words.iter().enumerate().map(|(at, word)| random(at, n + 3 * at, 256, word)).collect();
+    let biases: Vec<Var> = maps.iter().map(|codes| constant(5, &[codes.height()])).collect();
+    let given: Vec<(&Codes, Option<&Var>)> = maps
+        .iter()
+        .zip(&biases)
+        .enumerate()
+        .map(|(at, (codes, bias))| (codes, (at % 2 == 0).then_some(bias)))
+        .collect();
+    for (tokens, precision) in
+        [(1, Precision::Int8), (3, Precision::Int8), (9, Precision::Int8), (2, Precision::F32)]
+    {
+        let x = constant(9, &[tokens, 256]);
+        let together = op::coded_each(precision, &x, &given);
+        assert_eq!(together.len(), given.len());
+        for (got, (codes, bias)) in together.iter().zip(&given) {
+            let alone = op::coded(precision, &x, codes, *bias, Activation::Identity);
+            assert_eq!(got.shape(), alone.shape());
+            assert_eq!(got.value().data(), alone.value().data(), "{tokens} x {codes:?}, {precision}");
+        }
+    }
+}
+
 /// Half precision is a scheme: exact where numbers fit, the nearest half where they do not, refused beyond.
 pub(crate) fn halves() {
     let exact = [0.0, -1.5, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8, 0.333_251_95];

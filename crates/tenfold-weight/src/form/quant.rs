@@ -56,6 +56,11 @@ impl Quant {
     pub fn codes(&self) -> &Codes {
         &self.codes
     }
+
+    /// The codes of a matrix whose rows are theirs.
+    pub(super) fn by_rows(&self) -> Option<&Codes> {
+        (!self.by_columns && self.shape == self.codes.shape()).then_some(&self.codes)
+    }
 }
 
 impl Operations for Quant {
