@@ -48,7 +48,7 @@ def main():
             raw.append({"round": number, "kind": kind, "ours": ours, "theirs": theirs})
     options.out.write_text(json.dumps(raw, indent=1) + "\n")
     for kind in options.kinds.split(","):
-        pairs = [(one["ours"]["phases"][0]["ms"], one["theirs"]["ms"]) for one in raw if one["kind"] == kind]
+        pairs = [(one["ours"]["bench"]["phases"][0]["ms"], one["theirs"]["ms"]) for one in raw if one["kind"] == kind]
         ours, theirs = (statistics.median(side) for side in zip(*pairs))
         ratios = [a / b for a, b in pairs]
         spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
