@@ -1,8 +1,8 @@
 //! The affine scheme: integer codes with one scale and one zero point per row and group of columns,
 //! `w = s (q - z)` with `0 <= q < 2^b`.
 //!
-//! A row holds its codes, then one half-precision scale per group, then one zero point per group where the scheme is not
-//! symmetric. Codes and zero points lie in runs of [`RUN`] numbers, the last one shorter and filled up to a multiple of 8. A run
+//! A row holds its codes, then one half-precision scale per group unless the scheme is whole (every s is 1 then: numbers are
+//! q - z), then one zero point per group where the scheme is not symmetric. Codes and zero points lie in runs of [`RUN`] numbers, the last one shorter and filled up to a multiple of 8. A run
 //! of c numbers is one plane for each power of two in b, widest first (3 bits are planes of 2 and 1): byte j of a plane of
 //! w bits has, from its lowest bits on, the parts of numbers j, j + c w / 8, j + 2 c w / 8, ... A whole group is thus taken
 //! apart by shifts of whole registers.
@@ -21,6 +21,7 @@ pub struct Affine {
     bits: u8,
     group: u32,
     symmetric: bool,
+    whole: bool,
 }
 
 /// One row taken apart.
@@ -28,7 +29,7 @@ pub struct Affine {
 pub struct AffineRow {
     /// One number below 2^b per column.
     pub codes: Vec<u8>,
-    /// One per group; half-precision values.
+    /// One per group; half-precision values, 1 where the scheme is whole.
     pub scales: Vec<f32>,
     /// One number below 2^b per group; `2^(b-1)` where the scheme is symmetric.
     pub zeros: Vec<u8>,
@@ -38,7 +39,7 @@ impl Affine {
     /// Codes of `bits` (1 to 8) bits for groups of `group` columns; the whole row for 0. A symmetric scheme has the zero point
     /// `2^(b-1)` everywhere and stores none. Nothing for other widths.
     pub fn new(bits: u8, group: u32, symmetric: bool) -> Option<Self> {
-        (1..=8).contains(&bits).then_some(Self { bits, group, symmetric })
+        (1..=8).contains(&bits).then_some(Self { bits, group, symmetric, whole: false })
     }
 
     /// Bits of a code.
@@ -56,6 +57,21 @@ impl Affine {
         self.symmetric
     }
 
+    /// The same codes and zero points, with scales that are all 1 and not stored: whole numbers.
+    pub fn whole(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
+    /// The same codes and zero points, with a scale per group.
+    pub fn scaled(self) -> Self {
+        Self { whole: false, ..self }
+    }
+
+    /// Whether numbers are whole: scales are 1 and not stored.
+    pub fn is_whole(self) -> bool {
+        self.whole
+    }
+
     /// Groups of a row.
     pub fn groups(self, cols: usize) -> usize {
         cols.div_ceil(self.columns(cols))
@@ -65,7 +81,12 @@ impl Affine {
     pub fn row_bytes(self, cols: usize) -> usize {
         let groups = self.groups(cols);
         let zeros = if self.symmetric { 0 } else { packed_bytes(groups, self.bits) };
-        packed_bytes(cols, self.bits) + 2 * groups + zeros
+        packed_bytes(cols, self.bits) + self.scale_bytes(groups) + zeros
+    }
+
+    /// Bytes of the scales of so many groups.
+    fn scale_bytes(self, groups: usize) -> usize {
+        if self.whole { 0 } else { 2 * groups }
     }
 
     /// Columns of a group in a row of `cols`.
@@ -79,11 +100,11 @@ impl Affine {
     /// The bytes of codes and of scales in a row, and those of zero points.
     pub(crate) fn split(self, row: &[u8], cols: usize) -> (&[u8], &[u8], &[u8]) {
         let (codes, rest) = row.split_at(packed_bytes(cols, self.bits));
-        let (scales, zeros) = rest.split_at(2 * self.groups(cols));
+        let (scales, zeros) = rest.split_at(self.scale_bytes(self.groups(cols)));
         (codes, scales, zeros)
     }
 
-    /// Writes a row: scales are rounded to half precision.
+    /// Writes a row: scales are rounded to half precision, and left out where the scheme is whole.
     ///
     /// # Panics
     /// When `row` has not [`Affine::row_bytes`] bytes, or scales and zero points are not one per group.
@@ -93,7 +114,7 @@ impl Affine {
         assert_eq!(row.len(), self.row_bytes(cols), "bytes of a row of {cols} codes");
         assert!(parts.scales.len() == groups && parts.zeros.len() == groups, "a scale and a zero per group");
         let (codes, rest) = row.split_at_mut(packed_bytes(cols, self.bits));
-        let (scales, zeros) = rest.split_at_mut(2 * groups);
+        let (scales, zeros) = rest.split_at_mut(self.scale_bytes(groups));
         pack_numbers(&parts.codes, self.bits, codes);
         for (bytes, &scale) in scales.chunks_exact_mut(2).zip(&parts.scales) {
             Half::nearest(scale).write(bytes, 0);
@@ -114,9 +135,12 @@ impl Affine {
         let groups = self.groups(cols);
         let mut parts = AffineRow {
             codes: vec![0; cols],
-            scales: scales.chunks_exact(2).map(|bytes| Half::read(bytes, 0).value()).collect(),
+            scales: vec![1.0; groups],
             zeros: vec![1 << (self.bits - 1); groups],
         };
+        for (scale, bytes) in parts.scales.iter_mut().zip(scales.chunks_exact(2)) {
+            *scale = Half::read(bytes, 0).value();
+        }
         unpack_numbers(codes, self.bits, &mut parts.codes);
         if !self.symmetric {
             unpack_numbers(zeros, self.bits, &mut parts.zeros);
@@ -125,10 +149,10 @@ impl Affine {
     }
 
     /// Weights that share a step and a shift where rows are cut into parts of 16 or 32; nothing where groups are no whole
-    /// number of parts.
+    /// number of parts, or have no scales.
     pub(crate) fn part(self, cols: usize) -> Option<usize> {
         match self.group as usize {
-            _ if !cols.is_multiple_of(RUN) => None,
+            _ if self.whole || !cols.is_multiple_of(RUN) => None,
             16 => Some(16),
             group => group.is_multiple_of(RUN).then_some(RUN),
         }
@@ -351,6 +375,10 @@ mod tests {
                     let mut row = vec![0xa5; scheme.row_bytes(cols)];
                     scheme.pack(&parts, &mut row);
                     assert_eq!(scheme.unpack(&row, cols), parts, "{scheme:?}, {cols} columns");
+                    let (whole, mut short) = (scheme.whole(), vec![0; scheme.row_bytes(cols) - 2 * groups]);
+                    whole.pack(&parts, &mut short);
+                    let ones = AffineRow { scales: vec![1.0; groups], ..parts.clone() };
+                    assert_eq!(whole.unpack(&short, cols), ones, "{whole:?}, {cols} columns");
                     let mut values = vec![0.0; cols];
                     scheme.decode(&row, &mut values);
                     let columns = scheme.columns(cols);
