@@ -1,5 +1,5 @@
 """Rounding tuned by signs of gradients, with the gradients of PyTorch: rounding passes them on unchanged, clamping passes them on
-inside of its bounds.
+where it changes nothing.
 
 Nothing is derived by hand here, on purpose: an implementation with its own derivatives must take the same steps and keep the same codes.
 
@@ -66,8 +66,9 @@ def tune(w, h, bits, width, kind, iterations, ends):
         else:
             scale, zero = high * b, torch.full_like(high, middle)
         scale, zero = expand(scale, width, cols), expand(zero, width, cols)
-        # The bounds of a clamp of PyTorch let gradients pass; those of minimum and maximum share them.
-        code = (passing(w / scale + v) + zero).clamp(0, top)
+        # A clamp whose bounds themselves let gradients pass, which versions of PyTorch do and do not.
+        code = passing(w / scale + v) + zero
+        code = torch.where(code < 0, 0.0, torch.where(code > top, float(top), code))
         missed = scale * (code - zero) - w
         costs = (missed @ h * missed).sum(dim=1)
         codes = torch.round(code).detach().to(torch.int64)
