@@ -162,7 +162,7 @@ for model in args.on.split(";"):
             if "qalora" in step or "peqa" in step:
                 shutil.rmtree(args.out / "tuned", ignore_errors=True)
                 (args.out / "run" / "model").rename(args.out / "tuned")
-                run(model, f"{name}, whole zero points", 'method = "affine"\n', source=args.out / "tuned")
+                run(model, f"{name}, whole zero points, clamped", 'method = "affine"\nclamp = true\n', source=args.out / "tuned")
     if args.special:
         continue
     for bits in (8, 4, 3, 2):

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::method::{Coded, Info, Method, Planned, Training, matrix_shape};
-use crate::option::Options;
+use crate::option::{Kind, OptionInfo, Options};
 use crate::size::multiplied;
 use std::sync::Arc;
 use tenfold_tensor::Scheme;
@@ -14,7 +14,7 @@ use tenfold_weight::{Form, Path, Role};
 pub static INFO: Info = Info {
     name: "affine",
     summary: "rounds tuned scales to half precision and shifts to whole zero points, so that the codes have a file format again",
-    equation: "z' = round(z - t / s), w' = s (q - z'): no weight moves by more than half a scale; refused where z' is no code",
+    equation: "z' = round(z - t / s), w' = s (q - z'): no weight moves by more than half a scale; refused, or clamped, where z' is no code",
     when: "after peqa, qalora or what else tunes tables, before the model is written as a GPTQ or GGUF file",
     when_not: "shifts of half a scale matter, at 2 bits above all: the saved model holds tables as they are",
     trains: "nothing",
@@ -22,12 +22,19 @@ pub static INFO: Info = Info {
         "Xu et al. 2024, QA-LoRA: Quantization-Aware Low-Rank Adaptation of Large Language Models, section 3.3 (zero points that are no \
          whole numbers)",
     ],
-    options: &[],
+    options: &[OptionInfo {
+        name: "clamp",
+        kind: Kind::Flag,
+        default: "false",
+        doc: "a zero point beyond the codes becomes the last code in place of a refusal; what that costs is part of the error reported",
+    }],
 };
 
 /// Tables back into groups; weights without tables stay as they are.
 #[derive(Clone, Copy, Debug)]
-pub struct Affine;
+pub struct Affine {
+    clamp: bool,
+}
 
 /// Builds the method from a step's options.
 ///
@@ -35,7 +42,7 @@ pub struct Affine;
 /// Faulty options.
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
-    Ok(Arc::new(Affine))
+    Ok(Arc::new(Affine { clamp: options.flag("clamp") }))
 }
 
 /// The scheme with scales, and whether shifts may yet make it another.
@@ -69,7 +76,7 @@ impl Method for Affine {
         let Some(tables) = form.as_grouped() else { return Ok(form.clone()) };
         let scales = multiplied(path, tables.scale())?;
         let shifts = tables.shift().map(|shift| multiplied(path, shift)).transpose()?;
-        let codes = tables.codes().joined(&scales, shifts.as_ref());
+        let codes = tables.codes().joined(&scales, shifts.as_ref(), self.clamp);
         Ok(Form::quant(codes.map_err(|source| Error::Unfit { path: path.clone(), source })?))
     }
 

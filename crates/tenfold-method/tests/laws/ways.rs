@@ -25,7 +25,13 @@ pub(crate) fn ways() -> Vec<Ways> {
         Options::from([("rank", integer(1)), ("magnitude", Value::Flag(true)), (key, text(word))])
     };
     vec![
-        Ways { name: "affine", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
+        Ways {
+            name: "affine",
+            full: Options::default(),
+            within: EXACT,
+            cut: vec![Options::from([("clamp", Value::Flag(true))])],
+            inputs: false,
+        },
         Ways {
             name: "auto",
             full: Options::from([("share", integer(1))]),

