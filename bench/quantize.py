@@ -49,11 +49,11 @@ def tuned(bits, group, rank):
     # The low-rank product is a step of its own, after the one that rounds.
     lora = f'method = "gptq"\nbits = {bits}\ngroup = {group}\n{BEST}[[step]]\nselect = {LAYERS}\nmethod = "lora"\nrank = {rank}\n'
     ways = {
-        "scales": (f'method = "peqa"\n{tables}', ["#scale"], (3e-4, 1e-3, 3e-3, 1e-2)),
-        "scales and shifts": (f'method = "peqa"\nshifts = true\n{tables}', ["#scale", "#shift"], (3e-4, 1e-3, 3e-3, 1e-2)),
-        f"qalora rank {rank}": (f'method = "qalora"\nrank = {rank}\n{tables}', ["#down", "#up"], (1e-3, 3e-3, 1e-2, 3e-2)),
-        f"lora rank {rank}": (lora, ["#down", "#up"], (1e-3, 3e-3, 1e-2, 3e-2)),
-        "lora rank 1": (lora.replace(f"rank = {rank}", "rank = 1"), ["#down", "#up"], (1e-3, 3e-3, 1e-2, 3e-2)),
+        "scales": (f'method = "peqa"\n{tables}', ["#scale"], (1e-3, 3e-3, 1e-2)),
+        "scales and shifts": (f'method = "peqa"\nshifts = true\n{tables}', ["#scale", "#shift"], (1e-3, 3e-3, 1e-2)),
+        f"qalora rank {rank}": (f'method = "qalora"\nrank = {rank}\n{tables}', ["#down", "#up"], (3e-3, 1e-2, 3e-2)),
+        f"lora rank {rank}": (lora, ["#down", "#up"], (3e-3, 1e-2, 3e-2)),
+        "lora rank 1": (lora.replace(f"rank = {rank}", "rank = 1"), ["#down", "#up"], (3e-3, 1e-2, 3e-2)),
     }
     phase = '[[phase]]\nobjective = "language"\ntext = "path:tune.txt"\ntokens = 1024\nsteps = {steps}\ntrain = {train}\noptimizer = {{ lr = {rate}, weight-decay = 0.0 }}\n'
     named = lambda name, rate: f"{name}, rate {rate}, int{bits}-g{group}"
