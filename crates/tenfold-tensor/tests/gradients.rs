@@ -60,13 +60,14 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 37] = [
+const TABLE: [(&str, Cases); 38] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
     ("coded_each", coded_each),
     ("coded_columns", coded_columns),
     ("grouped", grouped),
+    ("group_sums", |n| case("", vec![array(1, &[3, n])], |v| op::group_sums(&v[0], 4))),
     ("hadamard", hadamard),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),

@@ -66,6 +66,7 @@ fn step() -> Vec<Vec<u32>> {
     let whole = codes::random(3, 256, d, "int3-g32-whole");
     let stretched = op::grouped(&whole, &leaves[14], Some(&leaves[15]));
     let z = op::add(&z, &op::linear(&x, &stretched, None, Activation::Tanh));
+    let z = op::add(&z, &op::linear(&op::group_sums(&x, 32), &leaves[15], None, Activation::Tanh));
     let first = op::reshape(&op::crop(&z, n, 1), &[n]);
     let z = op::scale_rows(&z, &op::divide(&first, &z.value().row_norms()));
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);

@@ -2,8 +2,8 @@
 //! `w = s (q - z)` with `0 <= q < 2^b`.
 //!
 //! A row holds its codes, then one half-precision scale per group unless the scheme is whole (every s is 1 then: numbers are
-//! q - z), then one zero point per group where the scheme is not symmetric. Codes and zero points lie in runs of [`RUN`] numbers, the last one shorter and filled up to a multiple of 8. A run
-//! of c numbers is one plane for each power of two in b, widest first (3 bits are planes of 2 and 1): byte j of a plane of
+//! q - z), then one zero point per group where the scheme is not symmetric. Codes and zero points lie in runs of [`RUN`]
+//! numbers, the last one shorter and filled up to a multiple of 8. A run of c numbers is one plane for each power of two in b, widest first (3 bits are planes of 2 and 1): byte j of a plane of
 //! w bits has, from its lowest bits on, the parts of numbers j, j + c w / 8, j + 2 c w / 8, ... A whole group is thus taken
 //! apart by shifts of whole registers.
 
@@ -87,7 +87,7 @@ impl Affine {
     }
 
     /// Columns of a group in a row of `cols`.
-    pub(crate) fn columns(self, cols: usize) -> usize {
+    pub fn columns(self, cols: usize) -> usize {
         match self.group as usize {
             0 => cols.max(1),
             group => group,

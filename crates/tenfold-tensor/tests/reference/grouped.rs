@@ -8,6 +8,15 @@ pub(crate) fn grouped(n: usize) {
     check(n + 2, 33, "int4-g8-whole", 8);
     check(n, 64, "int2-g16-sym-whole", 16);
     check(3, n, "int8-row-whole", n);
+    for width in [1, 5, n] {
+        let x = constant(4, &[n, 33]);
+        let groups = 33_usize.div_ceil(width);
+        let values = wide(&x);
+        let sum =
+            |at: usize| values[at / groups * 33..][..33].chunks(width).nth(at % groups).unwrap().iter().sum();
+        let want: Vec<f64> = (0..n * groups).map(sum).collect();
+        assert_close(&format!("sums of {width}"), &op::group_sums(&x, width), &want);
+    }
 }
 
 fn check(rows: usize, cols: usize, word: &str, width: usize) {

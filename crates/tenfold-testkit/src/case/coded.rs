@@ -52,7 +52,7 @@ pub(super) fn grouped(
     let codes = codes(name, rows, cols, scheme);
     let numbers = crate::tolerance::widen(codes.values().data());
     let Scheme::Affine(affine) = codes.scheme() else { panic!("{scheme} names no affine scheme") };
-    let width = if affine.group() == 0 { cols } else { affine.group() as usize };
+    let width = affine.columns(cols);
     let group = |at: usize| at / cols * affine.groups(cols) + at % cols / width;
     let of = |table: &Part, at: usize| table.matrix[group(at)];
     let entry = |at| numbers[at] * of(&scale, at) + shift.as_ref().map_or(0.0, |shift| of(shift, at));

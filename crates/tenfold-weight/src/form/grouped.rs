@@ -8,7 +8,7 @@ use crate::path::Address;
 use crate::role::Role;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
-use tenfold_tensor::{Affine, Codes, Scheme, Var, op};
+use tenfold_tensor::{Activation, Affine, Codes, Scheme, Var, op};
 
 /// `W[o, i] = scale[o, g] k[o, i] + shift[o, g]` with whole numbers k and the group g that column i lies in.
 ///
@@ -68,6 +68,12 @@ impl Grouped {
         Self::new(self.codes.clone(), Form::clone(&self.scale), shift)
     }
 
+    /// Columns of a group.
+    fn width(&self) -> usize {
+        let cols = self.codes.width().max(1);
+        whole(&self.codes).map_or(cols, |affine| affine.columns(cols))
+    }
+
     fn tables(&self) -> impl Iterator<Item = (&'static str, &Form)> {
         [("scale", &*self.scale)].into_iter().chain(self.shift.as_deref().map(|shift| ("shift", shift)))
     }
@@ -87,7 +93,23 @@ impl Operations for Grouped {
     }
 
     fn apply(&self, cx: &Scope<'_>, at: &Address, call: &Call<'_>) -> Result<Var, Error> {
-        Ok(call.multiply(cx, &self.dense(cx, at)?))
+        let scale = self.scale.operations().dense(cx, &at.part("scale"))?;
+        // Where scales are constant the matrix is, too, but for its shifts: those see sums of inputs over groups, and no gradient
+        // as large as the matrix is taken. In evaluation one product does.
+        let apart = !scale.is_tracked() && cx.prefers_chain(|training| training);
+        let (Some(shift), true) = (self.shift.as_deref(), apart) else {
+            return Ok(call.multiply(cx, &self.dense(cx, at)?));
+        };
+        // No part has this name, so nothing else is kept under it.
+        let base = cx.built(&at.part("base"), || Ok(op::grouped(&self.codes, &scale, None)))?;
+        let plain = Call { x: call.x, bias: call.bias, activation: Activation::Identity };
+        let sums = op::group_sums(call.x, self.width());
+        let shifted = shift.operations().apply(cx, &at.part("shift"), &Call::plain(&sums))?;
+        let total = op::add(&plain.multiply(cx, &base), &shifted);
+        Ok(match call.activation {
+            Activation::Identity => total,
+            activation => op::bias_act(&total, None, activation),
+        })
     }
 
     fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error> {
