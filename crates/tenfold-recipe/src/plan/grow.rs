@@ -35,7 +35,7 @@ pub(super) fn notes(recipe: &Recipe, weights: &[Weight<'_>], methods: &[Arc<dyn 
     }
     if temporary > 0 && !recipe.phases.is_empty() {
         notes
-            .push("some forms serve training alone: they are multiplied out after the last phase".to_owned());
+            .push("some forms serve training alone: they are multiplied out again after the last phase".to_owned());
     }
     notes
 }
