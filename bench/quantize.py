@@ -140,7 +140,7 @@ def run(model, name, step, beside="", source=None):
     found |= {key: round(value, 4) for key, value in receipt["truncated"]["language"].items()}
     if "healed" in receipt:
         phase = receipt["phases"][0]
-        seconds = sum(stage["seconds"] for stage in receipt["stages"] if stage["stage"].startswith("phase"))
+        seconds = sum(stage["seconds"] for stage in receipt["stages"] if stage["stage"].startswith("train"))
         found["trained"] = {"steps": phase["steps"], "parameters": phase["trained"]}
         found["trained"] |= {key: round(value, 4) for key, value in receipt["healed"]["language"].items()}
     print(json.dumps(found | {"seconds": round(seconds, 2)}), flush=True)
