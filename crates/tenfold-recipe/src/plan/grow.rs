@@ -34,8 +34,9 @@ pub(super) fn notes(recipe: &Recipe, weights: &[Weight<'_>], methods: &[Arc<dyn 
         notes.push(format!("{waiting} weights wait to be selected, but no phase selects; give one grow"));
     }
     if temporary > 0 && !recipe.phases.is_empty() {
-        notes
-            .push("some forms serve training alone: they are multiplied out again after the last phase".to_owned());
+        notes.push(
+            "some forms serve training alone: they are multiplied out again after the last phase".to_owned(),
+        );
     }
     notes
 }
