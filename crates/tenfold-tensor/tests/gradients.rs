@@ -60,7 +60,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 38] = [
+const TABLE: [(&str, Cases); 39] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
