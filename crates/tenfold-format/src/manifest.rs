@@ -140,6 +140,22 @@ pub enum FormRecord {
         #[serde(rename = "by-columns", default, skip_serializing_if = "std::ops::Not::not")]
         by_columns: bool,
     },
+    /// Whole numbers of few bits with tables of scales and shifts.
+    Grouped {
+        /// The name of the tensor of bytes that holds the codes.
+        codes: String,
+        /// The scheme, as the tensor crate writes it.
+        scheme: String,
+        /// As the weight.
+        rows: usize,
+        /// As the weight.
+        cols: usize,
+        /// One number per row and group.
+        scale: Box<FormRecord>,
+        /// One number per row and group; left out where there are none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shift: Option<Box<FormRecord>>,
+    },
     /// inner behind a random-sign Hadamard transform of its inputs.
     Rotated {
         /// As the weight.

@@ -2,7 +2,7 @@
 //!
 //! A [`Grid`] says which values a row may take: [`Affine`] grids, [`Nf4`], and [`Block`]s with scales on two levels. [`rtn`]
 //! rounds every weight by itself; [`gptq`] rounds column by column and lets the columns to come make up for each error, in the
-//! metric of the inputs. For two bits, [`Hadamard`] makes entries look alike and [`trellis_ldlq`] codes them in long sequences;
+//! metric of the inputs; [`signround`] moves what they made by the signs of gradients. For two bits, [`Hadamard`] makes entries look alike and [`trellis_ldlq`] codes them in long sequences;
 //! [`repair`] gives back in low rank what rounding missed. What they return are plain numbers: codes, scales, zeros. How these
 //! lie in a file is not known here.
 //!
@@ -29,6 +29,7 @@ mod grid;
 mod hadamard;
 mod nf4;
 mod repair;
+mod signround;
 mod sweep;
 mod trellis;
 mod visit;
@@ -41,5 +42,6 @@ pub use grid::{Grid, Line, half};
 pub use hadamard::Hadamard;
 pub use nf4::{LEVELS, Nf4};
 pub use repair::repair;
+pub use signround::{SignOptions, signround};
 pub use trellis::{Trellis, TrellisCoded, TrellisOptions, trellis_ldlq};
 pub use visit::Order;

@@ -26,6 +26,8 @@ mod quant;
 mod refine;
 #[path = "it/sample.rs"]
 mod sample;
+#[path = "it/signround.rs"]
+mod signround;
 #[path = "it/top.rs"]
 mod top;
 #[path = "it/trellis.rs"]

@@ -1,5 +1,6 @@
 //! What can go wrong in choosing and applying a method.
 
+use tenfold_tensor::{Inexact, Unfit};
 use tenfold_weight::Path;
 use thiserror::Error as Derive;
 
@@ -106,6 +107,24 @@ pub enum Error {
         path: Path,
         /// The form found.
         got: String,
+    },
+    /// Codes that have no groups with a scale of their own.
+    #[error(
+        "{path}: {source}; only codes in groups have tables of scales and shifts, round it with bits and group"
+    )]
+    NoGroups {
+        /// The weight's path.
+        path: Path,
+        /// Why there are none.
+        source: Inexact,
+    },
+    /// Scales or shifts that no codes in groups hold.
+    #[error("{path} cannot go back into the affine scheme: {source}; keep its tables")]
+    Unfit {
+        /// The weight's path.
+        path: Path,
+        /// The first number without a place.
+        source: Unfit,
     },
     /// The factor lists of an MPO do not cover the weight.
     #[error("{path} is {rows} x {cols}, but the factors make {padded_rows} x {padded_cols}")]

@@ -20,6 +20,7 @@
 //!
 //! Start reading at [`Method`], then `svd.rs`, the shortest complete method.
 
+pub mod affine;
 pub mod auto;
 pub mod awq;
 pub mod basis;
@@ -44,12 +45,15 @@ pub mod mpo;
 pub mod mpop;
 pub mod opf;
 mod option;
+pub mod peqa;
 pub mod pfeiffer;
 pub mod prefix;
+pub mod qalora;
 mod quantize;
 pub mod registry;
 pub mod repair;
 pub mod rtn;
+pub mod signround;
 mod size;
 pub mod squeeze;
 pub mod svd;

@@ -211,9 +211,19 @@ pub trait Method: Send + Sync {
         Ok(form.clone())
     }
 
-    /// Whether the forms of this method serve training alone: after the last phase each is multiplied out again.
+    /// Whether the forms of this method serve training alone: after the last phase each becomes what
+    /// [`contracted`](Self::contracted) says.
     fn contracts(&self) -> bool {
         false
+    }
+
+    /// What a trained form of this method becomes where it [contracts](Self::contracts), with the same values; `None`: it is
+    /// multiplied out to the matrix itself.
+    ///
+    /// # Errors
+    /// Numerical failure, naming the path.
+    fn contracted(&self, _path: &Path, _form: &Form) -> Result<Option<Form>, Error> {
+        Ok(None)
     }
 
     /// Whether a phase may train these weights in full at first, and by the light method of an earlier step later; `None`

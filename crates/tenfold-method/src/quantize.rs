@@ -2,8 +2,10 @@
 
 mod pack;
 mod solver;
+mod tables;
 
 pub(crate) use solver::{Feedback, Plain, Round, SOLVER, Solver};
+pub(crate) use tables::{FIRST, Tables};
 
 use crate::error::{At, Error};
 use crate::evidence::Evidence;
@@ -11,7 +13,7 @@ use crate::method::{Coded, Info, Planned, matrix_shape};
 use crate::option::{Kind, OptionInfo, Options};
 use crate::size::dense_matrix;
 use tenfold_linalg::Matrix;
-use tenfold_linalg::quant::{self, BlockFormat, Clip, Range};
+use tenfold_linalg::quant::{self, AffineGroup, BlockFormat, Clip, Quantized, Range};
 use tenfold_tensor::{Blocks, Codes, Scheme};
 use tenfold_weight::{Form, Path};
 
@@ -82,23 +84,7 @@ impl Target {
 
     /// Groups with codes of so many bits, else as options say.
     pub(crate) fn groups(options: &Options, bits: usize, info: &'static Info) -> Result<Self, Error> {
-        let group = options.count("group").unwrap_or(DEFAULT_GROUP);
-        let range = match options.word("range") {
-            Some("symmetric") => Range::Symmetric,
-            Some("full") => Range::Full,
-            _ => Range::Asymmetric,
-        };
-        let clip = options.flag("clip").then(Clip::default);
-        let grid = quant::Affine {
-            bits: bits as u32,
-            group: if group == 0 { usize::MAX } else { group },
-            range,
-            clip,
-            half: true,
-        };
-        let symmetric = range != Range::Asymmetric;
-        let scheme = tenfold_tensor::Affine::new(bits as u8, group as u32, symmetric);
-        let scheme = scheme.ok_or_else(|| unknown(info, "bits", &bits.to_string()))?;
+        let (grid, scheme) = groups(options, bits, info)?;
         Ok(Self::Affine { grid, scheme })
     }
 
@@ -147,7 +133,7 @@ impl Target {
     /// A matrix, for whose weight there is a plan, as codes.
     pub(crate) fn encode(self, path: &Path, w: &Matrix, round: &impl Round) -> Result<Form, Error> {
         let bytes = match self {
-            Self::Affine { grid, scheme } => pack::affine(scheme, &round.round(w, &grid).at(path)?),
+            Self::Affine { grid, scheme } => return coded(scheme, &round.round(w, &grid).at(path)?),
             Self::Blocks { format, scheme } => {
                 let search = quant::Block { format, magnitude: round.is_blind() };
                 pack::blocks(scheme, format, &round.round(w, &search).at(path)?)
@@ -161,6 +147,33 @@ impl Target {
             Codes::new(self.scheme(), w.rows(), w.cols(), bytes).map_err(tenfold_weight::Error::from)?,
         ))
     }
+}
+
+/// Groups with codes of so many bits, as options say, and how they lie in bytes.
+pub(crate) fn groups(
+    options: &Options,
+    bits: usize,
+    info: &'static Info,
+) -> Result<(quant::Affine, tenfold_tensor::Affine), Error> {
+    let group = options.count("group").unwrap_or(DEFAULT_GROUP);
+    let range = match options.word("range") {
+        Some("symmetric") => Range::Symmetric,
+        Some("full") => Range::Full,
+        _ => Range::Asymmetric,
+    };
+    let clip = options.flag("clip").then(Clip::default);
+    let span = if group == 0 { usize::MAX } else { group };
+    let grid = quant::Affine { bits: bits as u32, group: span, range, clip, half: true };
+    let symmetric = range != Range::Asymmetric;
+    let scheme = tenfold_tensor::Affine::new(bits as u8, group as u32, symmetric);
+    Ok((grid, scheme.ok_or_else(|| unknown(info, "bits", &bits.to_string()))?))
+}
+
+/// A matrix that was rounded to groups, as codes.
+pub(crate) fn coded(scheme: tenfold_tensor::Affine, found: &Quantized<AffineGroup>) -> Result<Form, Error> {
+    let (rows, cols) = (found.values.rows(), found.values.cols());
+    let codes = Codes::new(Scheme::Affine(scheme), rows, cols, pack::affine(scheme, found));
+    Ok(Form::quant(codes.map_err(tenfold_weight::Error::from)?))
 }
 
 /// How much errors in each column count: the mean squares of the inputs.

@@ -15,6 +15,7 @@ pub struct Entry {
 
 /// Every method.
 pub static REGISTRY: &[Entry] = &[
+    Entry { info: &crate::affine::INFO, build: crate::affine::build },
     Entry { info: &crate::auto::INFO, build: crate::auto::build },
     Entry { info: &crate::awq::INFO, build: crate::awq::build },
     Entry { info: &crate::basis::INFO, build: crate::basis::build },
@@ -29,10 +30,13 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },
     Entry { info: &crate::mpop::INFO, build: crate::mpop::build },
     Entry { info: &crate::opf::INFO, build: crate::opf::build },
+    Entry { info: &crate::peqa::INFO, build: crate::peqa::build },
     Entry { info: &crate::pfeiffer::INFO, build: crate::pfeiffer::build },
     Entry { info: &crate::prefix::INFO, build: crate::prefix::build },
+    Entry { info: &crate::qalora::INFO, build: crate::qalora::build },
     Entry { info: &crate::repair::INFO, build: crate::repair::build },
     Entry { info: &crate::rtn::INFO, build: crate::rtn::build },
+    Entry { info: &crate::signround::INFO, build: crate::signround::build },
     Entry { info: &crate::svd::INFO, build: crate::svd::build },
     Entry { info: &crate::trellis::INFO, build: crate::trellis::build },
 ];

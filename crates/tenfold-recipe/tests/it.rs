@@ -18,5 +18,6 @@ mod it {
     mod resume;
     mod run;
     mod study;
+    mod tables;
     mod task;
 }

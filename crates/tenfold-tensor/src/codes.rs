@@ -1,7 +1,9 @@
 //! Quantized matrices: codes of a scheme, as bytes.
 
+mod tables;
 mod transcode;
 
+pub use tables::Unfit;
 pub use transcode::Inexact;
 
 use crate::kernel::expand::Reader;

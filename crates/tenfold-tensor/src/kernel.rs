@@ -6,6 +6,7 @@ pub(crate) mod adam;
 pub(crate) mod elementwise;
 pub(crate) mod expand;
 pub(crate) mod few;
+pub(crate) mod group;
 pub(crate) mod lines;
 pub(crate) mod math;
 pub(crate) mod norm;

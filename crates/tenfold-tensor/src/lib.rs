@@ -46,7 +46,7 @@ mod tape;
 
 pub use activation::Activation;
 pub use array::Array;
-pub use codes::{Codes, Inexact};
+pub use codes::{Codes, Inexact, Unfit};
 pub use error::Error;
 pub use half::Half;
 pub use offsets::Offsets;

@@ -29,7 +29,8 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `q4_k`, `f16`, `trellis2-w12`.
+    /// The scheme of a word as its `Display` writes it: `int4-g128`, `int2-g64-sym`, `int8-row`, `int2-g64-whole`,
+    /// `q4_k`, `f16`, `trellis2-w12`.
     pub fn parse(word: &str) -> Option<Self> {
         if word == HALF {
             return Some(Self::Half);
@@ -48,13 +49,10 @@ impl Scheme {
             "row" => 0,
             group => group.strip_prefix('g')?.parse().ok().filter(|group| *group > 0)?,
         };
-        let symmetric = match parts.next() {
-            None => false,
-            Some("sym") => true,
-            Some(_) => return None,
-        };
-        let scheme = Self::Affine(Affine::new(bits, group, symmetric)?);
-        (parts.next().is_none() && scheme.to_string() == word).then_some(scheme)
+        let rest: Vec<&str> = parts.collect();
+        let affine = Affine::new(bits, group, rest.contains(&"sym"))?;
+        let scheme = Self::Affine(if rest.contains(&"whole") { affine.whole() } else { affine });
+        (scheme.to_string() == word).then_some(scheme)
     }
 
     /// What the number of columns must be a multiple of.
@@ -122,7 +120,8 @@ impl fmt::Display for Scheme {
                     0 => f.write_str("row")?,
                     group => write!(f, "g{group}")?,
                 }
-                f.write_str(if scheme.is_symmetric() { "-sym" } else { "" })
+                f.write_str(if scheme.is_symmetric() { "-sym" } else { "" })?;
+                f.write_str(if scheme.is_whole() { "-whole" } else { "" })
             }
             Self::Blocks(blocks) => blocks.fmt(f),
             Self::Half => f.write_str(HALF),
@@ -142,6 +141,8 @@ mod tests {
             "int2-g64-sym",
             "int8-row",
             "int3-row-sym",
+            "int4-g16-whole",
+            "int3-row-sym-whole",
             "q4_k",
             "q8_0",
             "f16",
@@ -159,6 +160,9 @@ mod tests {
             "int4-g0",
             "int4-g8-asym",
             "int4-g8-sym-",
+            "int4-g8-whole-sym",
+            "int4-whole",
+            "int4-g8-sym-sym",
             "int04-g8",
             "Q4_K",
             "trellis2",

@@ -60,12 +60,14 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 37] = [
+const TABLE: [(&str, Cases); 39] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
     ("coded_each", coded_each),
     ("coded_columns", coded_columns),
+    ("grouped", grouped),
+    ("group_sums", |n| case("", vec![array(1, &[3, n])], |v| op::group_sums(&v[0], 4))),
     ("hadamard", hadamard),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
@@ -152,6 +154,16 @@ fn coded_columns(n: usize) -> Vec<Check> {
     case("", vec![array(1, &[n, 5]), array(3, &[n + 1])], move |v| {
         op::coded_columns(Precision::F32, &v[0], &codes, Some(&v[1]), Activation::Gelu)
     })
+}
+
+/// With and without shifts; the last group is a short one.
+fn grouped(n: usize) -> Vec<Check> {
+    let codes = codes::random(9, 3, n + 1, "int3-g4-whole");
+    let groups = (n + 1).div_ceil(4);
+    let (alone, both) = (codes.clone(), vec![array(1, &[3, groups]), array(2, &[3, groups])]);
+    let mut all = case("scales alone", both[..1].to_vec(), move |v| op::grouped(&alone, &v[0], None));
+    all.extend(case("scales and shifts", both, move |v| op::grouped(&codes, &v[0], Some(&v[1]))));
+    all
 }
 
 /// A power of two, and an order with a dense factor, there and back.

@@ -12,6 +12,8 @@ mod attention;
 mod coded;
 #[path = "common/codes.rs"]
 mod codes;
+#[path = "reference/grouped.rs"]
+mod grouped;
 #[path = "common/levels.rs"]
 mod levels;
 
@@ -95,6 +97,7 @@ fn values_agree_with_plain_loops() {
     at_every_level(linear);
     at_every_level(coded::coded);
     at_every_level(coded::coded_each);
+    at_every_level(grouped::grouped);
     at_every_level(attention);
     at_every_level(grouped_attention);
     at_every_level(prefixed_attention);

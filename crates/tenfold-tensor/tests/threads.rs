@@ -18,7 +18,7 @@ fn step() -> Vec<Vec<u32>> {
     let (n, d, hidden) = (700, 96, 260);
     let offsets = Offsets::from_lengths(&[300, 0, 1, 129, 270]);
     let tape = Tape::new();
-    let shapes: [&[usize]; 14] = [
+    let shapes: [&[usize]; 16] = [
         &[500, d],
         &[d, d],
         &[d],
@@ -33,6 +33,8 @@ fn step() -> Vec<Vec<u32>> {
         &[256],
         &[d, d],
         &[32, 4],
+        &[256, d / 32],
+        &[256, d / 32],
     ];
     let leaves: Vec<Var> = shapes.iter().enumerate().map(|(i, shape)| tape.leaf(array(i, shape))).collect();
     let ids: Vec<u32> = (0..n).map(|i| (i * i % 500) as u32).collect();
@@ -61,6 +63,10 @@ fn step() -> Vec<Vec<u32>> {
     let z = op::add(&z, &op::coded(Precision::F32, &x, &codes, None, Activation::Tanh));
     let whole = op::coded(Precision::Int8, &op::crop(&x, 3, d), &codes, None, Activation::Tanh);
     let few = op::add(&few, &whole);
+    let whole = codes::random(3, 256, d, "int3-g32-whole");
+    let stretched = op::grouped(&whole, &leaves[14], Some(&leaves[15]));
+    let z = op::add(&z, &op::linear(&x, &stretched, None, Activation::Tanh));
+    let z = op::add(&z, &op::linear(&op::group_sums(&x, 32), &leaves[15], None, Activation::Tanh));
     let first = op::reshape(&op::crop(&z, n, 1), &[n]);
     let z = op::scale_rows(&z, &op::divide(&first, &z.value().row_norms()));
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);

@@ -6,7 +6,7 @@
 mod coded;
 
 use crate::random;
-use coded::{blocks, by_columns, halves, quant, quantized_cores, rotated, trellis};
+use coded::{blocks, by_columns, grouped, halves, quant, quantized_cores, rotated, trellis};
 use tenfold_linalg::MpoShape;
 use tenfold_tensor::{Array, Blocks};
 use tenfold_weight::{Address, Form, Path, Tree, form};
@@ -131,6 +131,34 @@ pub fn forms() -> Vec<Case> {
     case("rotated, of another", rotated("hp", owner.shared(OTHER)), vec![(OTHER, owner.form)]);
     let owner = quant("qo", 6, 4, "int8-g4");
     case("shared quant", owner.shared(OTHER), vec![(OTHER, owner.form)]);
+
+    case("grouped", grouped("gd", (10, 9), "int4-g4-whole", dense("ge", 10, 3), None), vec![]);
+    let tables = (dense("gf", 6, 2), dense("gg", 6, 2));
+    case(
+        "grouped with shifts",
+        grouped("gh", (6, 10), "int3-g5-sym-whole", tables.0, Some(tables.1)),
+        vec![],
+    );
+    let low = lowrank("gi", 12, 4, 1);
+    case(
+        "grouped, shifts of low rank, scales in half precision",
+        grouped("gj", (12, 64), "int2-g16-whole", halves("gk", 12, 4), Some(low)),
+        vec![],
+    );
+    let shift = sum(dense("gl", 10, 4), lowrank("gm", 10, 4, 2));
+    case(
+        "grouped, summed shifts",
+        grouped("gn", (10, 14), "int4-g4-whole", dense("go", 10, 4), Some(shift)),
+        vec![],
+    );
+    let owner = dense("gp", 6, 1);
+    case(
+        "grouped, scales of another",
+        grouped("gq", (6, 5), "int8-row-whole", owner.shared(OTHER), None),
+        vec![(OTHER, owner.form)],
+    );
+    let inner = grouped("gr", (6, 8), "int4-g4-whole", dense("gs", 6, 2), Some(dense("gt", 6, 2)));
+    case("scaled, grouped", scaled("gu", inner), vec![]);
 
     let owner = dense("zo", 8, 8);
     let up = scaled("zx", mpo("zy", &[3, 4], &[4, 2], (11, 8), 5));

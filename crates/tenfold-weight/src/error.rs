@@ -119,7 +119,7 @@ pub enum SelectorFault {
     #[error("empty segment (a dot at an end, two dots in a row, or no text)")]
     EmptySegment,
     /// The word after `#` is no role.
-    #[error("unknown role {0:?}; roles are value, central, auxiliary, down, up, scale, magnitude")]
+    #[error("unknown role {0:?}; roles are value, central, auxiliary, down, up, scale, shift, magnitude")]
     UnknownRole(String),
     /// The text between square brackets is no list of numbers and ranges.
     #[error("bad range [{0}]; write [0-5] or [0-5,8]")]

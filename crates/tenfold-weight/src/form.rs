@@ -4,6 +4,7 @@
 //! arm in each of the two functions below that choose.
 
 mod dense;
+mod grouped;
 mod lowrank;
 mod mpo;
 mod quant;
@@ -13,6 +14,7 @@ mod shared;
 mod sum;
 
 pub use dense::Dense;
+pub use grouped::Grouped;
 pub use lowrank::Lowrank;
 pub use mpo::Mpo;
 pub use quant::Quant;
@@ -68,6 +70,8 @@ pub enum Form {
     Quant(Quant),
     /// A form that sees its inputs through a fixed orthogonal transform.
     Rotated(Rotated),
+    /// Whole numbers of few bits with tables of scales and shifts.
+    Grouped(Grouped),
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
@@ -179,6 +183,14 @@ impl Form {
         Self::Quant(Quant::matrix(codes))
     }
 
+    /// Whole numbers (O x I) in groups with tables of scales and, where there is one, shifts (O x G).
+    ///
+    /// # Errors
+    /// [`Error::Parts`] for codes of another scheme, and unless tables have one number per row and group.
+    pub fn grouped(codes: Codes, scale: Self, shift: Option<Self>) -> Result<Self, Error> {
+        Grouped::new(codes, scale, shift).map(Self::Grouped)
+    }
+
     /// A form stored at `owner`, of the shape given.
     pub fn shared(owner: Address, shape: Vec<usize>) -> Self {
         Self::Shared(Shared::new(owner, shape))
@@ -194,6 +206,7 @@ impl Form {
             Self::Scaled(form) => form,
             Self::Quant(form) => form,
             Self::Rotated(form) => form,
+            Self::Grouped(form) => form,
         }
     }
 
@@ -207,6 +220,7 @@ impl Form {
             Self::Scaled(form) => form,
             Self::Quant(form) => form,
             Self::Rotated(form) => form,
+            Self::Grouped(form) => form,
         }
     }
 
@@ -286,10 +300,18 @@ impl Form {
         }
     }
 
-    /// The codes when the form is quantized: no computation.
+    /// The codes when the form is quantized and their rows are those of the weight: no computation.
     pub fn as_codes(&self) -> Option<&Codes> {
         match self {
-            Self::Quant(form) => Some(form.codes()),
+            Self::Quant(form) => form.by_rows(),
+            _ => None,
+        }
+    }
+
+    /// The grouped form when it is one.
+    pub fn as_grouped(&self) -> Option<&Grouped> {
+        match self {
+            Self::Grouped(form) => Some(form),
             _ => None,
         }
     }

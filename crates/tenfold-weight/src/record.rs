@@ -3,7 +3,7 @@
 //! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
 
 use crate::error::Error;
-use crate::form::{Form, Lowrank, Mpo, Quant, Rotated, Scaled, Sum};
+use crate::form::{Form, Grouped, Lowrank, Mpo, Quant, Rotated, Scaled, Sum};
 use crate::path::{Address, Path};
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -104,9 +104,7 @@ impl Reader<'_> {
                 Form::Sum(Sum::new(left, self.form(right, shape)?)?)
             }
             FormRecord::Quant { codes, scheme, rows, cols, shape, by_columns } => {
-                let scheme =
-                    Scheme::parse(scheme).ok_or_else(|| Error::UnknownScheme { scheme: scheme.clone() })?;
-                let codes = Codes::new(scheme, *rows, *cols, self.store.codes(codes)?)?;
+                let codes = self.codes(codes, scheme, *rows, *cols)?;
                 match by_columns {
                     true => Form::Quant(Quant::columns(codes)),
                     false => Form::Quant(Quant::new(codes, shape.clone())?),
@@ -114,6 +112,13 @@ impl Reader<'_> {
             }
             FormRecord::Rotated { inner, seed } => {
                 Form::Rotated(Rotated::new(self.form(inner, shape)?, *seed)?)
+            }
+            FormRecord::Grouped { codes, scheme, rows, cols, scale, shift } => {
+                let codes = self.codes(codes, scheme, *rows, *cols)?;
+                let scale = self.form(scale, &[])?;
+                let table = scale.shape();
+                let shift = shift.as_ref().map(|shift| self.form(shift, &table)).transpose()?;
+                Form::Grouped(Grouped::new(codes, scale, shift)?)
             }
             FormRecord::Shared { owner } => {
                 let owner = Address::parse(owner);
@@ -124,11 +129,19 @@ impl Reader<'_> {
         })
     }
 
+    /// The codes of a name, of a scheme in words.
+    fn codes(&mut self, name: &str, scheme: &str, rows: usize, cols: usize) -> Result<Codes, Error> {
+        let scheme =
+            Scheme::parse(scheme).ok_or_else(|| Error::UnknownScheme { scheme: scheme.to_owned() })?;
+        Ok(Codes::new(scheme, rows, cols, self.store.codes(name)?)?)
+    }
+
     /// The shape of the array stored at an address; empty where there is none, which the owner check reports.
     fn stored_shape(&mut self, owner: &Address) -> Result<Vec<usize>, Error> {
         let part = self.records.get(owner.path.as_str()).and_then(|root| part(&root.form, &owner.inner));
         match part {
             Some(FormRecord::Quant { shape, .. }) => Ok(shape.clone()),
+            Some(FormRecord::Grouped { rows, cols, .. }) => Ok(vec![*rows, *cols]),
             Some(FormRecord::Dense { leaf }) => Ok(self.store.leaf(leaf)?.shape().to_vec()),
             _ => Ok(Vec::new()),
         }
@@ -162,6 +175,8 @@ fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
         FormRecord::RowScaled { rows, .. } if name == "rows" => part(rows, rest),
         FormRecord::RowNormed { norms, .. } if name == "norms" => part(norms, rest),
         FormRecord::Scaled { columns, .. } if name == "columns" => part(columns, rest),
+        FormRecord::Grouped { scale, .. } if name == "scale" => part(scale, rest),
+        FormRecord::Grouped { shift, .. } if name == "shift" => part(shift.as_deref()?, rest),
         FormRecord::Sum { left, .. } if name == "left" => part(left, rest),
         FormRecord::Sum { right, .. } if name == "right" => part(right, rest),
         _ => None,

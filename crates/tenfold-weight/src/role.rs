@@ -16,16 +16,26 @@ pub enum Role {
     Down,
     /// The factor of a low-rank product that is applied last, O x r.
     Up,
-    /// The factors of a scaled form: one number per column or row.
+    /// The factors of a scaled form, one number per column or row, and those of a grouped form, one per row and group.
     Scale,
+    /// The summands of a grouped form, one number per row and group: zero points that are no whole numbers.
+    Shift,
     /// The norms that a form gives its rows, O numbers.
     Magnitude,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] =
-        [Self::Value, Self::Central, Self::Auxiliary, Self::Down, Self::Up, Self::Scale, Self::Magnitude];
+    pub const ALL: [Self; 8] = [
+        Self::Value,
+        Self::Central,
+        Self::Auxiliary,
+        Self::Down,
+        Self::Up,
+        Self::Scale,
+        Self::Shift,
+        Self::Magnitude,
+    ];
 
     /// The word used in selectors, recipes and tables.
     pub fn word(self) -> &'static str {
@@ -36,6 +46,7 @@ impl Role {
             Self::Down => "down",
             Self::Up => "up",
             Self::Scale => "scale",
+            Self::Shift => "shift",
             Self::Magnitude => "magnitude",
         }
     }

@@ -114,15 +114,7 @@ impl<'a> Claims<'a> {
             return fault(SavedFault::TooDeep { limit: DEPTH_LIMIT });
         }
         match form {
-            FormRecord::Dense { leaf } | FormRecord::Quant { codes: leaf, .. } => {
-                if self.checkpoint.tensor(leaf).is_none() {
-                    return fault(SavedFault::MissingLeaf { leaf: leaf.clone() });
-                }
-                if let Some(first) = self.claimed.insert(leaf, path) {
-                    return fault(SavedFault::LeafTwice { leaf: leaf.clone(), first: first.to_owned() });
-                }
-                Ok(())
-            }
+            FormRecord::Dense { leaf } | FormRecord::Quant { codes: leaf, .. } => self.tensor(path, leaf),
             FormRecord::Mpo { cores, .. } => {
                 cores.iter().try_for_each(|core| self.claim(path, core, depth + 1))
             }
@@ -134,9 +126,25 @@ impl<'a> Claims<'a> {
                 self.claim(path, a, depth + 1)?;
                 self.claim(path, b, depth + 1)
             }
+            FormRecord::Grouped { codes, scale, shift, .. } => {
+                self.tensor(path, codes)?;
+                let mut tables = [Some(scale), shift.as_ref()].into_iter().flatten();
+                tables.try_for_each(|table| self.claim(path, table, depth + 1))
+            }
             FormRecord::Rotated { inner, .. } => self.claim(path, inner, depth + 1),
             FormRecord::Shared { .. } => Ok(()),
         }
+    }
+
+    fn tensor(&mut self, path: &'a str, leaf: &'a str) -> Result<()> {
+        let fault = |fault| Err(saved(self.checkpoint, path, fault));
+        if self.checkpoint.tensor(leaf).is_none() {
+            return fault(SavedFault::MissingLeaf { leaf: leaf.to_owned() });
+        }
+        if let Some(first) = self.claimed.insert(leaf, path) {
+            return fault(SavedFault::LeafTwice { leaf: leaf.to_owned(), first: first.to_owned() });
+        }
+        Ok(())
     }
 }
 
@@ -253,6 +261,17 @@ impl Shapes<'_> {
                     _ => self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: inner }),
                 }
             }
+            // What groups there are is for those to say who know schemes; tables have one shape and the rows of the weight.
+            FormRecord::Grouped { rows, cols, scale, shift, .. } => {
+                let scale = self.shape(at, scale, None, depth + 1)?;
+                let groups = scale.get(1).copied().unwrap_or(1);
+                self.same(&format!("{at}#scale"), &[*rows, groups], &scale)?;
+                if let Some(shift) = shift {
+                    let shift = self.shape(at, shift, Some(&scale), depth + 1)?;
+                    self.same(&format!("{at}#shift"), &scale, &shift)?;
+                }
+                Ok(vec![*rows, *cols])
+            }
             FormRecord::Mpo { rows, cols, cores } => self.mpo(at, (rows, cols, cores), wanted, depth),
         }
     }
@@ -301,7 +320,7 @@ impl Shapes<'_> {
 }
 
 /// The part of `form` that `inner` names: `value`, `core.N`, `down`, `up`, `left.PART`, `right.PART`,
-/// `inner.PART`, `columns`, `rows`, `norms`.
+/// `inner.PART`, `columns`, `rows`, `norms`, `scale`, `shift`.
 fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
     let (head, rest) = inner.split_once('.').map_or((inner, None), |(head, rest)| (head, Some(rest)));
     let deeper = |form: &'a FormRecord, rest: Option<&str>| match rest {
@@ -322,6 +341,8 @@ fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
         (FormRecord::RowScaled { rows, .. }, "rows") => deeper(rows, rest),
         (FormRecord::RowNormed { norms, .. }, "norms") => deeper(norms, rest),
         (FormRecord::Scaled { columns, .. }, "columns") => deeper(columns, rest),
+        (FormRecord::Grouped { scale, .. }, "scale") => deeper(scale, rest),
+        (FormRecord::Grouped { shift, .. }, "shift") => deeper(shift.as_deref()?, rest),
         (FormRecord::Sum { left, .. }, "left") => deeper(left, rest),
         (FormRecord::Sum { right, .. }, "right") => deeper(right, rest),
         (FormRecord::Mpo { cores, .. }, "core") => {

@@ -55,21 +55,21 @@ impl Affine {
         Self { bits, group, range: Range::Asymmetric, clip: None, half: false }
     }
 
-    fn largest(&self) -> f64 {
+    pub(super) fn largest(&self) -> f64 {
         f64::from((1u32 << self.bits) - 1)
     }
 
-    fn middle(&self) -> f64 {
+    pub(super) fn middle(&self) -> f64 {
         f64::from(1u32 << (self.bits - 1))
     }
 
-    fn stored(&self, step: f64) -> f64 {
+    pub(super) fn stored(&self, step: f64) -> f64 {
         if self.half { half_step(step) } else { step }
     }
 
     /// The grid that ends at the extremes.
     #[inline(always)]
-    fn whole(&self, values: &[f64]) -> AffineGroup {
+    pub(super) fn whole(&self, values: &[f64]) -> AffineGroup {
         let (mut low, mut high) = (0.0f64, 0.0f64);
         for &x in values {
             low = low.min(x);

@@ -185,7 +185,8 @@ pub(super) fn diagonal(w: &Matrix, h: &Matrix) -> Result<Vec<f64>> {
     Ok(diagonal)
 }
 
-fn spans(rows: usize) -> impl Iterator<Item = Span<usize>> {
+/// Rows that are carried through together.
+pub(super) fn spans(rows: usize) -> impl Iterator<Item = Span<usize>> {
     (0..rows).step_by(BAND).map(move |first| first..(first + BAND).min(rows))
 }
 

@@ -26,6 +26,13 @@ pub(crate) fn ways() -> Vec<Ways> {
     };
     vec![
         Ways {
+            name: "affine",
+            full: Options::default(),
+            within: EXACT,
+            cut: vec![Options::from([("clamp", Value::Flag(true))])],
+            inputs: false,
+        },
+        Ways {
             name: "auto",
             full: Options::from([("share", integer(1))]),
             within: EXACT,
@@ -179,6 +186,42 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways {
+            name: "peqa",
+            full: Options::from([("bits", integer(8)), ("group", integer(8))]),
+            within: 0.005,
+            cut: vec![
+                Options::from([("bits", integer(2)), ("group", integer(5)), ("shifts", Value::Flag(true))]),
+                Options::from([
+                    ("group", integer(0)),
+                    ("range", text("symmetric")),
+                    ("clip", Value::Flag(true)),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
+            name: "qalora",
+            full: Options::from([("bits", integer(8)), ("group", integer(8)), ("rank", integer(1))]),
+            within: 0.005,
+            cut: vec![
+                Options::from([
+                    ("bits", integer(2)),
+                    ("rank", integer(1)),
+                    ("merge", Value::Flag(false)),
+                    ("solver", text("gptq")),
+                    ("polish", integer(1)),
+                ]),
+                Options::from([
+                    ("bits", integer(3)),
+                    ("group", integer(0)),
+                    ("rank", integer(1)),
+                    ("alpha", Value::Float(0.5)),
+                    ("range", text("full")),
+                ]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "repair",
             full: Options::from([("bits", integer(8)), ("group", integer(8)), ("rank", integer(1))]),
             within: 0.005,
@@ -213,6 +256,30 @@ pub(crate) fn ways() -> Vec<Ways> {
                 ]),
             ],
             inputs: false,
+        },
+        Ways {
+            name: "signround",
+            full: Options::from([("bits", integer(8)), ("group", integer(8)), ("iterations", integer(5))]),
+            within: 0.03,
+            cut: vec![
+                Options::from([("bits", integer(2)), ("iterations", integer(20))]),
+                Options::from([
+                    ("bits", integer(3)),
+                    ("group", integer(5)),
+                    ("iterations", integer(10)),
+                    ("from", text("gptq")),
+                    ("range", text("symmetric")),
+                    ("order", text("falling")),
+                ]),
+                Options::from([
+                    ("bits", integer(4)),
+                    ("group", integer(0)),
+                    ("iterations", integer(10)),
+                    ("ends", Value::Flag(false)),
+                    ("range", text("full")),
+                ]),
+            ],
+            inputs: true,
         },
         Ways {
             name: "svd",

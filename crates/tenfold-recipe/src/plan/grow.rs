@@ -35,8 +35,7 @@ pub(super) fn notes(recipe: &Recipe, weights: &[Weight<'_>], methods: &[Arc<dyn 
     }
     if temporary > 0 && !recipe.phases.is_empty() {
         notes.push(
-            "larger forms serve training alone: they are multiplied out again after the last phase"
-                .to_owned(),
+            "some forms serve training alone: they are multiplied out again after the last phase".to_owned(),
         );
     }
     notes

@@ -1,9 +1,10 @@
-//! The end of forms that serve training alone: each is multiplied out, and the model must go on saying the same.
+//! The end of forms that serve training alone: each becomes what its method says, and the model must go on saying the same.
 
 use super::session::Session;
 use crate::error::Error;
 use crate::result::ContractionResult;
 use tenfold_eval::task::{Example, MAX_TOKENS};
+use tenfold_method::Method;
 use tenfold_model::{Batch, Model};
 use tenfold_tensor::Array;
 use tenfold_weight::{Form, Path, Scope, Tree, dense_values};
@@ -32,25 +33,28 @@ impl Asked {
     }
 }
 
-/// A tree with these weights multiplied out, where some are not yet.
+/// A tree with these weights as their methods want them in the end, multiplied out unless they say otherwise.
 ///
 /// # Errors
 /// Faults of the model.
 pub(super) fn contracted(
     session: &Session,
     mut tree: Tree,
-    weights: &[&Path],
+    weights: &[(&Path, &dyn Method)],
     asked: &Asked,
 ) -> Result<(Tree, Option<ContractionResult>), Error> {
-    let open = |path: &&&Path| tree.get(path).is_ok_and(|form| form.as_array().is_none());
-    let open: Vec<&Path> = weights.iter().filter(open).copied().collect();
+    let open = |(path, _): &&(&Path, &dyn Method)| tree.get(path).is_ok_and(|form| form.as_array().is_none());
+    let open: Vec<(&Path, &dyn Method)> = weights.iter().filter(open).copied().collect();
     if open.is_empty() {
         return Ok((tree, None));
     }
     let (outputs, before) = (answers(session, &tree, asked)?, tree.parameters());
-    for path in &open {
-        let values = dense_values(&tree, path)?;
-        tree.insert((*path).clone(), Form::dense(values));
+    for (path, method) in &open {
+        let form = match method.contracted(path, tree.get(path)?)? {
+            Some(form) => form,
+            None => Form::dense(dense_values(&tree, path)?),
+        };
+        tree.insert((*path).clone(), form);
     }
     let pairs = outputs.data().iter().zip(answers(session, &tree, asked)?.data().to_vec());
     let difference = pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);

@@ -104,8 +104,9 @@ pub(super) fn train(
     if index + 1 < recipe.phases.len() {
         return Ok((tree, result));
     }
-    let temporary = governed.iter().filter(|(_, one)| one.method.contracts()).map(|(path, _)| path);
-    let (tree, contraction) = contract::contracted(session, tree, &temporary.collect::<Vec<_>>(), &asked)?;
+    let temporary = governed.iter().filter(|(_, one)| one.method.contracts());
+    let temporary: Vec<_> = temporary.map(|(path, one)| (path, &*one.method)).collect();
+    let (tree, contraction) = contract::contracted(session, tree, &temporary, &asked)?;
     result.contraction = contraction;
     Ok((tree, result))
 }

@@ -336,7 +336,7 @@ fn contracted(result: &ContractionResult) -> String {
     let ContractionResult { weights, before, after, difference } = *result;
     let moved = if difference > 0.0 { format!(" by more than {difference:.1e}") } else { String::new() };
     format!(
-        "{weights} larger forms were multiplied out after training: {before} parameters became {after}, and no output moved{moved}."
+        "{weights} forms that served training alone were multiplied out after it: {before} parameters became {after}, and no output moved{moved}."
     )
 }
 

@@ -1,19 +1,16 @@
 //! The affine scheme: integer codes with one scale and one zero point per row and group of columns,
 //! `w = s (q - z)` with `0 <= q < 2^b`.
 //!
-//! A row holds its codes, then one half-precision scale per group, then one zero point per group where the scheme is not
-//! symmetric. Codes and zero points lie in runs of [`RUN`] numbers, the last one shorter and filled up to a multiple of 8. A run
-//! of c numbers is one plane for each power of two in b, widest first (3 bits are planes of 2 and 1): byte j of a plane of
+//! A row holds its codes, then one half-precision scale per group unless the scheme is whole (every s is 1 then: numbers are
+//! q - z), then one zero point per group where the scheme is not symmetric. Codes and zero points lie in runs of [`RUN`]
+//! numbers, the last one shorter and filled up to a multiple of 8. A run of c numbers is one plane for each power of two in b, widest first (3 bits are planes of 2 and 1): byte j of a plane of
 //! w bits has, from its lowest bits on, the parts of numbers j, j + c w / 8, j + 2 c w / 8, ... A whole group is thus taken
 //! apart by shifts of whole registers.
 
+mod run;
+
 use crate::Half;
-
-/// Numbers in a run.
-const RUN: usize = 32;
-
-/// Widths of planes, widest first.
-const WIDTHS: [u8; 4] = [8, 4, 2, 1];
+use run::{RUN, pack_numbers, packed_bytes, unpack_numbers};
 
 /// Integer codes with a scale and a zero point per group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +18,7 @@ pub struct Affine {
     bits: u8,
     group: u32,
     symmetric: bool,
+    whole: bool,
 }
 
 /// One row taken apart.
@@ -28,7 +26,7 @@ pub struct Affine {
 pub struct AffineRow {
     /// One number below 2^b per column.
     pub codes: Vec<u8>,
-    /// One per group; half-precision values.
+    /// One per group; half-precision values, 1 where the scheme is whole.
     pub scales: Vec<f32>,
     /// One number below 2^b per group; `2^(b-1)` where the scheme is symmetric.
     pub zeros: Vec<u8>,
@@ -38,7 +36,7 @@ impl Affine {
     /// Codes of `bits` (1 to 8) bits for groups of `group` columns; the whole row for 0. A symmetric scheme has the zero point
     /// `2^(b-1)` everywhere and stores none. Nothing for other widths.
     pub fn new(bits: u8, group: u32, symmetric: bool) -> Option<Self> {
-        (1..=8).contains(&bits).then_some(Self { bits, group, symmetric })
+        (1..=8).contains(&bits).then_some(Self { bits, group, symmetric, whole: false })
     }
 
     /// Bits of a code.
@@ -56,6 +54,21 @@ impl Affine {
         self.symmetric
     }
 
+    /// The same codes and zero points, with scales that are all 1 and not stored: whole numbers.
+    pub fn whole(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
+    /// The same codes and zero points, with a scale per group.
+    pub fn scaled(self) -> Self {
+        Self { whole: false, ..self }
+    }
+
+    /// Whether numbers are whole: scales are 1 and not stored.
+    pub fn is_whole(self) -> bool {
+        self.whole
+    }
+
     /// Groups of a row.
     pub fn groups(self, cols: usize) -> usize {
         cols.div_ceil(self.columns(cols))
@@ -65,11 +78,16 @@ impl Affine {
     pub fn row_bytes(self, cols: usize) -> usize {
         let groups = self.groups(cols);
         let zeros = if self.symmetric { 0 } else { packed_bytes(groups, self.bits) };
-        packed_bytes(cols, self.bits) + 2 * groups + zeros
+        packed_bytes(cols, self.bits) + self.scale_bytes(groups) + zeros
+    }
+
+    /// Bytes of the scales of so many groups.
+    fn scale_bytes(self, groups: usize) -> usize {
+        if self.whole { 0 } else { 2 * groups }
     }
 
     /// Columns of a group in a row of `cols`.
-    pub(crate) fn columns(self, cols: usize) -> usize {
+    pub fn columns(self, cols: usize) -> usize {
         match self.group as usize {
             0 => cols.max(1),
             group => group,
@@ -79,11 +97,11 @@ impl Affine {
     /// The bytes of codes and of scales in a row, and those of zero points.
     pub(crate) fn split(self, row: &[u8], cols: usize) -> (&[u8], &[u8], &[u8]) {
         let (codes, rest) = row.split_at(packed_bytes(cols, self.bits));
-        let (scales, zeros) = rest.split_at(2 * self.groups(cols));
+        let (scales, zeros) = rest.split_at(self.scale_bytes(self.groups(cols)));
         (codes, scales, zeros)
     }
 
-    /// Writes a row: scales are rounded to half precision.
+    /// Writes a row: scales are rounded to half precision, and left out where the scheme is whole.
     ///
     /// # Panics
     /// When `row` has not [`Affine::row_bytes`] bytes, or scales and zero points are not one per group.
@@ -93,7 +111,7 @@ impl Affine {
         assert_eq!(row.len(), self.row_bytes(cols), "bytes of a row of {cols} codes");
         assert!(parts.scales.len() == groups && parts.zeros.len() == groups, "a scale and a zero per group");
         let (codes, rest) = row.split_at_mut(packed_bytes(cols, self.bits));
-        let (scales, zeros) = rest.split_at_mut(2 * groups);
+        let (scales, zeros) = rest.split_at_mut(self.scale_bytes(groups));
         pack_numbers(&parts.codes, self.bits, codes);
         for (bytes, &scale) in scales.chunks_exact_mut(2).zip(&parts.scales) {
             Half::nearest(scale).write(bytes, 0);
@@ -114,9 +132,12 @@ impl Affine {
         let groups = self.groups(cols);
         let mut parts = AffineRow {
             codes: vec![0; cols],
-            scales: scales.chunks_exact(2).map(|bytes| Half::read(bytes, 0).value()).collect(),
+            scales: vec![1.0; groups],
             zeros: vec![1 << (self.bits - 1); groups],
         };
+        for (scale, bytes) in parts.scales.iter_mut().zip(scales.chunks_exact(2)) {
+            *scale = Half::read(bytes, 0).value();
+        }
         unpack_numbers(codes, self.bits, &mut parts.codes);
         if !self.symmetric {
             unpack_numbers(zeros, self.bits, &mut parts.zeros);
@@ -125,10 +146,10 @@ impl Affine {
     }
 
     /// Weights that share a step and a shift where rows are cut into parts of 16 or 32; nothing where groups are no whole
-    /// number of parts.
+    /// number of parts, or have no scales.
     pub(crate) fn part(self, cols: usize) -> Option<usize> {
         match self.group as usize {
-            _ if !cols.is_multiple_of(RUN) => None,
+            _ if self.whole || !cols.is_multiple_of(RUN) => None,
             16 => Some(16),
             group => group.is_multiple_of(RUN).then_some(RUN),
         }
@@ -205,128 +226,9 @@ fn spread<const N: usize>(from: &[f32], to: &mut [f32]) {
     rest.fill(last);
 }
 
-/// Bytes of so many numbers of so many bits.
-fn packed_bytes(count: usize, bits: u8) -> usize {
-    count.div_ceil(8) * usize::from(bits)
-}
-
-/// The planes of numbers of so many bits: width of each, and how far its part is shifted.
-fn planes(bits: u8) -> impl Iterator<Item = (u8, u8)> {
-    let mut left = bits;
-    let mut shift = 0;
-    WIDTHS.into_iter().filter_map(move |width| {
-        let has = left >= width;
-        let plane = (width, shift);
-        if has {
-            left -= width;
-            shift += width;
-        }
-        has.then_some(plane)
-    })
-}
-
-fn pack_numbers(numbers: &[u8], bits: u8, bytes: &mut [u8]) {
-    bytes.fill(0);
-    let mut start = 0;
-    for run in numbers.chunks(RUN) {
-        let filled = run.len().next_multiple_of(8);
-        for (width, shift) in planes(bits) {
-            let size = filled * usize::from(width) / 8;
-            let plane = &mut bytes[start..start + size];
-            for (at, &number) in run.iter().enumerate() {
-                let part = (number >> shift) & mask(width);
-                plane[at % size] |= part << (usize::from(width) * (at / size));
-            }
-            start += size;
-        }
-    }
-}
-
-#[inline(always)]
-fn unpack_numbers(bytes: &[u8], bits: u8, numbers: &mut [u8]) {
-    // With the number of bits known, shifts and lengths of whole runs are constants.
-    match bits {
-        2 => unpack_of::<2>(bytes, numbers),
-        3 => unpack_of::<3>(bytes, numbers),
-        4 => unpack_of::<4>(bytes, numbers),
-        8 => numbers.copy_from_slice(&bytes[..numbers.len()]),
-        _ => unpack_rest(bytes, bits, numbers),
-    }
-}
-
-#[inline(always)]
-fn unpack_of<const BITS: u8>(bytes: &[u8], numbers: &mut [u8]) {
-    let size = RUN * usize::from(BITS) / 8;
-    let (runs, rest) = numbers.as_chunks_mut::<RUN>();
-    for (bytes, run) in bytes.chunks_exact(size).zip(&mut *runs) {
-        match BITS {
-            2 => *run = plane::<8, 2>(bytes),
-            4 => *run = plane::<16, 4>(bytes),
-            // A plane of two bits, and one of one.
-            _ => {
-                *run = plane::<8, 2>(bytes);
-                for (number, top) in run.iter_mut().zip(plane::<4, 1>(&bytes[8..])) {
-                    *number |= top << 2;
-                }
-            }
-        }
-    }
-    if !rest.is_empty() {
-        unpack_rest(&bytes[runs.len() * size..], BITS, rest);
-    }
-}
-
-/// A whole run from the `SIZE` bytes of a plane of `WIDTH` bits.
-#[inline(always)]
-fn plane<const SIZE: usize, const WIDTH: usize>(bytes: &[u8]) -> [u8; RUN] {
-    // A copy of known size, which nothing else can refer to: the loops become single instructions.
-    let mut own = [0; SIZE];
-    own.copy_from_slice(&bytes[..SIZE]);
-    let mut numbers = [0; RUN];
-    for (at, part) in numbers.as_chunks_mut::<SIZE>().0.iter_mut().enumerate() {
-        for (number, byte) in part.iter_mut().zip(&own) {
-            *number = (byte >> (WIDTH * at)) & mask(WIDTH as u8);
-        }
-    }
-    numbers
-}
-
-#[inline(always)]
-fn unpack_rest(bytes: &[u8], bits: u8, numbers: &mut [u8]) {
-    let mut start = 0;
-    for run in numbers.chunks_mut(RUN) {
-        let filled = run.len().next_multiple_of(8);
-        // With room for the numbers that fill a run up, whole planes are taken apart.
-        let mut whole = [0; RUN];
-        let size = filled * usize::from(bits) / 8;
-        unpack_run(&bytes[start..start + size], bits, &mut whole[..filled]);
-        run.copy_from_slice(&whole[..run.len()]);
-        start += size;
-    }
-}
-
-/// Adds the planes of one run, whose numbers are 0.
-#[inline(always)]
-fn unpack_run(bytes: &[u8], bits: u8, run: &mut [u8]) {
-    let mut start = 0;
-    for (width, shift) in planes(bits) {
-        let size = run.len() * usize::from(width) / 8;
-        let plane = &bytes[start..start + size];
-        for (at, part) in run.chunks_exact_mut(size).enumerate() {
-            for (number, byte) in part.iter_mut().zip(plane) {
-                *number |= ((byte >> (usize::from(width) * at)) & mask(width)) << shift;
-            }
-        }
-        start += size;
-    }
-}
-
-fn mask(width: u8) -> u8 {
-    (0xff_u16 >> (8 - width)) as u8
-}
-
 #[cfg(test)]
 mod tests {
+    use super::run::mask;
     use super::*;
 
     fn number(at: usize, bits: u8) -> u8 {
@@ -351,6 +253,10 @@ mod tests {
                     let mut row = vec![0xa5; scheme.row_bytes(cols)];
                     scheme.pack(&parts, &mut row);
                     assert_eq!(scheme.unpack(&row, cols), parts, "{scheme:?}, {cols} columns");
+                    let (whole, mut short) = (scheme.whole(), vec![0; scheme.row_bytes(cols) - 2 * groups]);
+                    whole.pack(&parts, &mut short);
+                    let ones = AffineRow { scales: vec![1.0; groups], ..parts.clone() };
+                    assert_eq!(whole.unpack(&short, cols), ones, "{whole:?}, {cols} columns");
                     let mut values = vec![0.0; cols];
                     scheme.decode(&row, &mut values);
                     let columns = scheme.columns(cols);

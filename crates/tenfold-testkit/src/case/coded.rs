@@ -41,6 +41,26 @@ pub(super) fn by_columns(name: &str, rows: usize, cols: usize, scheme: &str) -> 
     Part::new(matrix, Form::Quant(form::Quant::columns(codes)), (rows, cols))
 }
 
+/// Whole numbers with tables of scales and shifts.
+pub(super) fn grouped(
+    name: &str,
+    (rows, cols): (usize, usize),
+    scheme: &str,
+    scale: Part,
+    shift: Option<Part>,
+) -> Part {
+    let codes = codes(name, rows, cols, scheme);
+    let numbers = crate::tolerance::widen(codes.values().data());
+    let Scheme::Affine(affine) = codes.scheme() else { panic!("{scheme} names no affine scheme") };
+    let width = affine.columns(cols);
+    let group = |at: usize| at / cols * affine.groups(cols) + at % cols / width;
+    let of = |table: &Part, at: usize| table.matrix[group(at)];
+    let entry = |at| numbers[at] * of(&scale, at) + shift.as_ref().map_or(0.0, |shift| of(shift, at));
+    let matrix = (0..rows * cols).map(entry).collect();
+    let form = made(Form::grouped(codes, scale.form, shift.map(|shift| shift.form)));
+    Part::new(matrix, form, (rows, cols))
+}
+
 /// A part behind the transform of a seed: W = inner H S, whose rows are those of inner turned back.
 pub(super) fn rotated(name: &str, inner: Part) -> Part {
     let seed = name.bytes().map(u64::from).sum();

@@ -39,7 +39,7 @@ const TOPICS: &[(&str, &str)] = &[
         "selector",
         "A pattern over dotted paths:\n  *            one segment, or a run of characters inside one\n  **           any number \
          of segments\n  {a,b}        either\n  [0-5,8]      a number in a range\n  ...#role     only leaves of that role: \
-         value, central, auxiliary, down, up, scale, magnitude",
+         value, central, auxiliary, down, up, scale, shift, magnitude",
     ),
     ("recipe", RECIPE),
 ];
