@@ -37,6 +37,7 @@ pub mod gptq;
 pub mod houlsby;
 pub mod ia3;
 mod keep;
+pub mod llm_int8;
 pub mod lora;
 mod method;
 pub mod mixed;

@@ -24,6 +24,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::gptq::INFO, build: crate::gptq::build },
     Entry { info: &crate::houlsby::INFO, build: crate::houlsby::build },
     Entry { info: &crate::ia3::INFO, build: crate::ia3::build },
+    Entry { info: &crate::llm_int8::INFO, build: crate::llm_int8::build },
     Entry { info: &crate::lora::INFO, build: crate::lora::build },
     Entry { info: &crate::mixed::INFO, build: crate::mixed::build },
     Entry { info: &crate::mpo::INFO, build: crate::mpo::build },

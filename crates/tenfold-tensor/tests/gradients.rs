@@ -60,12 +60,19 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 37] = [
+const TABLE: [(&str, Cases); 40] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
     ("coded_each", coded_each),
     ("coded_columns", coded_columns),
+    ("coded_rounded", coded_rounded),
+    ("columns", |n| case("", vec![array(1, &[n, 9])], |v| op::columns(&v[0], &[0, 3, 4, 8].into()))),
+    ("join_columns", |n| {
+        case("", vec![array(1, &[n, 3]), array(2, &[n, 2])], |v| {
+            op::join_columns(&v[0], &[0, 2, 3].into(), &v[1], &[1, 4].into())
+        })
+    }),
     ("hadamard", hadamard),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
@@ -151,6 +158,16 @@ fn coded_columns(n: usize) -> Vec<Check> {
     let codes = codes::random(5, 5, n + 1, "int4-g3");
     case("", vec![array(1, &[n, 5]), array(3, &[n + 1])], move |v| {
         op::coded_columns(Precision::F32, &v[0], &codes, Some(&v[1]), Activation::Gelu)
+    })
+}
+
+/// Inputs are rounded, a staircase: only the bias can be climbed. That the gradient of the inputs is that of `coded` is tested
+/// beside the values.
+fn coded_rounded(n: usize) -> Vec<Check> {
+    let codes = codes::random(3, n + 1, 5, "int8-row-sym");
+    case("", vec![array(3, &[n + 1])], move |v| {
+        let x = Var::constant(array(1, &[n, 5]));
+        op::coded_rounded(Precision::F32, &x, &codes, Some(&v[0]), Activation::Gelu)
     })
 }
 

@@ -3,6 +3,7 @@
 //! Every operation is total over the set: a new form implements the private trait `Operations` in its own file and gets one
 //! arm in each of the two functions below that choose.
 
+mod columns;
 mod dense;
 mod lowrank;
 mod mpo;
@@ -12,6 +13,7 @@ mod scaled;
 mod shared;
 mod sum;
 
+pub use columns::Columns;
 pub use dense::Dense;
 pub use lowrank::Lowrank;
 pub use mpo::Mpo;
@@ -68,6 +70,8 @@ pub enum Form {
     Quant(Quant),
     /// A form that sees its inputs through a fixed orthogonal transform.
     Rotated(Rotated),
+    /// A few columns in one form, the others in another.
+    Columns(Columns),
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
@@ -194,6 +198,7 @@ impl Form {
             Self::Scaled(form) => form,
             Self::Quant(form) => form,
             Self::Rotated(form) => form,
+            Self::Columns(form) => form,
         }
     }
 
@@ -207,6 +212,7 @@ impl Form {
             Self::Scaled(form) => form,
             Self::Quant(form) => form,
             Self::Rotated(form) => form,
+            Self::Columns(form) => form,
         }
     }
 

@@ -25,6 +25,10 @@ fn mpo(rows: &[usize], cols: &[usize], cores: Vec<FormRecord>) -> FormRecord {
     FormRecord::Mpo { rows: rows.to_vec(), cols: cols.to_vec(), cores }
 }
 
+fn columns(columns: &[usize], value: FormRecord, rest: FormRecord) -> FormRecord {
+    FormRecord::Columns { columns: columns.to_vec(), value: value.into(), rest: rest.into() }
+}
+
 fn manifest(weights: Vec<(&str, &[usize], FormRecord)>) -> Manifest {
     let record = |(path, shape, form): (&str, &[usize], FormRecord)| {
         (path.to_owned(), WeightRecord { shape: shape.to_vec(), form })
@@ -88,6 +92,10 @@ fn everything() -> (Manifest, Checkpoint) {
             &[2, 3],
             FormRecord::RowNormed { inner: dense("j").into(), norms: dense("j.norms").into() },
         ),
+        ("k.weight", &[2, 3], columns(&[0, 2], dense("k"), shared("g.weight#up"))),
+        // 3 x 4 beside one column, in a padded 4 x 4.
+        ("l.weight", &[3, 5], columns(&[4], dense("l"), mpo(&[4], &[4], vec![dense("l.1")]))),
+        ("m.weight", &[2, 2], shared("k.weight#value")),
     ]);
     let checkpoint = checkpoint(&[
         ("a.bias", &[3]),
@@ -105,6 +113,9 @@ fn everything() -> (Manifest, Checkpoint) {
         ("i.rows", &[2]),
         ("j", &[2, 3]),
         ("j.norms", &[2]),
+        ("k", &[2, 2]),
+        ("l", &[3, 1]),
+        ("l.1", &[1, 4, 4, 1]),
     ]);
     (manifest, checkpoint)
 }
@@ -159,6 +170,23 @@ fn factors_and_norms_have_one_number_per_row() {
     let normed = FormRecord::RowNormed { inner: inner(), norms: scales() };
     let found = fault(&manifest(vec![("a.bias", &[3], normed)]), &checkpoint(&vector));
     assert!(matches!(found.1, SavedFault::Shape { .. }), "{found:?}");
+}
+
+#[test]
+fn columns_that_are_set_apart_are_columns() {
+    let shapes: [(&str, &[usize]); 2] = [("few", &[2, 2]), ("others", &[2, 3])];
+    let of = |at: &[usize], value, rest| manifest(vec![("a.weight", &[2, 5], columns(at, dense(value), dense(rest)))]);
+    of(&[1, 4], "few", "others").check(&checkpoint(&shapes)).unwrap();
+    for at in [[4, 1], [1, 1], [1, 5], [0, usize::MAX]] {
+        let found = fault(&of(&at, "few", "others"), &checkpoint(&shapes));
+        let expected = SavedFault::Columns { columns: at.to_vec(), width: 5 };
+        assert_eq!(found, ("a.weight".to_owned(), expected));
+    }
+    let found = fault(&of(&[1], "few", "others"), &checkpoint(&shapes));
+    assert_eq!(found, ("a.weight#value".to_owned(), SavedFault::Shape { expected: vec![2, 1], got: vec![2, 2] }));
+    let vector: [(&str, &[usize]); 2] = [("few", &[2, 2]), ("others", &[3])];
+    let found = fault(&of(&[1, 4], "few", "others"), &checkpoint(&vector));
+    assert_eq!(found.1, SavedFault::Shape { expected: vec![0, 0], got: vec![3] });
 }
 
 fn parse(text: &str) -> Result<Manifest, Error> {
@@ -343,14 +371,15 @@ static SMALL: LazyLock<Checkpoint> =
 
 /// Any form, however little sense it makes.
 fn form() -> impl Strategy<Value = FormRecord> {
-    let owner = prop::sample::select(vec!["a", "b", "a#value", "a#core.1", "b#left", "b#right.down", "c"]);
+    let owner = prop::sample::select(vec!["a", "b", "a#value", "a#core.1", "b#left", "b#right.down", "a#rest", "c"]);
     let leaf = prop::sample::select(vec!["x", "y", "z"]);
     let simple = prop_oneof![leaf.prop_map(dense), owner.prop_map(shared)];
     simple.prop_recursive(4, 12, 3, |inner| {
         let pair = (inner.clone(), inner.clone());
         prop_oneof![
             pair.clone().prop_map(|(a, b)| FormRecord::Sum { left: a.into(), right: b.into() }),
-            pair.prop_map(|(a, b)| FormRecord::Lowrank { down: a.into(), up: b.into() }),
+            pair.clone().prop_map(|(a, b)| FormRecord::Lowrank { down: a.into(), up: b.into() }),
+            (prop::collection::vec(any::<usize>(), 0..3), pair).prop_map(|(at, (a, b))| columns(&at, a, b)),
             (prop::collection::vec(any::<usize>(), 0..3), prop::collection::vec(inner, 0..3))
                 .prop_map(|(factors, cores)| mpo(&factors, &factors, cores)),
         ]

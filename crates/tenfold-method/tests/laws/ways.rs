@@ -97,6 +97,19 @@ pub(crate) fn ways() -> Vec<Ways> {
             inputs: false,
         },
         Ways {
+            name: "llm-int8",
+            full: Options::from([("threshold", Value::Float(0.5))]),
+            within: 0.005,
+            cut: vec![
+                Options::default(),
+                Options::from([("threshold", Value::Float(0.5)), ("forced", integer(3))]),
+                Options::from([("loudest", Value::Float(0.1)), ("kept", text("whole"))]),
+                Options::from([("loudest", integer(1)), ("inputs", text("whole"))]),
+                Options::from([("threshold", integer(0)), ("forced", integer(1)), ("kept", text("whole"))]),
+            ],
+            inputs: false,
+        },
+        Ways {
             name: "lora",
             full: Options::from([("rank", integer(1))]),
             within: EXACT,
