@@ -127,9 +127,16 @@ fn the_untouched_model_flips_nothing_against_itself() {
     assert_eq!((found.likelihood_flipped, found.generation_flipped), (Some(0.0), Some(0.0)));
     let texts = lab::held_out(20);
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let same =
-        language(&model, &model.tree, Some(&model.tree), &texts, None, &EmbedOptions::default(), &mut |_, _| {})
-            .unwrap();
+    let same = language(
+        &model,
+        &model.tree,
+        Some(&model.tree),
+        &texts,
+        None,
+        &EmbedOptions::default(),
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert!(same.divergence.unwrap().abs() < 1e-12 && same.flipped == Some(0.0));
 
     let mut tree = model.tree.clone();

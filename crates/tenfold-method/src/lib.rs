@@ -29,6 +29,7 @@ mod budget;
 pub mod calibrate;
 pub mod calisr;
 pub mod childtuning;
+pub mod cores;
 mod draw;
 mod error;
 mod evidence;

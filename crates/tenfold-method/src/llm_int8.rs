@@ -248,7 +248,8 @@ impl Method for Split {
             (true, _) => self.stored.rounded(path, &w),
             (_, true) => self.stored.whole(&w),
             _ => {
-                let (value, rest) = (self.stored.whole(&taken(&self.kept))?, self.stored.rounded(path, &taken(&others))?);
+                let (value, rest) =
+                    (self.stored.whole(&taken(&self.kept))?, self.stored.rounded(path, &taken(&others))?);
                 Ok(Form::Columns(form::Columns::new(&self.kept, value, rest)?))
             }
         }

@@ -21,6 +21,7 @@ pub static REGISTRY: &[Entry] = &[
     Entry { info: &crate::bitfit::INFO, build: crate::bitfit::build },
     Entry { info: &crate::calisr::INFO, build: crate::calisr::build },
     Entry { info: &crate::childtuning::INFO, build: crate::childtuning::build },
+    Entry { info: &crate::cores::INFO, build: crate::cores::build },
     Entry { info: &crate::gptq::INFO, build: crate::gptq::build },
     Entry { info: &crate::houlsby::INFO, build: crate::houlsby::build },
     Entry { info: &crate::ia3::INFO, build: crate::ia3::build },

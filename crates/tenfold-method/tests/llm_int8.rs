@@ -75,7 +75,9 @@ fn apply(tree: &Tree, collector: Option<&Collector>, rows: usize) -> Vec<Array> 
             out.push(scope.linear(&name, &x, Activation::Identity).unwrap().value().clone());
         }
         let x = Var::constant(hidden(layer, rows));
-        out.push(scope.linear(&format!("layer.{layer}.down"), &x, Activation::Identity).unwrap().value().clone());
+        out.push(
+            scope.linear(&format!("layer.{layer}.down"), &x, Activation::Identity).unwrap().value().clone(),
+        );
     }
     out
 }
@@ -212,12 +214,15 @@ fn faults_are_named() {
     let fault = (registry::find("llm-int8").unwrap().build)(&both).err().unwrap();
     assert!(matches!(fault, Error::Exclusive { method: "llm-int8", .. }), "{fault}");
     for (key, value) in [("threshold", Value::Float(-1.0)), ("forced", Value::Integer(-1))] {
-        let fault = (registry::find("llm-int8").unwrap().build)(&Options::from([(key, value)])).err().unwrap();
+        let fault =
+            (registry::find("llm-int8").unwrap().build)(&Options::from([(key, value)])).err().unwrap();
         assert!(matches!(fault, Error::OptionValue { .. }), "{fault}");
     }
     // Evidence of another width is none of this weight.
     let tree = tree();
     let odd = evidence(&tree).with_peaks(path(1, "a"), vec![1.0; 3]);
     let weights: Vec<(Path, &Form)> = tree.iter().map(|(path, form)| (path.clone(), form)).collect();
-    assert!(matches!(build(&[]).settle(&weights, &odd), Err(Error::NoEvidence { path: p }) if p == path(1, "a")));
+    assert!(
+        matches!(build(&[]).settle(&weights, &odd), Err(Error::NoEvidence { path: p }) if p == path(1, "a"))
+    );
 }

@@ -74,6 +74,15 @@ pub enum Form {
     Columns(Columns),
 }
 
+/// A weight as a product of factors.
+#[derive(Clone, Debug)]
+pub struct Chain<'f> {
+    /// How rows and columns are shared out among the factors; padded where they do not divide.
+    pub shape: MpoShape,
+    /// The factors in order; numbers of each lie as those of a core do: left bond, row factor, column factor, right bond.
+    pub factors: Vec<&'f Form>,
+}
+
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
 pub(crate) trait Operations {
     /// O x I for a matrix, the array's own shape otherwise.
@@ -289,6 +298,35 @@ impl Form {
         match self {
             Self::Mpo(form) => Some(form),
             _ => None,
+        }
+    }
+
+    /// The factors of a product: the cores of an operator, or up and down of a low-rank form, as an operator of two cores.
+    pub fn chain(&self) -> Option<Chain<'_>> {
+        match self {
+            Self::Mpo(form) => Some(form.as_chain()),
+            Self::Lowrank(form) => form.as_chain(),
+            _ => None,
+        }
+    }
+
+    /// The same product of other factors, in the order of [`Form::chain`]; a form that is no product is its only factor.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] where the factors do not make such a product.
+    pub fn with_factors(&self, factors: Vec<Self>) -> Result<Self, Error> {
+        match self {
+            Self::Mpo(form) => form.with_factors(factors).map(Self::Mpo),
+            Self::Lowrank(_) => Lowrank::of_factors(factors).map(Self::Lowrank),
+            other => {
+                let count = factors.len();
+                let only = factors.into_iter().next().filter(|_| count == 1);
+                only.ok_or_else(|| Error::Parts {
+                    form: "product",
+                    expected: format!("one factor for {}", other.describe()),
+                    got: vec![count],
+                })
+            }
         }
     }
 

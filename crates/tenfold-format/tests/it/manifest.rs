@@ -175,7 +175,9 @@ fn factors_and_norms_have_one_number_per_row() {
 #[test]
 fn columns_that_are_set_apart_are_columns() {
     let shapes: [(&str, &[usize]); 2] = [("few", &[2, 2]), ("others", &[2, 3])];
-    let of = |at: &[usize], value, rest| manifest(vec![("a.weight", &[2, 5], columns(at, dense(value), dense(rest)))]);
+    let of = |at: &[usize], value, rest| {
+        manifest(vec![("a.weight", &[2, 5], columns(at, dense(value), dense(rest)))])
+    };
     of(&[1, 4], "few", "others").check(&checkpoint(&shapes)).unwrap();
     for at in [[4, 1], [1, 1], [1, 5], [0, usize::MAX]] {
         let found = fault(&of(&at, "few", "others"), &checkpoint(&shapes));
@@ -183,7 +185,10 @@ fn columns_that_are_set_apart_are_columns() {
         assert_eq!(found, ("a.weight".to_owned(), expected));
     }
     let found = fault(&of(&[1], "few", "others"), &checkpoint(&shapes));
-    assert_eq!(found, ("a.weight#value".to_owned(), SavedFault::Shape { expected: vec![2, 1], got: vec![2, 2] }));
+    assert_eq!(
+        found,
+        ("a.weight#value".to_owned(), SavedFault::Shape { expected: vec![2, 1], got: vec![2, 2] })
+    );
     let vector: [(&str, &[usize]); 2] = [("few", &[2, 2]), ("others", &[3])];
     let found = fault(&of(&[1, 4], "few", "others"), &checkpoint(&vector));
     assert_eq!(found.1, SavedFault::Shape { expected: vec![0, 0], got: vec![3] });
@@ -371,7 +376,8 @@ static SMALL: LazyLock<Checkpoint> =
 
 /// Any form, however little sense it makes.
 fn form() -> impl Strategy<Value = FormRecord> {
-    let owner = prop::sample::select(vec!["a", "b", "a#value", "a#core.1", "b#left", "b#right.down", "a#rest", "c"]);
+    let owner =
+        prop::sample::select(vec!["a", "b", "a#value", "a#core.1", "b#left", "b#right.down", "a#rest", "c"]);
     let leaf = prop::sample::select(vec!["x", "y", "z"]);
     let simple = prop_oneof![leaf.prop_map(dense), owner.prop_map(shared)];
     simple.prop_recursive(4, 12, 3, |inner| {

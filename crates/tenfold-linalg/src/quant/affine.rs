@@ -86,9 +86,7 @@ impl Affine {
                 (step, (-low / step).round_ties_even().min(self.largest()))
             }
             Range::Symmetric => (self.stored(most / self.largest() * 2.0), self.middle()),
-            Range::Absmax => {
-                (self.stored(most / (self.largest() - self.middle()).max(1.0)), self.middle())
-            }
+            Range::Absmax => (self.stored(most / (self.largest() - self.middle()).max(1.0)), self.middle()),
             Range::Full => {
                 let signed = if high >= -low { high } else { low };
                 (self.stored(-signed / self.middle()), self.middle())

@@ -51,6 +51,17 @@ pub(crate) fn ways() -> Vec<Ways> {
         },
         Ways { name: "bitfit", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
+            name: "cores",
+            full: Options::from([("bits", integer(8)), ("group", integer(8))]),
+            within: 0.03,
+            cut: vec![
+                Options::default(),
+                Options::from([("bits", integer(3)), ("others", text("same")), ("clip", Value::Flag(true))]),
+                Options::from([("solver", text("rtn")), ("group", integer(0)), ("others", text("whole"))]),
+            ],
+            inputs: true,
+        },
+        Ways {
             name: "gptq",
             full: Options::from([("bits", integer(8)), ("group", integer(8))]),
             // Feedback moves numbers by more than the half step that rounding costs.

@@ -48,7 +48,9 @@ fn named<'v>(all: &'v [VariantResult], name: &str) -> &'v VariantResult {
 fn loud_dimensions_are_forced_into_few_bits_one_by_one() {
     let select = "layers.**.{q,k,v,o,gate,up,down}_proj.weight";
     let variant = |name: &str, options: &str| {
-        format!("[[variant]]\nname = \"{name}\"\nstep = [{{ method = \"llm-int8\", select = \"{select}\", {options} }}]\n")
+        format!(
+            "[[variant]]\nname = \"{name}\"\nstep = [{{ method = \"llm-int8\", select = \"{select}\", {options} }}]\n"
+        )
     };
     let variants = [
         variant("weights", "loudest = 0.1, inputs = \"whole\""),
@@ -62,7 +64,8 @@ fn loud_dimensions_are_forced_into_few_bits_one_by_one() {
     let done = bench.finish(&recipe, "once");
     let record = &done.receipt.record;
     let language = |one: &VariantResult| one.scores.language.unwrap();
-    let (windows, rest) = (record.original.language.unwrap().tokens / 23, record.original.language.unwrap().tokens % 23);
+    let (windows, rest) =
+        (record.original.language.unwrap().tokens / 23, record.original.language.unwrap().tokens % 23);
     assert!(windows > 3 && rest == 0, "{windows} {rest}");
     let [weights, kept, forced] = ["weights", "kept", "forced"].map(|name| named(&record.variants, name));
     for one in [weights, kept, forced] {

@@ -64,7 +64,9 @@ pub(crate) fn rounded(dst: ViewMut<'_, f32>, x: View<'_, f32>, w: &Codes) {
     let (rows, cols, step) = (w.height(), w.width(), dst.row_step);
     assert!(dst.rows == x.rows && dst.cols == rows && x.cols == cols, "{} x {} by {w:?}", x.rows, x.cols);
     assert_eq!(x.col_step, 1, "inputs are contiguous rows");
-    let Scheme::Affine(affine) = w.scheme() else { panic!("{w:?} has no whole numbers with one step a group") };
+    let Scheme::Affine(affine) = w.scheme() else {
+        panic!("{w:?} has no whole numbers with one step a group")
+    };
     if x.rows == 0 || rows == 0 {
         return;
     }
@@ -86,7 +88,8 @@ pub(crate) fn rounded(dst: ViewMut<'_, f32>, x: View<'_, f32>, w: &Codes) {
                     }
                 }
                 for at in 0..inputs.steps.len() {
-                    let value = product(whole, &parts.scales, group, &inputs.codes[at * inputs.cols..][..cols]);
+                    let value =
+                        product(whole, &parts.scales, group, &inputs.codes[at * inputs.cols..][..cols]);
                     // SAFETY: elements of different tasks are different ones.
                     let place = unsafe { out.slice(at * step + row, 1) };
                     place[0] = (inputs.steps[at] * value) as f32;

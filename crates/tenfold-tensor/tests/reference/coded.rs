@@ -135,7 +135,10 @@ fn rounded_check(tokens: usize, rows: usize, cols: usize, word: &str) {
             let want = step * sums.iter().sum::<f64>();
             let got = f64::from(y.value().data()[token * rows + row]);
             // One rounding, of the result; below the least normal number that is of fewer digits.
-            assert!((got - want).abs() <= 6e-8 * want.abs() + 1e-44, "{word}, {token}, {row}: {got} for {want}");
+            assert!(
+                (got - want).abs() <= 6e-8 * want.abs() + 1e-44,
+                "{word}, {token}, {row}: {got} for {want}"
+            );
         }
     }
     // Numbers that are none stay in their row; the gradient of the inputs is that of the product without rounding.

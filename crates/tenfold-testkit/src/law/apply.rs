@@ -40,7 +40,12 @@ pub fn holds(case: &Case) {
                         format!("{}, {use_of_it}, {contraction:?}, {activation:?}, {tokens} rows", case.name);
                     let y = apply(&what, &scope.contracting(contraction), &x, activation);
                     assert_eq!(y.shape(), [tokens, case.rows], "{what}: shape");
-                    assert_close(&what, y.value().data(), &expected, of_terms(case, &x, &expected, tolerance));
+                    assert_close(
+                        &what,
+                        y.value().data(),
+                        &expected,
+                        of_terms(case, &x, &expected, tolerance),
+                    );
                 }
             }
         }
