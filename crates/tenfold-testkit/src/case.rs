@@ -4,10 +4,12 @@
 //! with nothing taken from the crates under test but the arrays themselves.
 
 mod coded;
+mod columns;
 
 use crate::random;
 pub use coded::rounded;
 use coded::{blocks, by_columns, halves, quant, quantized_cores, rotated, rounding, trellis};
+use columns::columns;
 use tenfold_linalg::MpoShape;
 use tenfold_tensor::{Array, Blocks};
 use tenfold_weight::{Address, Form, Path, Tree, form};
@@ -312,24 +314,6 @@ fn mpo(name: &str, rows: &[usize], cols: &[usize], size: (usize, usize), cap: us
     let cores = cores(name, &shape, cap);
     let matrix = contracted(&shape, &cores, size);
     Part::new(matrix, made(Form::mpo(shape, size.0, size.1, cores)), size)
-}
-
-/// Columns `kept` of random numbers, all others those of `rest`.
-fn columns(name: &str, kept: &[usize], rest: Part) -> Part {
-    let value = dense(&format!("{name} kept"), rest.rows, kept.len());
-    let cols = kept.len() + rest.cols;
-    let entry = |at: usize| {
-        let (row, col) = (at / cols, at % cols);
-        match kept.iter().position(|one| *one == col) {
-            Some(of) => value.matrix[row * kept.len() + of],
-            None => rest.matrix[row * rest.cols + col - kept.iter().filter(|one| **one < col).count()],
-        }
-    };
-    let matrix = (0..rest.rows * cols).map(entry).collect();
-    let others: Vec<usize> = (0..cols).filter(|col| !kept.contains(col)).collect();
-    let rounded = rest.rounded.iter().map(|at| others[*at]).collect();
-    let form = Form::Columns(made(form::Columns::new(kept, value.form, rest.form)));
-    Part { rounded, ..Part::new(matrix, form, (rest.rows, cols)) }
 }
 
 /// Two chains that have their central core in common: ours, and the other's form, which owns the core.
