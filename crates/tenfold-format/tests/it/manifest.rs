@@ -13,7 +13,7 @@ use tenfold_format::manifest::{
 
 use crate::mutate;
 
-fn dense(leaf: &str) -> FormRecord {
+pub(crate) fn dense(leaf: &str) -> FormRecord {
     FormRecord::Dense { leaf: leaf.to_owned() }
 }
 
@@ -25,11 +25,11 @@ fn mpo(rows: &[usize], cols: &[usize], cores: Vec<FormRecord>) -> FormRecord {
     FormRecord::Mpo { rows: rows.to_vec(), cols: cols.to_vec(), cores }
 }
 
-fn columns(columns: &[usize], value: FormRecord, rest: FormRecord) -> FormRecord {
+pub(crate) fn columns(columns: &[usize], value: FormRecord, rest: FormRecord) -> FormRecord {
     FormRecord::Columns { columns: columns.to_vec(), value: value.into(), rest: rest.into() }
 }
 
-fn manifest(weights: Vec<(&str, &[usize], FormRecord)>) -> Manifest {
+pub(crate) fn manifest(weights: Vec<(&str, &[usize], FormRecord)>) -> Manifest {
     let record = |(path, shape, form): (&str, &[usize], FormRecord)| {
         (path.to_owned(), WeightRecord { shape: shape.to_vec(), form })
     };
@@ -42,7 +42,7 @@ fn manifest(weights: Vec<(&str, &[usize], FormRecord)>) -> Manifest {
 }
 
 /// A checkpoint with tensors of these shapes.
-fn checkpoint(tensors: &[(&str, &[usize])]) -> Checkpoint {
+pub(crate) fn checkpoint(tensors: &[(&str, &[usize])]) -> Checkpoint {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let data: Vec<Vec<f32>> = tensors.iter().map(|(_, shape)| vec![0.5; shape.iter().product()]).collect();
@@ -120,7 +120,7 @@ fn everything() -> (Manifest, Checkpoint) {
     (manifest, checkpoint)
 }
 
-fn fault(manifest: &Manifest, checkpoint: &Checkpoint) -> (String, SavedFault) {
+pub(crate) fn fault(manifest: &Manifest, checkpoint: &Checkpoint) -> (String, SavedFault) {
     match manifest.check(checkpoint) {
         Err(Error::Saved { weight, fault, .. }) => (weight, fault),
         other => panic!("expected a fault, got {other:?}"),
@@ -170,28 +170,6 @@ fn factors_and_norms_have_one_number_per_row() {
     let normed = FormRecord::RowNormed { inner: inner(), norms: scales() };
     let found = fault(&manifest(vec![("a.bias", &[3], normed)]), &checkpoint(&vector));
     assert!(matches!(found.1, SavedFault::Shape { .. }), "{found:?}");
-}
-
-#[test]
-fn columns_that_are_set_apart_are_columns() {
-    let shapes: [(&str, &[usize]); 2] = [("few", &[2, 2]), ("others", &[2, 3])];
-    let of = |at: &[usize], value, rest| {
-        manifest(vec![("a.weight", &[2, 5], columns(at, dense(value), dense(rest)))])
-    };
-    of(&[1, 4], "few", "others").check(&checkpoint(&shapes)).unwrap();
-    for at in [[4, 1], [1, 1], [1, 5], [0, usize::MAX]] {
-        let found = fault(&of(&at, "few", "others"), &checkpoint(&shapes));
-        let expected = SavedFault::Columns { columns: at.to_vec(), width: 5 };
-        assert_eq!(found, ("a.weight".to_owned(), expected));
-    }
-    let found = fault(&of(&[1], "few", "others"), &checkpoint(&shapes));
-    assert_eq!(
-        found,
-        ("a.weight#value".to_owned(), SavedFault::Shape { expected: vec![2, 1], got: vec![2, 2] })
-    );
-    let vector: [(&str, &[usize]); 2] = [("few", &[2, 2]), ("others", &[3])];
-    let found = fault(&of(&[1, 4], "few", "others"), &checkpoint(&vector));
-    assert_eq!(found.1, SavedFault::Shape { expected: vec![0, 0], got: vec![3] });
 }
 
 fn parse(text: &str) -> Result<Manifest, Error> {
