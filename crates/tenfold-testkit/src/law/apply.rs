@@ -6,7 +6,7 @@ use crate::case::Case;
 use crate::random;
 use crate::tolerance::{Dtype, Tolerance, assert_close, widen};
 use std::collections::BTreeSet;
-use tenfold_tensor::Array;
+use tenfold_tensor::{Activation, Array, Var};
 use tenfold_weight::{Scope, dense_values};
 
 /// Batches of one row, few rows and more rows than columns.
@@ -38,7 +38,18 @@ pub fn holds(case: &Case) {
                 for (use_of_it, scope) in scopes {
                     let what =
                         format!("{}, {use_of_it}, {contraction:?}, {activation:?}, {tokens} rows", case.name);
-                    let y = apply(&what, &scope.contracting(contraction), &x, activation);
+                    let scope = scope.contracting(contraction);
+                    let y = apply(&what, &scope, &x, activation);
+                    if activation == Activation::Identity {
+                        // Beside another map of the same inputs it is what it is alone.
+                        let both = given(&what, scope.linears(["head", "head"], &Var::constant(x.clone())));
+                        assert_close(
+                            &what,
+                            both[1].value().data(),
+                            &expected,
+                            of_terms(case, &x, &expected, tolerance),
+                        );
+                    }
                     assert_eq!(y.shape(), [tokens, case.rows], "{what}: shape");
                     assert_close(
                         &what,
