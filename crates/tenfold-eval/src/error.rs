@@ -28,6 +28,14 @@ pub enum Error {
         /// Items given.
         got: usize,
     },
+    /// Windows of text that the model cannot place.
+    #[error("windows of {length} tokens; the model foretells in ones of 2 to {most}")]
+    Window {
+        /// Tokens of a window.
+        length: usize,
+        /// The most.
+        most: usize,
+    },
     /// A correlation with a list whose values are all equal.
     #[error("{metric} is undefined: all {len} values of the {side} list are equal; is the model collapsed?")]
     Constant {

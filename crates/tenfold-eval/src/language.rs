@@ -19,7 +19,7 @@ pub struct Language {
     /// Share of tokens for which the likeliest next token is another one than the original's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flipped: Option<f64>,
-    /// Tokens foretold: all but the first of every text.
+    /// Tokens foretold: all but the first of every text or window.
     pub tokens: usize,
 }
 
@@ -35,23 +35,34 @@ struct Sums {
 /// Measures the model with the weights of `tree`, against those of `original` where they are given. `progress` hears how many
 /// texts are done, and of how many.
 ///
+/// Every text stands alone, cut to the model's longest; with `windows`, the tokens of all texts are joined and cut into windows of so
+/// many tokens that do not overlap, each read alone, and what is left at the end counts nothing: windows times (T - 1) tokens are
+/// foretold, as scores beside GPTQ (Frantar et al. 2023) are taken, with 2048 tokens a window.
+///
 /// # Errors
-/// [`Error::Model`] for texts that cannot be tokenized and models that are no decoders; [`Error::TooFew`] where there is no
-/// token to foretell, [`Error::NotFinite`] naming the first text with a logit that is not finite.
+/// [`Error::Model`] for texts that cannot be tokenized and models that are no decoders; [`Error::Window`] for windows longer than
+/// the model places, [`Error::TooFew`] where there is no token to foretell, [`Error::NotFinite`] naming the first text or window with
+/// a logit that is not finite.
 pub fn language(
     model: &Model,
     tree: &Tree,
     original: Option<&Tree>,
     texts: &[&str],
+    windows: Option<usize>,
     options: &EmbedOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Language, Error> {
     let scope = Scope::evaluate(tree).computing(options.precision);
     // The yardstick is exact, whatever is measured against it.
     let other = original.map(Scope::evaluate);
+    let joined = windows.map(|length| joined(model, texts, length)).transpose()?;
+    let count = joined.as_ref().map_or(texts.len(), Vec::len);
     let mut sums = Sums::default();
-    for (index, text) in texts.iter().enumerate() {
-        let ids = model.tokenize(text)?;
+    for index in 0..count {
+        let ids = match &joined {
+            Some(windows) => windows[index].clone(),
+            None => model.tokenize(texts[index])?,
+        };
         if let Some((_, read)) = ids.split_last().filter(|(_, read)| !read.is_empty()) {
             let batch = Batch::from_sequences(&[read]);
             let logits = model.network.logits(&scope, &batch)?;
@@ -64,7 +75,7 @@ pub fn language(
                 return Err(Error::NotFinite { metric: "perplexity", index });
             }
         }
-        progress(index + 1, texts.len());
+        progress(index + 1, count);
     }
     if sums.tokens == 0 {
         return Err(Error::TooFew { metric: "perplexity", least: 1, got: 0 });
@@ -76,6 +87,22 @@ pub fn language(
         flipped: original.map(|_| mean(sums.flipped as f64)),
         tokens: sums.tokens,
     })
+}
+
+/// Windows of `length` tokens of all texts, one after the other.
+fn joined(model: &Model, texts: &[&str], length: usize) -> Result<Vec<Vec<u32>>, Error> {
+    let most = model.network.max_tokens();
+    if !(2..=most).contains(&length) {
+        return Err(Error::Window { length, most });
+    }
+    let mut ids = Vec::new();
+    for text in texts {
+        ids.extend(model.tokenizer.encode(text, usize::MAX).map_err(tenfold_model::Error::from)?);
+    }
+    if ids.len() < length {
+        return Err(Error::TooFew { metric: "perplexity by windows", least: length, got: ids.len() });
+    }
+    Ok(ids.chunks_exact(length).map(<[u32]>::to_vec).collect())
 }
 
 impl Sums {

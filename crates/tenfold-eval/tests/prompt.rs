@@ -127,9 +127,16 @@ fn the_untouched_model_flips_nothing_against_itself() {
     assert_eq!((found.likelihood_flipped, found.generation_flipped), (Some(0.0), Some(0.0)));
     let texts = lab::held_out(20);
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let same =
-        language(&model, &model.tree, Some(&model.tree), &texts, &EmbedOptions::default(), &mut |_, _| {})
-            .unwrap();
+    let same = language(
+        &model,
+        &model.tree,
+        Some(&model.tree),
+        &texts,
+        None,
+        &EmbedOptions::default(),
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert!(same.divergence.unwrap().abs() < 1e-12 && same.flipped == Some(0.0));
 
     let mut tree = model.tree.clone();
@@ -138,6 +145,47 @@ fn the_untouched_model_flips_nothing_against_itself() {
     let other = answer(&model, &tree, task, &groups, &AnswerOptions::default(), &mut |_, _| {}).unwrap();
     let found = score(task, &groups, &other, Some(&own)).unwrap();
     assert!(found.likelihood_flipped.unwrap() > 0.0 && found.generation_flipped.unwrap() > 0.0);
+}
+
+/// Property 40: windows of T tokens foretell T - 1 each, and each is what a text of its own would be.
+#[test]
+fn windows_foretell_all_but_their_first_token() {
+    let model = decoder(64, 0.4);
+    let texts = lab::held_out(30);
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let all: Vec<u32> =
+        texts.iter().flat_map(|text| model.tokenizer.encode(text, usize::MAX).unwrap()).collect();
+    let found = |windows| {
+        let mut heard = 0;
+        let progress = &mut |_, count| heard = count;
+        let options = EmbedOptions::default();
+        let found = language(&model, &model.tree, Some(&model.tree), &texts, windows, &options, progress);
+        found.map(|found| (found, heard))
+    };
+    for length in [2, 17, 64] {
+        let (found, heard) = found(Some(length)).unwrap();
+        let windows = all.len() / length;
+        assert_eq!((found.tokens, heard), (windows * (length - 1), windows), "{length}");
+        assert!(found.divergence.unwrap().abs() < 1e-12 && found.flipped == Some(0.0));
+        // By the definition, one window at a time.
+        let scope = Scope::evaluate(&model.tree);
+        let mut loss = 0.0;
+        for window in all.chunks_exact(length) {
+            let logits = model.network.logits(&scope, &Batch::from_sequences(&[window])).unwrap();
+            for (row, next) in logits.value().data().chunks_exact(259).zip(&window[1..]) {
+                let sum: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+                loss += sum.ln() - f64::from(row[*next as usize]);
+            }
+        }
+        let want = (loss / found.tokens as f64).exp();
+        assert!((found.perplexity / want - 1.0).abs() < 1e-5, "{length}: {} for {want}", found.perplexity);
+    }
+    for length in [0, 1, 65] {
+        assert!(matches!(found(Some(length)), Err(Error::Window { length: got, most: 64 }) if got == length));
+    }
+    let short =
+        language(&model, &model.tree, None, &["ab"], Some(60), &EmbedOptions::default(), &mut |_, _| {});
+    assert!(matches!(short, Err(Error::TooFew { least: 60, .. })));
 }
 
 /// Against one pass over prompt and option, and against the generator of texts.

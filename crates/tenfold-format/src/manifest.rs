@@ -139,6 +139,9 @@ pub enum FormRecord {
         /// Whether the rows that the codes make are the columns of the weight.
         #[serde(rename = "by-columns", default, skip_serializing_if = "std::ops::Not::not")]
         by_columns: bool,
+        /// Whether inputs are rounded to 8 bits, row by row, when the weight is applied.
+        #[serde(rename = "rounds-inputs", default, skip_serializing_if = "std::ops::Not::not")]
+        rounds_inputs: bool,
     },
     /// Whole numbers of few bits with tables of scales and shifts.
     Grouped {
@@ -163,10 +166,19 @@ pub enum FormRecord {
         /// The seed of the signs.
         seed: u64,
     },
+    /// A few columns, and all others.
+    Columns {
+        /// The columns of `value`, ascending.
+        columns: Vec<usize>,
+        /// O x k.
+        value: Box<FormRecord>,
+        /// O x (I - k).
+        rest: Box<FormRecord>,
+    },
     /// What another weight, or a part of it, holds.
     Shared {
         /// The address of the owner: `path`, or `path#part` with the part `value`, `core.N` (from 1), `down`, `up`,
-        /// `left.PART`, `right.PART`, `inner.PART`, `columns`, `rows` or `norms`.
+        /// `left.PART`, `right.PART`, `inner.PART`, `value.PART`, `rest.PART`, `columns`, `rows` or `norms`.
         owner: String,
     },
 }

@@ -46,6 +46,8 @@ pub mod top;
 pub use error::{Error, Result};
 pub use matrix::Matrix;
 pub use metric::{Metric, SvdFactors, TruncatedSvd, output_error, svd_in_metric};
-pub use mpo::{Core, Gauge, Mpo, RefineOptions, Refined, cost, decompose, decompose_many, refine, spectra};
+pub use mpo::{
+    Core, Gauge, Mpo, RefineOptions, Refined, cost, decompose, decompose_many, moment_around, refine, spectra,
+};
 pub use shape::{Bonds, MpoShape};
 pub use spectrum::{entropy, stable_rank};

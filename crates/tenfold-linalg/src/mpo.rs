@@ -1,6 +1,7 @@
 //! A matrix as a chain of cores: decomposition, what truncation costs, and the way back.
 
 mod allocate;
+mod around;
 mod basis;
 mod canonical;
 mod chain;
@@ -14,6 +15,7 @@ use crate::matrix::Matrix;
 use crate::shape::{Bonds, MpoShape};
 use crate::spectrum;
 
+pub use around::moment_around;
 use basis::Side;
 pub use refine::{RefineOptions, Refined, refine};
 

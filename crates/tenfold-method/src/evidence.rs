@@ -13,10 +13,11 @@ use tenfold_weight::{Observer, Path, Wiring};
 /// something: about one occurrence in ten passes over the text.
 const UNSEEN_COUNT: f64 = 0.1;
 
-/// Second moments of inputs, counts of looked-up rows, and how the weights meet.
+/// Second moments and largest magnitudes of inputs, counts of looked-up rows, and how the weights meet.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     inputs: BTreeMap<Path, Arc<Matrix>>,
+    peaks: BTreeMap<Path, Arc<[f64]>>,
     rows: BTreeMap<Path, Vec<f64>>,
     sensitivity: BTreeMap<Path, f64>,
     wiring: Arc<Wiring>,
@@ -31,6 +32,12 @@ impl Evidence {
     /// Sets the second moment (I x I) of a weight's inputs.
     pub fn with_inputs(mut self, path: Path, second_moment: Matrix) -> Self {
         self.inputs.insert(path, Arc::new(second_moment));
+        self
+    }
+
+    /// Sets the largest magnitudes of a weight's inputs, I numbers.
+    pub fn with_peaks(mut self, path: Path, peaks: impl Into<Arc<[f64]>>) -> Self {
+        self.peaks.insert(path, peaks.into());
         self
     }
 
@@ -61,6 +68,15 @@ impl Evidence {
     /// [`Error::NoEvidence`] when the weight was never applied to activations.
     pub fn moment(&self, path: &Path) -> Result<&Arc<Matrix>, Error> {
         self.inputs.get(path).ok_or_else(|| Error::NoEvidence { path: path.clone() })
+    }
+
+    /// The largest magnitude that each dimension of a weight's inputs (I numbers) had. Weights that read the same activations have one
+    /// storage of them.
+    ///
+    /// # Errors
+    /// [`Error::NoEvidence`] when the weight was never applied to activations.
+    pub fn peaks(&self, path: &Path) -> Result<&Arc<[f64]>, Error> {
+        self.peaks.get(path).ok_or_else(|| Error::NoEvidence { path: path.clone() })
     }
 
     /// The sum of the second moments of several weights' inputs, one of each where weights read the same activations;
@@ -115,6 +131,7 @@ struct State {
 
 struct Moment {
     sum: Matrix,
+    peaks: Vec<f32>,
     tokens: usize,
     owner: Path,
 }
@@ -125,24 +142,28 @@ impl Collector {
         Self::default()
     }
 
-    /// What was seen: second moments per token, row weights per token with unseen rows floored. `heights`
+    /// What was seen: second moments per token, largest magnitudes, row weights per token with unseen rows floored. `heights`
     /// gives the number of rows of a table.
     pub fn finish(self, heights: impl Fn(&Path) -> usize) -> Evidence {
         let state = self.state.into_inner();
         let mean = |mut moment: Moment| {
             let tokens = moment.tokens.max(1) as f64;
             moment.sum.data_mut().iter_mut().for_each(|value| *value /= tokens);
-            Arc::new(moment.sum)
+            let peaks: Arc<[f64]> = moment.peaks.iter().map(|peak| f64::from(*peak)).collect();
+            (Arc::new(moment.sum), peaks)
         };
-        let moments: Vec<Arc<Matrix>> = state.moments.into_iter().map(mean).collect();
-        let inputs = state.index.into_iter().map(|(path, at)| (path, Arc::clone(&moments[at]))).collect();
+        let moments: Vec<(Arc<Matrix>, Arc<[f64]>)> = state.moments.into_iter().map(mean).collect();
+        let of = |(path, at): (&Path, &usize)| (path.clone(), Arc::clone(&moments[*at].0));
+        let inputs = state.index.iter().map(of).collect();
+        let of = |(path, at): (&Path, &usize)| (path.clone(), Arc::clone(&moments[*at].1));
+        let peaks = state.index.iter().map(of).collect();
         let weigh = |(path, mut counts): (Path, Vec<f64>)| {
             counts.resize(heights(&path).max(counts.len()), 0.0);
             let total: f64 = counts.iter().map(|count| count + UNSEEN_COUNT).sum();
             (path, counts.into_iter().map(|count| (count + UNSEEN_COUNT) / total).collect())
         };
         let rows = state.counts.into_iter().map(weigh).collect();
-        Evidence { inputs, rows, ..Evidence::default() }
+        Evidence { inputs, peaks, rows, ..Evidence::default() }
     }
 }
 
@@ -158,7 +179,8 @@ impl Observer for Collector {
         }
         let at = state.index.get(path).copied().unwrap_or_else(|| {
             let sum = Matrix::zeros(width, width);
-            state.moments.push(Moment { sum, tokens: 0, owner: path.clone() });
+            let peaks = vec![0.0; width];
+            state.moments.push(Moment { sum, peaks, tokens: 0, owner: path.clone() });
             state.moments.len() - 1
         });
         state.index.insert(path.clone(), at);
@@ -166,6 +188,9 @@ impl Observer for Collector {
         let moment = &mut state.moments[at];
         debug_assert_eq!(&moment.owner, path, "weights share inputs in every pass or in none");
         moment.tokens += x.height();
+        for row in x.data().chunks_exact(width.max(1)) {
+            moment.peaks.iter_mut().zip(row).for_each(|(peak, value)| *peak = peak.max(value.abs()));
+        }
         let mut gram = vec![0.0f32; width * width];
         let rows = View::new(x.data(), x.height(), width);
         product::gemm(ViewMut::new(&mut gram, width, width), 0.0, 1.0, rows.t(), rows, Threads::All);

@@ -82,6 +82,12 @@ impl Target {
         Self::groups(options, options.count("bits").unwrap_or(4), info)
     }
 
+    /// 8 bits, a row by its largest magnitude.
+    pub(crate) fn absmax() -> Self {
+        let grid = quant::Affine { bits: 8, group: usize::MAX, range: Range::Absmax, clip: None, half: true };
+        Self::Affine { grid, scheme: tenfold_tensor::Affine::BYTES }
+    }
+
     /// Groups with codes of so many bits, else as options say.
     pub(crate) fn groups(options: &Options, bits: usize, info: &'static Info) -> Result<Self, Error> {
         let (grid, scheme) = groups(options, bits, info)?;
@@ -138,10 +144,7 @@ impl Target {
                 let search = quant::Block { format, magnitude: round.is_blind() };
                 pack::blocks(scheme, format, &round.round(w, &search).at(path)?)
             }
-            Self::Half => {
-                let codes = Codes::halves(&w.to_f32(), w.rows(), w.cols());
-                return Ok(Form::quant(codes.map_err(tenfold_weight::Error::from)?));
-            }
+            Self::Half => return halves(w),
         };
         Ok(Form::quant(
             Codes::new(self.scheme(), w.rows(), w.cols(), bytes).map_err(tenfold_weight::Error::from)?,
@@ -173,6 +176,12 @@ pub(crate) fn groups(
 pub(crate) fn coded(scheme: tenfold_tensor::Affine, found: &Quantized<AffineGroup>) -> Result<Form, Error> {
     let (rows, cols) = (found.values.rows(), found.values.cols());
     let codes = Codes::new(Scheme::Affine(scheme), rows, cols, pack::affine(scheme, found));
+    Ok(Form::quant(codes.map_err(tenfold_weight::Error::from)?))
+}
+
+/// A matrix in half precision.
+pub(crate) fn halves(w: &Matrix) -> Result<Form, Error> {
+    let codes = Codes::halves(&w.to_f32(), w.rows(), w.cols());
     Ok(Form::quant(codes.map_err(tenfold_weight::Error::from)?))
 }
 

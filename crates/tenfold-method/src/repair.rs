@@ -10,7 +10,7 @@ use crate::size::dense_matrix;
 use std::sync::Arc;
 use tenfold_linalg::quant::repair;
 use tenfold_linalg::{Matrix, Metric, TruncatedSvd, output_error};
-use tenfold_tensor::{Array, Codes};
+use tenfold_tensor::Array;
 use tenfold_weight::{Form, Path, Role, form};
 
 /// What the method is.
@@ -92,12 +92,10 @@ pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
 
 impl Repair {
     fn factor(&self, m: &Matrix) -> Result<Form, Error> {
-        let (rows, cols) = (m.rows(), m.cols());
-        if self.half {
-            let codes = Codes::halves(&m.to_f32(), rows, cols).map_err(tenfold_weight::Error::from)?;
-            return Ok(Form::quant(codes));
+        match self.half {
+            true => quantize::halves(m),
+            false => Ok(Form::dense(Array::from_vec(m.to_f32(), &[m.rows(), m.cols()]))),
         }
-        Ok(Form::dense(Array::from_vec(m.to_f32(), &[rows, cols])))
     }
 }
 

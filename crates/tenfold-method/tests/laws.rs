@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tenfold_linalg::{Matrix, Metric, output_error};
 use tenfold_method::{Error, Evidence, Method, OptionInfo, Options, Planned, Value, registry};
 use tenfold_tensor::Array;
-use tenfold_testkit::case::{Case, PATH};
+use tenfold_testkit::case::{Case, PATH, rounded};
 use tenfold_testkit::tolerance::{Tolerance, assert_close, widen};
 use tenfold_testkit::{law, random};
 use tenfold_weight::{Form, Path, Role, Space, Structure, Tree, Wiring, dense_values};
@@ -42,6 +42,11 @@ fn moment(cols: usize) -> Matrix {
     Matrix::from_fn(cols, cols, |i, j| sum.get(i, j) / (3 * cols) as f64)
 }
 
+/// The largest magnitudes of such inputs, from 2 down.
+fn peaks(cols: usize) -> Vec<f64> {
+    (0..cols).map(|j| 2.0 / (1.0 + j as f64).sqrt()).collect()
+}
+
 /// A stream that one matrix reads.
 fn stream(width: usize, reader: &str) -> Space {
     let name = format!("the stream of width {width}");
@@ -54,7 +59,7 @@ fn tree() -> (Tree, Vec<Path>, Evidence) {
     let mut evidence = Evidence::none();
     for (rows, cols) in SHAPES {
         let path = Path::new(format!("layer.{rows}x{cols}.weight"));
-        evidence = evidence.with_inputs(path.clone(), moment(cols));
+        evidence = evidence.with_inputs(path.clone(), moment(cols)).with_peaks(path.clone(), peaks(cols));
         tree.insert(path, Form::dense(weight(rows, cols)));
     }
     let matrices = tree.iter().map(|(path, _)| path.clone()).collect();
@@ -189,9 +194,10 @@ fn rewritten_weights_keep_the_laws_of_forms() {
             let form = rewritten.get(path).unwrap().clone();
             let &[rows, cols] = form.shape().as_slice() else { panic!("{path} is no matrix") };
             let matrix = widen(dense_values(&rewritten, path).unwrap().data());
+            let rounded = rounded(&form);
             let bias = Form::dense(random::array("bias", &[rows]));
             let tree = [(Path::new(PATH), form), (Path::new("head.bias"), bias)].into_iter().collect();
-            let case = Case { name: ways.name, tree, rows, cols, matrix, held: None };
+            let case = Case { name: ways.name, tree, rows, cols, matrix, held: None, rounded };
             for holds in [law::apply::holds, law::record::holds, law::cost::holds, law::sharing::holds] {
                 holds(&case);
             }

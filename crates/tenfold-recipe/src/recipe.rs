@@ -132,6 +132,8 @@ pub struct Eval {
     pub questions: usize,
     /// The most demonstrations before a question; nothing: as many as the task says.
     pub shots: Option<usize>,
+    /// Tokens of the windows into which the texts are cut where a decoder foretells them; nothing: each text by itself.
+    pub windows: Option<usize>,
 }
 
 /// Something to be measured, with its version.

@@ -7,12 +7,14 @@ mod blocked;
 mod coded;
 mod pack;
 mod round;
+mod rounded;
 mod tile;
 mod view;
 
 pub(crate) use blocked::Finish;
 pub(crate) use coded::{coded, coded_back, of_values, whole_rows};
 pub(crate) use pack::Panels;
+pub(crate) use rounded::rounded;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use tile::amx::emulated;
 pub use view::{View, ViewMut};

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use tenfold_tensor::optim::{AdamW, AdamWState};
-use tenfold_tensor::{Activation, Array, Offsets, Tape, Var, op};
+use tenfold_tensor::{Activation, AffineRow, Array, Codes, Offsets, Precision, Scheme, Tape, Var, op};
 
 #[allow(dead_code)]
 #[path = "common/levels.rs"]
@@ -168,6 +168,44 @@ fn adamw_steps() {
                 0.5,
             );
             assert_close(&format!("step {i}"), &value, &Array::from_vec(numbers(&step["value"]), &shape));
+        }
+    });
+}
+
+#[test]
+fn inputs_in_eight_bits() {
+    let case: Value = serde_json::from_str(include_str!("golden/int8_rows/expected.json")).unwrap();
+    let kept = array(&case["kept"]);
+    let (codes, steps) = (array(&case["codes"]), numbers(&case["steps"]["data"]));
+    let Some(Scheme::Affine(affine)) = Scheme::parse("int8-row-sym") else { panic!("no scheme") };
+    let mut bytes = vec![0; codes.height() * affine.row_bytes(codes.width())];
+    let size = bytes.len() / codes.height();
+    for (row, bytes) in bytes.chunks_exact_mut(size).enumerate() {
+        let whole = &codes.data()[row * codes.width()..][..codes.width()];
+        let whole = whole.iter().map(|code| (code + 128.0) as u8).collect();
+        affine.pack(&AffineRow { codes: whole, scales: vec![steps[row]], zeros: vec![128] }, bytes);
+    }
+    let codes = Codes::new(Scheme::Affine(affine), codes.height(), codes.width(), bytes).unwrap();
+    let loud: Vec<u32> = indices(&case["loud"]).into_iter().map(|at| at as u32).collect();
+    let quiet: Vec<u32> = (0..70).filter(|at| !loud.contains(at)).collect();
+    at_every_level(|_| {
+        let tape = Tape::new();
+        let x = tape.leaf(array(&case["x"]));
+        let rest = op::columns(&x, &quiet.clone().into());
+        let rest = op::coded_rounded(Precision::F32, &rest, &codes, None, Activation::Identity);
+        let first = op::columns(&x, &loud.clone().into());
+        let first = op::linear(&first, &Var::constant(kept.clone()), None, Activation::Identity);
+        let y = op::add(&rest, &first);
+        let direction = Var::constant(array(&case["direction"]));
+        let mut gradients = tape.backward(&op::sum(&op::mul(&y, &direction))).unwrap();
+        let gradient = gradients.take(&x).unwrap();
+        for (name, got) in [("output", y.value()), ("gradient", &gradient)] {
+            let want: Vec<f64> =
+                case[name]["data"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+            let top = want.iter().fold(0.0f64, |top, x| top.max(x.abs()));
+            for (at, (&got, want)) in got.data().iter().zip(want).enumerate() {
+                assert!((f64::from(got) - want).abs() <= 1e-6 * top, "{name}[{at}]: {got} for {want}");
+            }
         }
     });
 }

@@ -60,7 +60,7 @@ fn offsets(n: usize) -> Offsets {
 
 type Cases = fn(usize) -> Vec<Check>;
 
-const TABLE: [(&str, Cases); 39] = [
+const TABLE: [(&str, Cases); 42] = [
     ("linear", linear),
     ("linear_in", linear_in),
     ("coded", coded),
@@ -68,6 +68,13 @@ const TABLE: [(&str, Cases); 39] = [
     ("coded_columns", coded_columns),
     ("grouped", grouped),
     ("group_sums", |n| case("", vec![array(1, &[3, n])], |v| op::group_sums(&v[0], 4))),
+    ("coded_rounded", coded_rounded),
+    ("columns", |n| case("", vec![array(1, &[n, 9])], |v| op::columns(&v[0], &[0, 3, 4, 8].into()))),
+    ("join_columns", |n| {
+        case("", vec![array(1, &[n, 3]), array(2, &[n, 2])], |v| {
+            op::join_columns(&v[0], &[0, 2, 3].into(), &v[1], &[1, 4].into())
+        })
+    }),
     ("hadamard", hadamard),
     ("matmul", |n| case("", vec![array(1, &[n, 5]), array(2, &[5, n + 2])], |v| op::matmul(&v[0], &v[1]))),
     ("bias_act", bias_act),
@@ -164,6 +171,16 @@ fn grouped(n: usize) -> Vec<Check> {
     let mut all = case("scales alone", both[..1].to_vec(), move |v| op::grouped(&alone, &v[0], None));
     all.extend(case("scales and shifts", both, move |v| op::grouped(&codes, &v[0], Some(&v[1]))));
     all
+}
+
+/// Inputs are rounded, a staircase: only the bias can be climbed. That the gradient of the inputs is that of `coded` is tested
+/// beside the values.
+fn coded_rounded(n: usize) -> Vec<Check> {
+    let codes = codes::random(3, n + 1, 5, "int8-row-sym");
+    case("", vec![array(3, &[n + 1])], move |v| {
+        let x = Var::constant(array(1, &[n, 5]));
+        op::coded_rounded(Precision::F32, &x, &codes, Some(&v[0]), Activation::Gelu)
+    })
 }
 
 /// A power of two, and an order with a dense factor, there and back.

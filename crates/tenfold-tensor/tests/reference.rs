@@ -98,6 +98,7 @@ fn values_agree_with_plain_loops() {
     at_every_level(coded::coded);
     at_every_level(coded::coded_each);
     at_every_level(grouped::grouped);
+    at_every_level(coded::rounded);
     at_every_level(attention);
     at_every_level(grouped_attention);
     at_every_level(prefixed_attention);
@@ -275,6 +276,13 @@ fn moves(n: usize) {
     let flat = op::reshape(&x, &[n * 3, 5]);
     let block: Vec<f64> = (0..n).flat_map(|i| (0..2).map(move |j| i * 5 + j)).map(|i| xs[i]).collect();
     assert_close("crop", &op::crop(&flat, n, 2), &block);
+    let at = [1, 2, 4];
+    let some: Vec<f64> = (0..n * 3).flat_map(|i| at.map(|j| xs[i * 5 + j])).collect();
+    let (at, others) = (at.map(|j| j as u32).into(), [0, 3].into());
+    let (kept, rest) = (op::columns(&x, &at), op::columns(&x, &others));
+    assert_close("columns", &kept, &some);
+    assert_close("join_columns", &op::join_columns(&kept, &at, &rest, &others), &xs);
+    assert_eq!(op::columns(&x, &Vec::new().into()).shape(), [n * 3, 0]);
 }
 
 fn mpo_rebuild(n: usize) {

@@ -67,6 +67,11 @@ fn step() -> Vec<Vec<u32>> {
     let stretched = op::grouped(&whole, &leaves[14], Some(&leaves[15]));
     let z = op::add(&z, &op::linear(&x, &stretched, None, Activation::Tanh));
     let z = op::add(&z, &op::linear(&op::group_sums(&x, 32), &leaves[15], None, Activation::Tanh));
+    let rounded = op::coded_rounded(Precision::F32, &x, &codes, None, Activation::Tanh);
+    let (even, odd): (Vec<u32>, Vec<u32>) = (0..256).partition(|at| at % 2 == 0);
+    let (even, odd) = (even.into(), odd.into());
+    let turned = op::join_columns(&op::columns(&rounded, &odd), &even, &op::columns(&rounded, &even), &odd);
+    let z = op::add(&z, &turned);
     let first = op::reshape(&op::crop(&z, n, 1), &[n]);
     let z = op::scale_rows(&z, &op::divide(&first, &z.value().row_norms()));
     let pooled = op::l2_normalize(&op::segment_mean(&z, &offsets), 1e-6);

@@ -4,9 +4,12 @@
 //! with nothing taken from the crates under test but the arrays themselves.
 
 mod coded;
+mod columns;
 
 use crate::random;
-use coded::{blocks, by_columns, grouped, halves, quant, quantized_cores, rotated, trellis};
+pub use coded::rounded;
+use coded::{blocks, by_columns, grouped, halves, quant, quantized_cores, rotated, rounding, trellis};
+use columns::columns;
 use tenfold_linalg::MpoShape;
 use tenfold_tensor::{Array, Blocks};
 use tenfold_weight::{Address, Form, Path, Tree, form};
@@ -32,6 +35,9 @@ pub struct Case {
     /// Where the form gives norms to the rows of the form inside, the norms that those have: the backward pass takes them for
     /// constant.
     pub held: Option<Vec<f64>>,
+    /// Dimensions of the inputs that are rounded together before they are multiplied: each row of them to whole multiples of its
+    /// largest magnitude over 127. Gradients pass through as if there were no rounding.
+    pub rounded: Vec<usize>,
 }
 
 /// A form and the matrix it equals.
@@ -41,6 +47,7 @@ struct Part {
     rows: usize,
     cols: usize,
     held: Option<Vec<f64>>,
+    rounded: Vec<usize>,
 }
 
 /// One case for every form and for every nesting that has a path of its own through the code.
@@ -159,6 +166,29 @@ pub fn forms() -> Vec<Case> {
     );
     let inner = grouped("gr", (6, 8), "int4-g4-whole", dense("gs", 6, 2), Some(dense("gt", 6, 2)));
     case("scaled, grouped", scaled("gu", inner), vec![]);
+    case("columns", columns("ca", &[1, 6], dense("cb", 6, 7)), vec![]);
+    case("columns, others low rank", columns("cc", &[0, 3, 8], lowrank("cd", 10, 8, 2)), vec![]);
+    case(
+        "columns, others a padded mpo",
+        columns("ce", &[4], mpo("cf", &[3, 4], &[2, 5], (11, 9), 4)),
+        vec![],
+    );
+    case("columns, others quant", columns("cg", &[2], quant("ch", 6, 9, "int4-g4")), vec![]);
+    let owner = dense("ci", 6, 7);
+    case(
+        "columns, others of another",
+        columns("cj", &[1, 6], owner.shared(OTHER)),
+        vec![(OTHER, owner.form)],
+    );
+    let both = sum(lowrank("ck", 6, 9, 1), columns("cl", &[0, 1], dense("cm", 6, 7)));
+    case("sum with columns", both, vec![]);
+    case("quant that rounds inputs", rounding("ra", 7, 40, "int8-row-sym"), vec![]);
+    case("quant in groups that rounds inputs", rounding("rg", 7, 40, "int4-g16"), vec![]);
+    case(
+        "columns, others round inputs",
+        columns("rh", &[0, 5], rounding("ri", 7, 19, "int8-row-sym")),
+        vec![],
+    );
 
     let owner = dense("zo", 8, 8);
     let up = scaled("zx", mpo("zy", &[3, 4], &[4, 2], (11, 8), 5));
@@ -172,10 +202,11 @@ pub fn forms() -> Vec<Case> {
 
 impl Case {
     fn new(name: &'static str, part: Part, others: Vec<(&str, Form)>) -> Self {
-        let bias = Form::dense(random::array("bias", &[part.rows]));
-        let weights = [(PATH, part.form), ("head.bias", bias)].into_iter().chain(others);
+        let Part { form, rows, cols, matrix, held, rounded } = part;
+        let bias = Form::dense(random::array("bias", &[rows]));
+        let weights = [(PATH, form), ("head.bias", bias)].into_iter().chain(others);
         let tree = weights.map(|(path, form)| (Path::new(path), form)).collect();
-        Self { name, tree, rows: part.rows, cols: part.cols, matrix: part.matrix, held: part.held }
+        Self { name, tree, rows, cols, matrix, held, rounded }
     }
 
     /// `head.weight` as a path.
@@ -186,6 +217,9 @@ impl Case {
     /// The tree whose differences are the gradients of `moved`, a tree of this case with other values: what the backward pass
     /// takes for constant stands as it does in the case.
     pub fn holding(&self, moved: &Tree) -> Tree {
+        if !self.rounded.is_empty() {
+            return self.unrounded(moved);
+        }
         let Some(held) = &self.held else { return moved.clone() };
         let part = |name| moved.get(&self.path()).ok().and_then(|form| form.part(name)).cloned();
         let (Some(inner), Some(norms)) = (part("inner"), part("norms")) else {
@@ -198,6 +232,33 @@ impl Case {
         tree
     }
 
+    /// The tree without rounding of inputs: of a matrix of codes, alone or beside columns.
+    fn unrounded(&self, moved: &Tree) -> Tree {
+        let form = moved.get(&self.path()).unwrap_or_else(|fault| panic!("{}: {fault}", self.name));
+        let plain = |form: &Form| form.as_codes().map(|codes| Form::quant(codes.clone()));
+        let parted = || Some((form.part("value")?.clone(), plain(form.part("rest")?)?));
+        let form = plain(form).or_else(|| {
+            let kept: Vec<usize> = (0..self.cols).filter(|at| !self.rounded.contains(at)).collect();
+            let (value, rest) = parted()?;
+            Some(Form::Columns(made(form::Columns::new(&kept, value, rest))))
+        });
+        let Some(form) = form else { panic!("{}: no form that rounds inputs", self.name) };
+        let mut tree = moved.clone();
+        tree.insert(self.path(), form);
+        tree
+    }
+
+    /// A row of inputs as the weight sees them.
+    pub fn seen(&self, x: &[f64]) -> Vec<f64> {
+        let top = self.rounded.iter().map(|at| x[*at].abs()).fold(0.0, f64::max);
+        let mut seen = x.to_vec();
+        if top > 0.0 {
+            let step = top / 127.0;
+            self.rounded.iter().for_each(|at| seen[*at] = step * (x[*at] / step).round_ties_even());
+        }
+        seen
+    }
+
     /// The bias.
     pub fn bias(&self) -> Vec<f64> {
         crate::tolerance::widen(random::array("bias", &[self.rows]).data())
@@ -206,13 +267,13 @@ impl Case {
 
 impl Part {
     fn new(matrix: Vec<f64>, form: Form, (rows, cols): (usize, usize)) -> Self {
-        Self { form, matrix, rows, cols, held: None }
+        Self { form, matrix, rows, cols, held: None, rounded: Vec::new() }
     }
 
     /// The same matrix, stored at an address.
     fn shared(&self, owner: &str) -> Self {
         let form = Form::shared(Address::parse(owner), vec![self.rows, self.cols]);
-        Self { form, matrix: self.matrix.clone(), held: None, ..*self }
+        Self { rounded: self.rounded.clone(), ..Self::new(self.matrix.clone(), form, (self.rows, self.cols)) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every operation is total over the set: a new form implements the private trait `Operations` in its own file and gets one
 //! arm in each of the two functions below that choose.
 
+mod columns;
 mod dense;
 mod grouped;
 mod lowrank;
@@ -13,6 +14,7 @@ mod scaled;
 mod shared;
 mod sum;
 
+pub use columns::Columns;
 pub use dense::Dense;
 pub use grouped::Grouped;
 pub use lowrank::Lowrank;
@@ -72,6 +74,17 @@ pub enum Form {
     Rotated(Rotated),
     /// Whole numbers of few bits with tables of scales and shifts.
     Grouped(Grouped),
+    /// A few columns in one form, the others in another.
+    Columns(Columns),
+}
+
+/// A weight as a product of factors.
+#[derive(Clone, Debug)]
+pub struct Chain<'f> {
+    /// How rows and columns are shared out among the factors; padded where they do not divide.
+    pub shape: MpoShape,
+    /// The factors in order; numbers of each lie as those of a core do: left bond, row factor, column factor, right bond.
+    pub factors: Vec<&'f Form>,
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
@@ -207,6 +220,7 @@ impl Form {
             Self::Quant(form) => form,
             Self::Rotated(form) => form,
             Self::Grouped(form) => form,
+            Self::Columns(form) => form,
         }
     }
 
@@ -221,6 +235,7 @@ impl Form {
             Self::Quant(form) => form,
             Self::Rotated(form) => form,
             Self::Grouped(form) => form,
+            Self::Columns(form) => form,
         }
     }
 
@@ -300,6 +315,35 @@ impl Form {
         }
     }
 
+    /// The factors of a product: the cores of an operator, or up and down of a low-rank form, as an operator of two cores.
+    pub fn chain(&self) -> Option<Chain<'_>> {
+        match self {
+            Self::Mpo(form) => Some(form.as_chain()),
+            Self::Lowrank(form) => form.as_chain(),
+            _ => None,
+        }
+    }
+
+    /// The same product of other factors, in the order of [`Form::chain`]; a form that is no product is its only factor.
+    ///
+    /// # Errors
+    /// [`Error::Parts`] where the factors do not make such a product.
+    pub fn with_factors(&self, factors: Vec<Self>) -> Result<Self, Error> {
+        match self {
+            Self::Mpo(form) => form.with_factors(factors).map(Self::Mpo),
+            Self::Lowrank(_) => Lowrank::of_factors(factors).map(Self::Lowrank),
+            other => {
+                let count = factors.len();
+                let only = factors.into_iter().next().filter(|_| count == 1);
+                only.ok_or_else(|| Error::Parts {
+                    form: "product",
+                    expected: format!("one factor for {}", other.describe()),
+                    got: vec![count],
+                })
+            }
+        }
+    }
+
     /// The codes when the form is quantized and their rows are those of the weight: no computation.
     pub fn as_codes(&self) -> Option<&Codes> {
         match self {
@@ -323,7 +367,7 @@ impl Form {
         maps: &[(&Self, Address, Option<Var>)],
     ) -> Result<Vec<Var>, Error> {
         let codes = maps.iter().map(|(form, _, bias)| match form {
-            Self::Quant(form) => Some((form.by_rows()?, bias.as_ref())),
+            Self::Quant(form) => Some((form.alone()?, bias.as_ref())),
             _ => None,
         });
         if let Some(codes) = codes.collect::<Option<Vec<_>>>() {

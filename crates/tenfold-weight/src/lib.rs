@@ -39,7 +39,7 @@ pub mod wiring;
 
 pub use cost::Cost;
 pub use error::{Error, OwnerFault, SelectorFault};
-pub use form::{Form, Leaf, Stored};
+pub use form::{Chain, Form, Leaf, Stored};
 pub use path::{Address, LeafId, Path};
 pub use role::Role;
 pub use scope::{Contraction, Observer, Scope, dense_values};

@@ -3,7 +3,7 @@
 //! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
 
 use crate::error::Error;
-use crate::form::{Form, Grouped, Lowrank, Mpo, Quant, Rotated, Scaled, Sum};
+use crate::form::{Columns, Form, Grouped, Lowrank, Mpo, Quant, Rotated, Scaled, Sum};
 use crate::path::{Address, Path};
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -103,12 +103,24 @@ impl Reader<'_> {
                 let left = self.form(left, shape)?;
                 Form::Sum(Sum::new(left, self.form(right, shape)?)?)
             }
-            FormRecord::Quant { codes, scheme, rows, cols, shape, by_columns } => {
+            FormRecord::Quant { codes, scheme, rows, cols, shape, by_columns, rounds_inputs } => {
                 let codes = self.codes(codes, scheme, *rows, *cols)?;
-                match by_columns {
-                    true => Form::Quant(Quant::columns(codes)),
-                    false => Form::Quant(Quant::new(codes, shape.clone())?),
+                match (by_columns, rounds_inputs) {
+                    (true, true) => return Err(Error::UnknownRecord { record: format!("{record:?}") }),
+                    (true, false) => Form::Quant(Quant::columns(codes)),
+                    (false, true) => Form::Quant(Quant::rounding_inputs(codes)?),
+                    (false, false) => Form::Quant(Quant::new(codes, shape.clone())?),
                 }
+            }
+            FormRecord::Columns { columns, value, rest } => {
+                let side = |width: Option<usize>| match (shape, width) {
+                    (&[rows, _], Some(width)) => vec![rows, width],
+                    _ => Vec::new(),
+                };
+                let few = Some(columns.len());
+                let many = shape.get(1).and_then(|width| width.checked_sub(columns.len()));
+                let value = self.form(value, &side(few))?;
+                Form::Columns(Columns::new(columns, value, self.form(rest, &side(many))?)?)
             }
             FormRecord::Rotated { inner, seed } => {
                 Form::Rotated(Rotated::new(self.form(inner, shape)?, *seed)?)
@@ -179,6 +191,8 @@ fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
         FormRecord::Grouped { shift, .. } if name == "shift" => part(shift.as_deref()?, rest),
         FormRecord::Sum { left, .. } if name == "left" => part(left, rest),
         FormRecord::Sum { right, .. } if name == "right" => part(right, rest),
+        FormRecord::Columns { value, .. } if name == "value" => part(value, rest),
+        FormRecord::Columns { rest: others, .. } if name == "rest" => part(others, rest),
         _ => None,
     }
 }

@@ -50,6 +50,14 @@ pub enum SavedFault {
         /// Cores.
         cores: usize,
     },
+    /// Columns that do not ascend, or are none of the weight.
+    #[error("sets apart the columns {columns:?} of {width}, expected ascending ones")]
+    Columns {
+        /// The columns.
+        columns: Vec<usize>,
+        /// Columns of the weight.
+        width: usize,
+    },
     /// A shared form whose owner does not exist.
     #[error("shares {owner}, which does not exist")]
     MissingOwner {
@@ -120,6 +128,7 @@ impl<'a> Claims<'a> {
             }
             FormRecord::Lowrank { down: a, up: b }
             | FormRecord::Sum { left: a, right: b }
+            | FormRecord::Columns { value: a, rest: b, .. }
             | FormRecord::Scaled { inner: a, columns: b }
             | FormRecord::RowScaled { inner: a, rows: b }
             | FormRecord::RowNormed { inner: a, norms: b } => {
@@ -272,8 +281,37 @@ impl Shapes<'_> {
                 }
                 Ok(vec![*rows, *cols])
             }
+            FormRecord::Columns { columns, value, rest } => {
+                self.columns(at, (columns, value, rest), wanted, depth)
+            }
             FormRecord::Mpo { rows, cols, cores } => self.mpo(at, (rows, cols, cores), wanted, depth),
         }
+    }
+
+    fn columns(
+        &mut self,
+        at: &str,
+        (columns, value, rest): (&[usize], &FormRecord, &FormRecord),
+        wanted: Option<&[usize]>,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        // A padded operator on either side takes its part of the weight.
+        let few = columns.len();
+        let sides = match wanted {
+            Some(&[rows, width]) if few <= width => Some(([rows, few], [rows, width - few])),
+            _ => None,
+        };
+        let value = self.shape(at, value, sides.as_ref().map(|(side, _)| &side[..]), depth + 1)?;
+        let rest = self.shape(at, rest, sides.as_ref().map(|(_, side)| &side[..]), depth + 1)?;
+        let &[rows, many] = &rest[..] else {
+            return self.fault(at, SavedFault::Shape { expected: vec![0, 0], got: rest });
+        };
+        self.same(&format!("{at}#value"), &[rows, few], &value)?;
+        let width = few.saturating_add(many);
+        if !columns.is_sorted_by(|a, b| a < b) || columns.last().is_some_and(|last| *last >= width) {
+            return self.fault(at, SavedFault::Columns { columns: columns.to_vec(), width });
+        }
+        Ok(vec![rows, width])
     }
 
     fn mpo(
@@ -320,7 +358,7 @@ impl Shapes<'_> {
 }
 
 /// The part of `form` that `inner` names: `value`, `core.N`, `down`, `up`, `left.PART`, `right.PART`,
-/// `inner.PART`, `columns`, `rows`, `norms`, `scale`, `shift`.
+/// `inner.PART`, `value.PART`, `rest.PART`, `columns`, `rows`, `norms`, `scale`, `shift`.
 fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
     let (head, rest) = inner.split_once('.').map_or((inner, None), |(head, rest)| (head, Some(rest)));
     let deeper = |form: &'a FormRecord, rest: Option<&str>| match rest {
@@ -343,6 +381,8 @@ fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
         (FormRecord::Scaled { columns, .. }, "columns") => deeper(columns, rest),
         (FormRecord::Grouped { scale, .. }, "scale") => deeper(scale, rest),
         (FormRecord::Grouped { shift, .. }, "shift") => deeper(shift.as_deref()?, rest),
+        (FormRecord::Columns { value, .. }, "value") => deeper(value, rest),
+        (FormRecord::Columns { rest: others, .. }, "rest") => deeper(others, rest),
         (FormRecord::Sum { left, .. }, "left") => deeper(left, rest),
         (FormRecord::Sum { right, .. }, "right") => deeper(right, rest),
         (FormRecord::Mpo { cores, .. }, "core") => {

@@ -8,6 +8,7 @@
 )]
 
 mod checkpoint;
+mod columns;
 mod config;
 mod gguf;
 mod gguf_file;

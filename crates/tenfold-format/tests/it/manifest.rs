@@ -13,7 +13,7 @@ use tenfold_format::manifest::{
 
 use crate::mutate;
 
-fn dense(leaf: &str) -> FormRecord {
+pub(crate) fn dense(leaf: &str) -> FormRecord {
     FormRecord::Dense { leaf: leaf.to_owned() }
 }
 
@@ -25,7 +25,11 @@ fn mpo(rows: &[usize], cols: &[usize], cores: Vec<FormRecord>) -> FormRecord {
     FormRecord::Mpo { rows: rows.to_vec(), cols: cols.to_vec(), cores }
 }
 
-fn manifest(weights: Vec<(&str, &[usize], FormRecord)>) -> Manifest {
+pub(crate) fn columns(columns: &[usize], value: FormRecord, rest: FormRecord) -> FormRecord {
+    FormRecord::Columns { columns: columns.to_vec(), value: value.into(), rest: rest.into() }
+}
+
+pub(crate) fn manifest(weights: Vec<(&str, &[usize], FormRecord)>) -> Manifest {
     let record = |(path, shape, form): (&str, &[usize], FormRecord)| {
         (path.to_owned(), WeightRecord { shape: shape.to_vec(), form })
     };
@@ -38,7 +42,7 @@ fn manifest(weights: Vec<(&str, &[usize], FormRecord)>) -> Manifest {
 }
 
 /// A checkpoint with tensors of these shapes.
-fn checkpoint(tensors: &[(&str, &[usize])]) -> Checkpoint {
+pub(crate) fn checkpoint(tensors: &[(&str, &[usize])]) -> Checkpoint {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let data: Vec<Vec<f32>> = tensors.iter().map(|(_, shape)| vec![0.5; shape.iter().product()]).collect();
@@ -88,6 +92,10 @@ fn everything() -> (Manifest, Checkpoint) {
             &[2, 3],
             FormRecord::RowNormed { inner: dense("j").into(), norms: dense("j.norms").into() },
         ),
+        ("k.weight", &[2, 3], columns(&[0, 2], dense("k"), shared("g.weight#up"))),
+        // 3 x 4 beside one column, in a padded 4 x 4.
+        ("l.weight", &[3, 5], columns(&[4], dense("l"), mpo(&[4], &[4], vec![dense("l.1")]))),
+        ("m.weight", &[2, 2], shared("k.weight#value")),
     ]);
     let checkpoint = checkpoint(&[
         ("a.bias", &[3]),
@@ -105,11 +113,14 @@ fn everything() -> (Manifest, Checkpoint) {
         ("i.rows", &[2]),
         ("j", &[2, 3]),
         ("j.norms", &[2]),
+        ("k", &[2, 2]),
+        ("l", &[3, 1]),
+        ("l.1", &[1, 4, 4, 1]),
     ]);
     (manifest, checkpoint)
 }
 
-fn fault(manifest: &Manifest, checkpoint: &Checkpoint) -> (String, SavedFault) {
+pub(crate) fn fault(manifest: &Manifest, checkpoint: &Checkpoint) -> (String, SavedFault) {
     match manifest.check(checkpoint) {
         Err(Error::Saved { weight, fault, .. }) => (weight, fault),
         other => panic!("expected a fault, got {other:?}"),
@@ -343,14 +354,16 @@ static SMALL: LazyLock<Checkpoint> =
 
 /// Any form, however little sense it makes.
 fn form() -> impl Strategy<Value = FormRecord> {
-    let owner = prop::sample::select(vec!["a", "b", "a#value", "a#core.1", "b#left", "b#right.down", "c"]);
+    let owner =
+        prop::sample::select(vec!["a", "b", "a#value", "a#core.1", "b#left", "b#right.down", "a#rest", "c"]);
     let leaf = prop::sample::select(vec!["x", "y", "z"]);
     let simple = prop_oneof![leaf.prop_map(dense), owner.prop_map(shared)];
     simple.prop_recursive(4, 12, 3, |inner| {
         let pair = (inner.clone(), inner.clone());
         prop_oneof![
             pair.clone().prop_map(|(a, b)| FormRecord::Sum { left: a.into(), right: b.into() }),
-            pair.prop_map(|(a, b)| FormRecord::Lowrank { down: a.into(), up: b.into() }),
+            pair.clone().prop_map(|(a, b)| FormRecord::Lowrank { down: a.into(), up: b.into() }),
+            (prop::collection::vec(any::<usize>(), 0..3), pair).prop_map(|(at, (a, b))| columns(&at, a, b)),
             (prop::collection::vec(any::<usize>(), 0..3), prop::collection::vec(inner, 0..3))
                 .prop_map(|(factors, cores)| mpo(&factors, &factors, cores)),
         ]

@@ -10,6 +10,8 @@ pub enum Range {
     Asymmetric,
     /// From minus to plus the largest magnitude, the zero in the middle (code 2^(b-1)).
     Symmetric,
+    /// From minus to plus the largest magnitude, both of them levels, so that the lowest code (of 2 and more bits) is left out.
+    Absmax,
     /// Signed codes from -2^(b-1), which is exactly the weight of largest magnitude; so the scale may be negative.
     Full,
 }
@@ -84,6 +86,7 @@ impl Affine {
                 (step, (-low / step).round_ties_even().min(self.largest()))
             }
             Range::Symmetric => (self.stored(most / self.largest() * 2.0), self.middle()),
+            Range::Absmax => (self.stored(most / (self.largest() - self.middle()).max(1.0)), self.middle()),
             Range::Full => {
                 let signed = if high >= -low { high } else { low };
                 (self.stored(-signed / self.middle()), self.middle())

@@ -175,7 +175,7 @@ impl<'a> Band<'a> {
                 let zero = (-low / scale).round_ties_even().clamp(0.0, self.grid.largest());
                 AffineGroup { scale, zero: zero as u8 }
             }
-            Range::Symmetric | Range::Full => {
+            Range::Symmetric | Range::Absmax | Range::Full => {
                 AffineGroup { scale: self.grid.stored(high * above), zero: self.grid.middle() as u8 }
             }
         }

@@ -12,7 +12,7 @@ fn refits_and_searches_lower_the_cost() {
     let (w, h) = (random.matrix(64, 256), moment(&mut random, 256, 512));
     let importance: Vec<f64> = (0..256).map(|i| h.get(i, i)).collect();
     for bits in [2, 3, 4] {
-        for range in [Range::Asymmetric, Range::Symmetric, Range::Full] {
+        for range in [Range::Asymmetric, Range::Symmetric, Range::Absmax, Range::Full] {
             let grid = affine(bits, 64, range);
             let searched = Affine { clip: Some(Clip::default()), ..grid };
             let loss = |grid: &Affine, refits| {
@@ -40,7 +40,7 @@ fn refits_and_searches_lower_the_cost() {
 fn more_bits_lose_less_and_a_grid_that_holds_the_weights_nothing() {
     let mut random = Random(13);
     let (w, h) = (random.matrix(40, 128), moment(&mut random, 128, 400));
-    for range in [Range::Asymmetric, Range::Symmetric, Range::Full] {
+    for range in [Range::Asymmetric, Range::Symmetric, Range::Absmax, Range::Full] {
         let losses: Vec<f64> = (1..=8)
             .map(|bits| gptq(&w, &h, &affine(bits, 32, range), &GptqOptions::default()).unwrap().loss)
             .collect();
@@ -118,7 +118,7 @@ fn bad_input_is_a_typed_error() {
 fn scaled_weights_give_scaled_values_and_rounded_ones_stay() {
     let mut random = Random(17);
     let w = random.matrix(8, 50);
-    for range in [Range::Asymmetric, Range::Symmetric, Range::Full] {
+    for range in [Range::Asymmetric, Range::Symmetric, Range::Absmax, Range::Full] {
         for clip in [None, Some(Clip::default())] {
             let grid = Affine { clip, ..affine(3, 16, range) };
             let got = rtn(&w, &grid, None).unwrap();

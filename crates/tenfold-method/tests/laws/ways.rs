@@ -58,6 +58,17 @@ pub(crate) fn ways() -> Vec<Ways> {
         },
         Ways { name: "bitfit", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
+            name: "cores",
+            full: Options::from([("bits", integer(8)), ("group", integer(8))]),
+            within: 0.03,
+            cut: vec![
+                Options::default(),
+                Options::from([("bits", integer(3)), ("others", text("same")), ("clip", Value::Flag(true))]),
+                Options::from([("solver", text("rtn")), ("group", integer(0)), ("others", text("whole"))]),
+            ],
+            inputs: true,
+        },
+        Ways {
             name: "gptq",
             full: Options::from([("bits", integer(8)), ("group", integer(8))]),
             // Feedback moves numbers by more than the half step that rounding costs.
@@ -101,6 +112,19 @@ pub(crate) fn ways() -> Vec<Ways> {
             full: Options::default(),
             within: EXACT,
             cut: vec![Options::from([("stretch", text("inputs"))])],
+            inputs: false,
+        },
+        Ways {
+            name: "llm-int8",
+            full: Options::from([("threshold", Value::Float(0.5))]),
+            within: 0.005,
+            cut: vec![
+                Options::default(),
+                Options::from([("threshold", Value::Float(0.5)), ("forced", integer(3))]),
+                Options::from([("loudest", Value::Float(0.1)), ("kept", text("whole"))]),
+                Options::from([("loudest", integer(1)), ("inputs", text("whole"))]),
+                Options::from([("threshold", integer(0)), ("forced", integer(1)), ("kept", text("whole"))]),
+            ],
             inputs: false,
         },
         Ways {

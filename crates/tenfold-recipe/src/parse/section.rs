@@ -123,12 +123,15 @@ fn eval(root: &Reader<'_>) -> Eval {
         None => default::TASKS.iter().filter_map(|name| Task::parse(name)).collect(),
     };
     let text = table.as_ref().map(text_source).unwrap_or_default();
-    let mut found = Eval { tasks, text, questions: default::QUESTIONS, shots: None };
+    let mut found = Eval { tasks, text, questions: default::QUESTIONS, shots: None, windows: None };
     if let Some(table) = table {
         let usual = default::QUESTIONS as u64;
         found.questions = table.count("questions", 1..=default::EXAMPLES_LIMIT, usual) as usize;
         let shots = table.get("shots").and_then(|entry| table.count_of("shots", entry, 0..=1000));
         found.shots = shots.map(|shots| shots as usize);
+        let limit = 2..=default::TOKENS_LIMIT;
+        let windows = table.get("windows").and_then(|entry| table.count_of("windows", entry, limit));
+        found.windows = windows.map(|windows| windows as usize);
         table.finish();
     }
     found

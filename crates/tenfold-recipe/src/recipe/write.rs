@@ -42,6 +42,9 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     if let Some(shots) = recipe.eval.shots {
         out.key("shots", integer(shots));
     }
+    if let Some(windows) = recipe.eval.windows {
+        out.key("windows", integer(windows));
+    }
     if let Some(share) = recipe.budget {
         out.head("[budget]");
         out.key("parameters", share);

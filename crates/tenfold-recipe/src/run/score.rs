@@ -102,8 +102,9 @@ impl Session {
         }
         let texts: Vec<&str> = self.texts().iter().map(String::as_str).collect();
         let original = (stage != Stage::Original).then_some(&model.tree);
-        counted(reporter, stage, "texts", |progress| {
-            Ok(Some(language(model, tree, original, &texts, &EmbedOptions::default(), progress)?))
+        let windows = self.windows();
+        counted(reporter, stage, if windows.is_some() { "windows" } else { "texts" }, |progress| {
+            Ok(Some(language(model, tree, original, &texts, windows, &EmbedOptions::default(), progress)?))
         })
     }
 

@@ -281,6 +281,11 @@ impl Session {
         self.eval.shots
     }
 
+    /// Tokens of the windows that texts for fidelity are cut into, where the recipe says.
+    pub(super) fn windows(&self) -> Option<usize> {
+        self.eval.windows
+    }
+
     /// The task that the recipe trains the head for.
     pub(super) fn head_task(&self) -> Option<&'static task::Task> {
         self.head_task

@@ -43,6 +43,43 @@ fn named<'v>(all: &'v [VariantResult], name: &str) -> &'v VariantResult {
     all.iter().find(|one| one.name == name).unwrap()
 }
 
+/// Inputs in 8 bits are a property of the weights, and windows one of the measurement; a receipt repeats both.
+#[test]
+fn loud_dimensions_are_forced_into_few_bits_one_by_one() {
+    let select = "layers.**.{q,k,v,o,gate,up,down}_proj.weight";
+    let variant = |name: &str, options: &str| {
+        format!(
+            "[[variant]]\nname = \"{name}\"\nstep = [{{ method = \"llm-int8\", select = \"{select}\", {options} }}]\n"
+        )
+    };
+    let variants = [
+        variant("weights", "loudest = 0.1, inputs = \"whole\""),
+        variant("kept", "loudest = 0.1"),
+        variant("forced", "loudest = 0.1, forced = 3"),
+    ];
+    let bench = Bench::new();
+    let mut recipe = recipe(&variants.concat()).unwrap();
+    recipe.eval.tasks.truncate(1);
+    recipe.eval.windows = Some(24);
+    let done = bench.finish(&recipe, "once");
+    let record = &done.receipt.record;
+    let language = |one: &VariantResult| one.scores.language.unwrap();
+    let (windows, rest) =
+        (record.original.language.unwrap().tokens / 23, record.original.language.unwrap().tokens % 23);
+    assert!(windows > 3 && rest == 0, "{windows} {rest}");
+    let [weights, kept, forced] = ["weights", "kept", "forced"].map(|name| named(&record.variants, name));
+    for one in [weights, kept, forced] {
+        assert_eq!((one.weights, language(one).tokens), (14, 23 * windows));
+        assert!(language(one).divergence.unwrap() > 0.0);
+    }
+    // The same weights, and inputs that are rounded beside them; three dimensions less to keep in two bytes a number.
+    assert_eq!((weights.bytes, weights.error), (kept.bytes, kept.error));
+    assert!(language(weights).divergence < language(kept).divergence);
+    assert!(forced.bytes < kept.bytes && forced.error > kept.error);
+    let again = Recipe::read(&bench.at("once").join("receipt.toml")).unwrap();
+    assert_eq!(again.eval, recipe.eval);
+}
+
 #[test]
 fn every_variant_is_made_of_the_untouched_model_and_measured_like_it() {
     let bench = Bench::new();

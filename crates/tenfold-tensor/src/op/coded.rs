@@ -15,6 +15,33 @@ use crate::{Activation, Array, Codes, Precision, Var};
 /// When the widths of x and W differ or the bias does not have one element per row of W.
 #[track_caller]
 pub fn coded(precision: Precision, x: &Var, w: &Codes, bias: Option<&Var>, act: Activation) -> Var {
+    mapped(precision, x, w, bias, act, |dst, x| product::coded(precision, dst, x, w))
+}
+
+/// The same of inputs that are rounded to 8 bits, each row of x to whole multiples of its largest magnitude over 127: codes and
+/// inputs are multiplied as whole numbers, exactly, and each sum over a group of columns is scaled once (Dettmers et al. 2022,
+/// LLM.int8(), section 2.1). The gradient of x is that of the product without rounding (straight through), in `precision`.
+///
+/// # Shapes
+/// As [`coded`].
+///
+/// # Panics
+/// As [`coded`], and when w is in no affine scheme.
+#[track_caller]
+pub fn coded_rounded(precision: Precision, x: &Var, w: &Codes, bias: Option<&Var>, act: Activation) -> Var {
+    mapped(precision, x, w, bias, act, |dst, x| product::rounded(dst, x, w))
+}
+
+/// f(product(x) + bias), whose gradient is that of the product with w.
+#[track_caller]
+fn mapped(
+    precision: Precision,
+    x: &Var,
+    w: &Codes,
+    bias: Option<&Var>,
+    act: Activation,
+    product: impl FnOnce(ViewMut<'_, f32>, View<'_, f32>),
+) -> Var {
     let (rows, inner) = (x.value().height(), x.value().width());
     let [outer, width] = w.shape();
     assert_eq!(inner, width, "input {:?} against {w:?}", x.shape());
@@ -26,7 +53,7 @@ pub fn coded(precision: Precision, x: &Var, w: &Codes, bias: Option<&Var>, act: 
 
     let mut z = Array::stale(&[rows, outer]);
     let (dst, source) = (ViewMut::new(z.data_mut(), rows, outer), View::new(x.value().data(), rows, inner));
-    product::coded(precision, dst, source, w);
+    product(dst, source);
     let (y, slope) = finish(z, bias.map(Var::value), act, any_tracked(&inputs));
 
     let shape_x = x.shape().to_vec();

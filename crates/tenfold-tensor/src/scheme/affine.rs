@@ -33,6 +33,9 @@ pub struct AffineRow {
 }
 
 impl Affine {
+    /// Bytes with one scale a row and the zero in the middle.
+    pub const BYTES: Self = Self { bits: 8, group: 0, symmetric: true, whole: false };
+
     /// Codes of `bits` (1 to 8) bits for groups of `group` columns; the whole row for 0. A symmetric scheme has the zero point
     /// `2^(b-1)` everywhere and stores none. Nothing for other widths.
     pub fn new(bits: u8, group: u32, symmetric: bool) -> Option<Self> {

@@ -95,6 +95,73 @@ pub(crate) fn coded_each(n: usize) {
     }
 }
 
+/// Rounded inputs and codes are multiplied as whole numbers: what cancels leaves no error of its terms behind. 70000 columns
+/// are more than 32 bits hold the sum of.
+pub(crate) fn rounded(n: usize) {
+    rounded_check(n, n + 3, 33, "int8-row-sym");
+    rounded_check(3, n, 40, "int4-g16");
+    rounded_check(2, 3, 96, "int8-g32-sym");
+    if n == 33 {
+        rounded_check(1, 2, 70_000, "int8-row");
+    }
+}
+
+fn rounded_check(tokens: usize, rows: usize, cols: usize, word: &str) {
+    let codes = random(7, rows, cols, word);
+    let Scheme::Affine(affine) = codes.scheme() else { panic!("{word}") };
+    let group = if affine.group() == 0 { cols } else { affine.group() as usize };
+    let (mut x, bias) = (array(1, &[tokens, cols]), constant(2, &[rows]));
+    // A row of nothing, and one of numbers that are hardly any.
+    x.data_mut()[..cols].fill(if tokens > 2 { 0.0 } else { 1.0 });
+    if tokens > 3 {
+        x.data_mut()[cols..2 * cols].iter_mut().for_each(|x| *x *= 1e-40);
+    }
+    let y = op::coded_rounded(Precision::F32, &Var::constant(x.clone()), &codes, None, Activation::Identity);
+    for token in 0..tokens {
+        let x = &x.data()[token * cols..][..cols];
+        let top = x.iter().fold(0.0f32, |top, x| top.max(x.abs()));
+        let inverse = if top > 0.0 { 127.0 / top } else { 0.0 };
+        let input = |at: usize| (x[at] * inverse).round_ties_even().clamp(-127.0, 127.0) as i64;
+        for row in 0..rows {
+            let parts = affine.unpack(codes.row(row), cols);
+            let weight = |at: usize| i64::from(parts.codes[at]) - i64::from(parts.zeros[at / group]);
+            let sums = (0..parts.scales.len()).map(|of| {
+                let sum: i64 =
+                    (of * group..((of + 1) * group).min(cols)).map(|at| input(at) * weight(at)).sum();
+                f64::from(parts.scales[of]) * sum as f64
+            });
+            let sums: Vec<f64> = sums.collect();
+            let step = f64::from(top) / 127.0;
+            let want = step * sums.iter().sum::<f64>();
+            let got = f64::from(y.value().data()[token * rows + row]);
+            // One rounding, of the result; below the least normal number that is of fewer digits.
+            assert!(
+                (got - want).abs() <= 6e-8 * want.abs() + 1e-44,
+                "{word}, {token}, {row}: {got} for {want}"
+            );
+        }
+    }
+    // Numbers that are none stay in their row; the gradient of the inputs is that of the product without rounding.
+    let mut bad = x.clone();
+    bad.data_mut()[(tokens - 1) * cols + 1] = f32::INFINITY;
+    let poisoned =
+        op::coded_rounded(Precision::F32, &Var::constant(bad), &codes, Some(&bias), Activation::Identity);
+    let finite: Vec<bool> =
+        poisoned.value().data().chunks_exact(rows).map(|row| row.iter().all(|y| y.is_finite())).collect();
+    assert!(finite[..tokens - 1].iter().all(|finite| *finite) && !finite[tokens - 1], "{word}: {finite:?}");
+    let direction = Var::constant(array(5, &[tokens, rows]));
+    let gradient = |rounded: bool| {
+        let tape = Tape::new();
+        let leaf = tape.leaf(x.clone());
+        let y = match rounded {
+            true => op::coded_rounded(Precision::F32, &leaf, &codes, None, Activation::Identity),
+            false => op::coded(Precision::F32, &leaf, &codes, None, Activation::Identity),
+        };
+        tape.backward(&op::sum(&op::mul(&y, &direction))).unwrap().take(&leaf).unwrap()
+    };
+    assert_eq!(gradient(true), gradient(false), "{word}: gradient");
+}
+
 /// Half precision is a scheme: exact where numbers fit, the nearest half where they do not, refused beyond.
 pub(crate) fn halves() {
     let exact = [0.0, -1.5, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8, 0.333_251_95];

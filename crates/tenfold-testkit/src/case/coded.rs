@@ -2,15 +2,37 @@
 
 use super::{Part, contracted, made};
 use crate::random;
+use tenfold_format::manifest::FormRecord;
 use tenfold_linalg::MpoShape;
 use tenfold_tensor::{AffineRow, Array, Blocks, Codes, Scheme};
-use tenfold_weight::{Form, form};
+use tenfold_weight::{Address, Form, Path, form};
 
 /// A matrix of codes drawn at random.
 pub(super) fn quant(name: &str, rows: usize, cols: usize, scheme: &str) -> Part {
     let codes = codes(name, rows, cols, scheme);
     let matrix = crate::tolerance::widen(codes.values().data());
     Part::new(matrix, Form::quant(codes), (rows, cols))
+}
+
+/// The dimensions of its inputs that a form rounds, as its record says: those of codes, alone or beside columns.
+pub fn rounded(form: &Form) -> Vec<usize> {
+    let of = |record: &FormRecord| matches!(record, FormRecord::Quant { rounds_inputs: true, .. });
+    let width = form.shape().last().copied().unwrap_or_default();
+    match form.record(&Address::root(Path::new("weight"))) {
+        FormRecord::Columns { columns, rest, .. } if of(&rest) => {
+            (0..width).filter(|at| !columns.contains(at)).collect()
+        }
+        record if of(&record) => (0..width).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A matrix of codes drawn at random; inputs are rounded to 8 bits.
+pub(super) fn rounding(name: &str, rows: usize, cols: usize, scheme: &str) -> Part {
+    let codes = codes(name, rows, cols, scheme);
+    let matrix = crate::tolerance::widen(codes.values().data());
+    let form = Form::Quant(made(form::Quant::rounding_inputs(codes)));
+    Part { rounded: (0..cols).collect(), ..Part::new(matrix, form, (rows, cols)) }
 }
 
 /// A matrix rounded to blocks.

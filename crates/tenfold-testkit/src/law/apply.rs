@@ -1,10 +1,12 @@
-//! Applying a weight equals multiplying by its matrix, whichever way it is applied, and `dense` is that matrix.
+//! Applying a weight equals multiplying what it sees of its inputs by its matrix, whichever way it is applied, and `dense` is that
+//! matrix.
 
 use super::{ACTIVATIONS, CONTRACTIONS, Function, apply, given};
 use crate::case::Case;
 use crate::random;
 use crate::tolerance::{Dtype, Tolerance, assert_close, widen};
 use std::collections::BTreeSet;
+use tenfold_tensor::{Activation, Array, Var};
 use tenfold_weight::{Scope, dense_values};
 
 /// Batches of one row, few rows and more rows than columns.
@@ -36,20 +38,46 @@ pub fn holds(case: &Case) {
                 for (use_of_it, scope) in scopes {
                     let what =
                         format!("{}, {use_of_it}, {contraction:?}, {activation:?}, {tokens} rows", case.name);
-                    let y = apply(&what, &scope.contracting(contraction), &x, activation);
+                    let scope = scope.contracting(contraction);
+                    let y = apply(&what, &scope, &x, activation);
+                    if activation == Activation::Identity {
+                        // Beside another map of the same inputs it is what it is alone.
+                        let both = given(&what, scope.linears(["head", "head"], &Var::constant(x.clone())));
+                        assert_close(
+                            &what,
+                            both[1].value().data(),
+                            &expected,
+                            of_terms(case, &x, &expected, tolerance),
+                        );
+                    }
                     assert_eq!(y.shape(), [tokens, case.rows], "{what}: shape");
-                    assert_close(&what, y.value().data(), &expected, tolerance);
+                    assert_close(
+                        &what,
+                        y.value().data(),
+                        &expected,
+                        of_terms(case, &x, &expected, tolerance),
+                    );
                 }
             }
         }
     }
 }
 
-/// `function(x W^T + b)` in double precision.
+/// `function(x W^T + b)` in double precision, with x as the weight sees it.
 fn product(case: &Case, x: &[f64], function: Function) -> Vec<f64> {
     let bias = case.bias();
     let dot = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
-    x.chunks(case.cols)
-        .flat_map(|x| case.matrix.chunks(case.cols).zip(&bias).map(move |(w, b)| function(dot(x, w) + b)))
-        .collect()
+    let row = |x: &[f64]| {
+        let x = case.seen(x);
+        let each = case.matrix.chunks(case.cols).zip(&bias);
+        each.map(|(w, b)| function(dot(&x, w) + b)).collect::<Vec<_>>()
+    };
+    x.chunks(case.cols).flat_map(row).collect()
+}
+
+/// A lone number has no larger ones beside it to be measured by, and may be what is left of large terms: those stand in for them.
+fn of_terms(case: &Case, x: &Array, expected: &[f64], tolerance: Tolerance) -> Tolerance {
+    let [alone] = expected else { return tolerance };
+    let terms = x.data().iter().zip(&case.matrix).map(|(x, w)| (f64::from(*x) * w).abs());
+    Tolerance { absolute: tolerance.absolute * (terms.sum::<f64>() / alone.abs()).max(1.0), ..tolerance }
 }

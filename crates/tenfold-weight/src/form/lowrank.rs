@@ -1,12 +1,13 @@
 //! The low-rank form: `W = up * down`, O x r times r x I.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
+use super::{Call, Chain, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
 use crate::role::Role;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
+use tenfold_linalg::MpoShape;
 use tenfold_tensor::{Var, op};
 
 /// The product of two forms through a rank r.
@@ -36,6 +37,23 @@ impl Lowrank {
                 got: up.to_vec(),
             }),
         }
+    }
+
+    /// As an operator of two cores; nothing for a side without rows or columns.
+    pub(super) fn as_chain(&self) -> Option<Chain<'_>> {
+        let shape = MpoShape::new(vec![self.rows, 1], vec![1, self.cols]).ok()?;
+        Some(Chain { shape, factors: vec![&self.up, &self.down] })
+    }
+
+    /// Of up and down, in this order.
+    pub(super) fn of_factors(factors: Vec<Form>) -> Result<Self, Error> {
+        let count = factors.len();
+        let [up, down] = <[Form; 2]>::try_from(factors).map_err(|_| Error::Parts {
+            form: "lowrank",
+            expected: "two factors".to_owned(),
+            got: vec![count],
+        })?;
+        Self::new(down, up)
     }
 
     fn factored_is_cheaper(&self) -> bool {

@@ -4,7 +4,7 @@
 //! training, once and for all in evaluation) and run one dense product, or contract the activations
 //! through the chain. Looked up the same way: from the rebuilt matrix, or only the rows in use.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
+use super::{Call, Chain, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::{self, Cost};
 use crate::error::Error;
 use crate::path::Address;
@@ -83,6 +83,15 @@ impl Mpo {
     /// I, without padding.
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    pub(super) fn as_chain(&self) -> Chain<'_> {
+        Chain { shape: self.shape.clone(), factors: self.cores.iter().collect() }
+    }
+
+    /// The same operator of other cores.
+    pub(super) fn with_factors(&self, cores: Vec<Form>) -> Result<Self, Error> {
+        Self::from_forms(self.shape.clone(), self.rows, self.cols, cores)
     }
 
     fn cores(&self, cx: &Scope<'_>, at: &Address) -> Result<Vec<Var>, Error> {
@@ -197,7 +206,14 @@ impl Operations for Mpo {
 
     fn describe(&self) -> String {
         let inner: Vec<String> = self.bonds[1..self.bonds.len() - 1].iter().map(usize::to_string).collect();
-        format!("mpo {} cores, bonds {}", self.cores.len(), inner.join("-"))
+        let words = format!("mpo {} cores, bonds {}", self.cores.len(), inner.join("-"));
+        match self.cores.iter().any(|core| core.as_codes().is_some()) {
+            true => {
+                let cores: Vec<String> = self.cores.iter().map(Form::describe).collect();
+                format!("{words} ({})", cores.join("; "))
+            }
+            false => words,
+        }
     }
 }
 
