@@ -101,7 +101,7 @@ impl Session {
             return Ok(None);
         }
         let texts: Vec<&str> = self.texts().iter().map(String::as_str).collect();
-        let original = (stage != Stage::Original).then_some(&model.tree);
+        let original = (stage != Stage::Original && !self.is_streamed()).then_some(&model.tree);
         counted(reporter, stage, "texts", |progress| {
             Ok(Some(language(model, tree, original, &texts, &EmbedOptions::default(), progress)?))
         })
