@@ -1,6 +1,6 @@
 //! Memory of rewriting in the order of the layers.
 
-use super::{BLOCKS, BYTES};
+use super::BYTES;
 use crate::default::BATCH_TOKENS;
 use crate::error::Error;
 use crate::plan::{Plan, Row};
@@ -12,11 +12,13 @@ use tenfold_weight::Path;
 
 /// Bytes of a number in double precision.
 const DOUBLE: usize = 8;
-/// Matrices of a weight's size, in double precision, that solving and measuring it take: the weight, what becomes of it, their
-/// difference, and that times the moment.
-const COPIES: usize = 4;
-/// Matrices of a moment's size that solving takes beside the moment: damped, factored, inverted.
-const FACTORS: usize = 3;
+/// Matrices of a weight's size, in double precision, that solving and measuring it take: the weight, its working copy, what becomes of
+/// it, the difference, and that times the moment.
+const COPIES: usize = 5;
+/// Matrices of a moment's size that solving takes beside the moment: damped, factored, inverted, and the factor of that.
+const FACTORS: usize = 4;
+/// What stays between blocks that come and go in many sizes, with what is kept among them.
+const GAPS: f64 = 1.2;
 
 /// What rewriting layer by layer takes at most, in bytes; code, tokenizer and texts come on top, and what evaluation and saving of
 /// the result take comes later.
@@ -30,9 +32,10 @@ pub struct RewriteMemory {
     pub states: usize,
     /// The weights of a layer as they were, where they are streamed, and as they become.
     pub layer: usize,
-    /// Second moments that are held together, in double precision.
+    /// Second moments of a layer, in double precision.
     pub moments: usize,
-    /// What comes on top while a layer is looked at or solved: activations of a batch, or matrices in double precision.
+    /// What comes on top while a layer is looked at and solved: activations of a batch, whose memory is kept for the next, and
+    /// matrices in double precision.
     pub working: usize,
     /// Layers that have been rewritten before the last.
     pub rewritten: usize,
@@ -72,16 +75,17 @@ pub fn rewriting(recipe: &Recipe, plan: &Plan, model: &Model) -> Result<Option<R
     let inputs = walk.inputs();
     let squares = || inputs.iter().map(|width| DOUBLE * width * width);
     let largest = squares().max().unwrap_or(0);
-    let moments = if calibration.order == Order::Maps { largest } else { squares().sum() };
+    // Also where maps take turns: which of them read the same is seen with the moments of all.
+    let moments = squares().sum();
     let pass = BYTES * model.network.pass_numbers(tokens.min(BATCH_TOKENS)) + largest * BYTES / DOUBLE;
     let (mut peak, mut found, mut done) = (0, None, 0);
     for rows in &layers {
         let own = if streamed { before(rows) } else { 0 } + changed(rows);
-        let working = pass.max(solving(rows));
+        let working = pass + solving(rows);
         let whole = standing + states + own + moments + working + done;
         if whole > peak {
             peak = whole;
-            let peak = (BLOCKS * whole as f64) as usize;
+            let peak = (GAPS * whole as f64) as usize;
             found = Some(RewriteMemory {
                 tokens,
                 standing,
