@@ -1,6 +1,7 @@
 //! Memory of rewriting a decoder whose layers are read one by one: below that of its weights, and what the plan says. A binary of its
 //! own: what is measured are whole processes.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
+#![allow(clippy::print_stdout)] // what was measured, and where nothing was
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -89,9 +89,9 @@ impl Course<'_> {
             let part = Part::Layer(layer);
             match self.order {
                 Order::Maps if !own.is_empty() => {
-                    for (maps, set) in work.sets(part, own)? {
+                    for Set { maps, chosen } in work.sets(part, own)? {
                         let evidence = work.collect(part, Collector::of(maps))?;
-                        work.rewrite(&set, &evidence, reporter)?;
+                        work.rewrite(&chosen, &evidence, reporter)?;
                     }
                 }
                 _ if !own.is_empty() => {
@@ -122,6 +122,14 @@ impl Course<'_> {
         }
         (outside, layers)
     }
+}
+
+/// Maps that read the same inputs.
+struct Set {
+    /// All of them.
+    maps: BTreeSet<Path>,
+    /// The weights that are rewritten with them.
+    chosen: BTreeSet<Path>,
 }
 
 /// What stands while the text goes through.
@@ -164,7 +172,7 @@ impl Work<'_> {
 
     /// The maps of a part that read the same inputs, in the order in which they are applied, with what is selected of each such set.
     /// What is no map of the part (gains and biases) is rewritten with those that read through it, or with the first.
-    fn sets(&self, part: Part, own: &BTreeSet<Path>) -> Result<Vec<(BTreeSet<Path>, BTreeSet<Path>)>, Error> {
+    fn sets(&self, part: Part, own: &BTreeSet<Path>) -> Result<Vec<Set>, Error> {
         let collector = Collector::new();
         self.observe(part, 0, &collector)?;
         let seen: Vec<BTreeSet<Path>> =
@@ -181,7 +189,8 @@ impl Work<'_> {
         for path in own {
             chosen[set_of(path).unwrap_or(0)].insert(path.clone());
         }
-        Ok(seen.into_iter().zip(chosen).filter(|(_, chosen)| !chosen.is_empty()).collect())
+        let sets = seen.into_iter().zip(chosen).map(|(maps, chosen)| Set { maps, chosen });
+        Ok(sets.filter(|set| !set.chosen.is_empty()).collect())
     }
 
     /// Carries out the steps of the plan on some weights, and measures what that did to them.
@@ -261,8 +270,8 @@ mod tests {
                 let sets = work.sets(part, own).unwrap();
                 // Query, key and value; output; what widens; what narrows.
                 assert_eq!(sets.len(), 4, "{name}");
-                assert_eq!(sets.iter().map(|(_, chosen)| chosen.len()).sum::<usize>(), own.len(), "{name}");
-                for (maps, chosen) in sets {
+                assert_eq!(sets.iter().map(|set| set.chosen.len()).sum::<usize>(), own.len(), "{name}");
+                for Set { maps, chosen } in sets {
                     check(&work.collect(part, Collector::of(maps)).unwrap(), &chosen);
                 }
                 work.go_on(part).unwrap();
