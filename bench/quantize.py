@@ -3,7 +3,8 @@ tokens on held-out stories, for plain rounding, searched ranges and feedback, at
 their own (bits per matrix, low-rank repair, stretched columns, trellis codes), for rounding tuned by signs of gradients, and for what training
 after rounding gives back: scales, zero points, adapters.
 
-usage: quantize.py OUT --tenfold PROGRAM --models DIR --stories DIR [--group 64] [--methods "rtn;gptq"] [--special "mixed;trellis"]
+usage: quantize.py OUT --tenfold PROGRAM --models DIR --stories DIR [--group 64] [--bits 8,4,3,2] [--methods "rtn;gptq"]
+                   [--orders "at-once;layers;maps"] [--special "mixed;trellis"]
 Texts are whole stories, one a line, cut to CHARACTERS: the first 400 of the training slice to calibrate on, the first held-out ones
 and the last 200 of the training slice to measure on; what trains learns the next token of the training slice but for those. One JSON line a run.
 """
@@ -112,6 +113,8 @@ arguments.add_argument("--models", type=pathlib.Path, required=True)
 arguments.add_argument("--stories", type=pathlib.Path, required=True)
 arguments.add_argument("--group", type=int, default=64)
 arguments.add_argument("--methods", default=";".join(METHODS), help="some of them, with a semicolon between")
+arguments.add_argument("--bits", default="8,4,3,2")
+arguments.add_argument("--orders", default="at-once", help="with which other weights rewritten inputs are seen; a semicolon between")
 arguments.add_argument("--special", default="", help=f"in their place: some of {';'.join(SPECIAL)}")
 arguments.add_argument("--only", default="", help="of the special ones, those whose names hold one of these, with a semicolon between")
 arguments.add_argument("--on", default="stories260k;stories3m_q80", help="models")
@@ -124,9 +127,9 @@ def stories(name):
     return [story[:CHARACTERS] for story in joined if len(story) > 200]
 
 
-def run(model, name, step, beside="", source=None):
+def run(model, name, step, beside="", source=None, order="at-once"):
     source = source or args.models / model
-    text = f'name = "{model}"\n[model]\nfrom = ["path:{source.resolve()}"]\n[calibration]\ntext = "path:train.txt"\n'
+    text = f'name = "{model}"\n[model]\nfrom = ["path:{source.resolve()}"]\n[calibration]\ntext = "path:train.txt"\norder = "{order}"\n'
     if step:
         select = f"[{LAYERS}, {beside}]" if beside else LAYERS
         text += f"[[step]]\nselect = {select}\n{step}"
@@ -135,8 +138,8 @@ def run(model, name, step, beside="", source=None):
     shutil.rmtree(args.out / "run", ignore_errors=True)
     subprocess.run(command, cwd=args.out, check=True, capture_output=True)
     receipt = tomllib.loads((args.out / "run" / "receipt.toml").read_text())["receipt"]
-    seconds = sum(stage["seconds"] for stage in receipt["stages"] if stage["stage"] in ("rewrite", "evidence"))
-    found = {"model": model, "method": name, "bytes": receipt["bytes"]["after"]}
+    seconds = sum(stage["seconds"] for stage in receipt["stages"] if stage["stage"] in ("rewrite", "collect evidence"))
+    found = {"model": model, "method": name, "order": order, "bytes": receipt["bytes"]["after"]}
     found |= {key: round(value, 4) for key, value in receipt["truncated"]["language"].items()}
     if "healed" in receipt:
         phase = receipt["phases"][0]
@@ -165,7 +168,8 @@ for model in args.on.split(";"):
                 run(model, f"{name}, whole zero points, clamped", 'method = "affine"\nclamp = true\n', source=args.out / "tuned")
     if args.special:
         continue
-    for bits in (8, 4, 3, 2):
+    for bits in map(int, args.bits.split(",")):
         for name in args.methods.split(";"):
-            step = METHODS[name]
-            run(model, f"{name}, int{bits}-g{args.group}", f"{step}bits = {bits}\ngroup = {args.group}\n")
+            step = f"{METHODS[name]}bits = {bits}\ngroup = {args.group}\n"
+            for order in args.orders.split(";"):
+                run(model, f"{name}, int{bits}-g{args.group}", step, order=order)

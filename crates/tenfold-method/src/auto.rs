@@ -84,6 +84,10 @@ impl Method for Auto {
         true
     }
 
+    fn spans_layers(&self) -> bool {
+        true
+    }
+
     fn needs_sensitivity(&self) -> bool {
         self.weighed
     }

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenfold_linalg::{Matrix, Metric};
 use tenfold_tensor::Array;
@@ -119,6 +119,8 @@ impl Evidence {
 #[derive(Default)]
 pub struct Collector {
     state: RefCell<State>,
+    /// The weights that are looked at; all of them where nothing is said.
+    only: Option<BTreeSet<Path>>,
 }
 
 #[derive(Default)]
@@ -140,6 +142,25 @@ impl Collector {
     /// A collector that has seen nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A collector of what goes into some weights, blind to all others.
+    pub fn of(weights: BTreeSet<Path>) -> Self {
+        Self { only: Some(weights), ..Self::default() }
+    }
+
+    /// The matrices that were applied, in the order of their first use; those that read the same activations together, in path order.
+    pub fn sets(&self) -> Vec<Vec<Path>> {
+        let state = self.state.borrow();
+        let mut sets = vec![Vec::new(); state.moments.len()];
+        for (path, at) in &state.index {
+            sets[*at].push(path.clone());
+        }
+        sets
+    }
+
+    fn is_blind_to(&self, path: &Path) -> bool {
+        self.only.as_ref().is_some_and(|only| !only.contains(path))
     }
 
     /// What was seen: second moments per token, largest magnitudes, row weights per token with unseen rows floored. `heights`
@@ -169,6 +190,9 @@ impl Collector {
 
 impl Observer for Collector {
     fn inputs(&self, path: &Path, x: &Array) {
+        if self.is_blind_to(path) {
+            return;
+        }
         let mut state = self.state.borrow_mut();
         let width = x.width();
         // Weights that read the same activations (query, key and value) share one second moment.
@@ -200,6 +224,9 @@ impl Observer for Collector {
     }
 
     fn ids(&self, path: &Path, ids: &[u32]) {
+        if self.is_blind_to(path) {
+            return;
+        }
         let mut state = self.state.borrow_mut();
         let counts = state.counts.entry(path.clone()).or_default();
         for id in ids {

@@ -160,6 +160,11 @@ impl Method for Lora {
         Ok(Planned::certain(form, roles).with_codes(base.codes))
     }
 
+    /// Ranks are dealt out among all weights.
+    fn spans_layers(&self) -> bool {
+        self.by_stable_rank
+    }
+
     fn settle(
         &self,
         weights: &[(Path, &Form)],

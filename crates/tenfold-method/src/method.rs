@@ -137,6 +137,12 @@ pub trait Method: Send + Sync {
         false
     }
 
+    /// Whether what becomes of a weight depends on weights of other layers, such as by one budget for all of them or by coordinates that
+    /// they share: then no layer can be rewritten before all are at hand.
+    fn spans_layers(&self) -> bool {
+        self.needs_sensitivity() || self.moves_basis()
+    }
+
     /// Whether the rewrite changes the coordinates in which weights see their inputs, and nothing else: the function of
     /// the model stays, and evidence that was collected before is no longer true.
     fn moves_basis(&self) -> bool {

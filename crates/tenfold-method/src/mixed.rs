@@ -185,6 +185,10 @@ impl Method for Mixed {
         true
     }
 
+    fn spans_layers(&self) -> bool {
+        true
+    }
+
     fn needs_sensitivity(&self) -> bool {
         self.weighing == Weighing::Outputs
     }

@@ -254,6 +254,11 @@ impl Method for Mpo {
         &INFO
     }
 
+    /// The stream that all layers read is turned once for all of them.
+    fn spans_layers(&self) -> bool {
+        self.free
+    }
+
     fn needs_inputs(&self) -> bool {
         self.inputs || self.free
     }

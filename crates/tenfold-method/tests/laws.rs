@@ -116,6 +116,28 @@ fn every_method_explains_itself() {
     }
 }
 
+/// What is rewritten layer by layer is what is rewritten together, unless the method says that it spans layers.
+#[test]
+fn layers_do_not_depend_on_one_another() {
+    let (tree, paths, evidence) = tree();
+    let mut spanning = BTreeSet::new();
+    each(|what, ways, method| {
+        if method.spans_layers() {
+            spanning.insert(ways.name);
+            return;
+        }
+        let together = run(method, &tree, &paths, &evidence).unwrap();
+        for path in &paths {
+            let alone = run(method, &tree, std::slice::from_ref(path), &evidence).unwrap();
+            let (one, other) = (alone.get(path).unwrap(), together.get(path).unwrap());
+            assert_eq!(one.describe(), other.describe(), "{what}: {path}");
+            let values = |tree| dense_values(tree, path).unwrap();
+            assert_eq!(values(&alone), values(&together), "{what}: {path}");
+        }
+    });
+    assert_eq!(spanning, BTreeSet::from(["auto", "basis", "lora", "mixed", "mpo"]));
+}
+
 #[test]
 fn the_plan_is_what_the_rewrite_makes() {
     let (tree, paths, evidence) = tree();

@@ -3,6 +3,7 @@
 mod bert;
 mod gpt2;
 mod llama;
+mod stack;
 mod t5;
 
 use crate::batch::Batch;
@@ -11,6 +12,7 @@ use crate::past::Past;
 use bert::Bert;
 use gpt2::Gpt2;
 use llama::Llama;
+pub(crate) use stack::Stack;
 use std::fmt::Debug;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -47,6 +49,10 @@ pub(crate) trait Architecture: Debug + Send + Sync {
     fn prefix(&self) -> &'static str;
     /// What a training step keeps of a token.
     fn kept(&self) -> Kept;
+    /// The architecture as a stack of layers; nothing where its layers are no single one.
+    fn stack(&self) -> Option<&dyn Stack> {
+        None
+    }
     /// Tensors of a checkpoint that are not one weight as the tree has it, under names as [`path_of`](Self::path_of) gives them.
     fn packed(&self) -> Vec<Packed> {
         Vec::new()
@@ -159,8 +165,8 @@ fn positions(batch: &Batch, past: Option<&Past>, rows: usize, most: usize) -> Re
 }
 
 /// Rows of the longest prefix in the sockets of layers.
-fn prefix_rows(cx: &Scope<'_>, layers: usize, socket: impl Fn(usize) -> String) -> usize {
-    (0..layers).map(|layer| cx.prefix_rows(&socket(layer))).max().unwrap_or(0)
+fn prefix_rows(cx: &Scope<'_>, sockets: impl Iterator<Item = String>) -> usize {
+    sockets.map(|socket| cx.prefix_rows(&socket)).max().unwrap_or(0)
 }
 
 fn weight(name: impl AsRef<str>) -> Path {

@@ -165,6 +165,34 @@ pub enum Error {
         /// The architecture.
         architecture: &'static str,
     },
+    /// An architecture whose layers do not stand one on the other was to be walked through.
+    #[error(
+        "a {architecture} model is no single stack of layers that could be gone through one by one; that takes a bert, gpt2 or llama"
+    )]
+    NoStack {
+        /// The architecture.
+        architecture: &'static str,
+    },
+    /// A model whose weights cannot wait in their file.
+    #[error(
+        "{dir}: layers are read one by one from plain checkpoints, and {why}; load the whole model instead"
+    )]
+    NoWaiting {
+        /// The model folder or file.
+        dir: PathBuf,
+        /// What this is instead.
+        why: &'static str,
+    },
+    /// A file that is no longer what it was when it was opened.
+    #[error(
+        "{dir}: layer {layer} is not there as it was when the file was opened; something else writes to it"
+    )]
+    Moved {
+        /// The model folder.
+        dir: PathBuf,
+        /// The layer, from 0.
+        layer: usize,
+    },
     /// An encoder-decoder has nothing to read.
     #[error("a {architecture} model answers to a source text, and there is none")]
     NoSource {

@@ -81,6 +81,17 @@ impl Quantized {
 
 /// A tree with one form per weight of a plain checkpoint: dense, or the codes that a file has; a tied output is a shared form.
 pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors) -> Result<Tree, Error> {
+    partly(dir, arch, file, &|_| true, &mut |_| {})
+}
+
+/// The same with the weights of those tensors alone whose paths are `wanted`. The others are told by their names and shapes.
+pub(crate) fn partly(
+    dir: &FilePath,
+    arch: &dyn Architecture,
+    file: &dyn Tensors,
+    wanted: &dyn Fn(&Path) -> bool,
+    left: &mut dyn FnMut((Path, Vec<usize>)),
+) -> Result<Tree, Error> {
     let packed: BTreeMap<String, Packed> =
         arch.packed().into_iter().map(|one| (one.name.clone(), one)).collect();
     let output = arch.output().filter(|output| output.tied);
@@ -93,34 +104,46 @@ pub(crate) fn plain(dir: &FilePath, arch: &dyn Architecture, file: &dyn Tensors)
         if !unless_stored && tied.as_ref().is_some_and(|(output, _)| output.as_str() == path) {
             continue;
         }
+        let packed = packed.get(&path);
+        let path = Path::new(path);
+        if !wanted(&path) {
+            match packed {
+                Some(packed) => {
+                    let own = part_shape(dir, packed, &shape)?;
+                    packed.paths.iter().for_each(|path| left((Path::new(path), own.clone())));
+                }
+                None => left((path, shape)),
+            }
+            continue;
+        }
         if let Some(form) = file.matrix(&name)? {
             if let Some(index) = non_finite(&form) {
                 return Err(Error::NonFinite { dir: dir.to_owned(), path: name, index });
             }
-            match packed.get(&path) {
+            match packed {
                 Some(packed) => {
                     for (path, part) in split(dir, packed, &form)? {
                         tree.insert(path, part);
                     }
                 }
-                None => drop(tree.insert(Path::new(path), form)),
+                None => drop(tree.insert(path, form)),
             }
             continue;
         }
         let array = read(dir, file, &name, &shape)?;
-        match packed.get(&path) {
+        match packed {
             Some(packed) => {
                 for (path, part) in unpack(dir, packed, &array)? {
                     tree.insert(path, Form::dense(part));
                 }
             }
-            None => drop(tree.insert(Path::new(path), Form::dense(array))),
+            None => drop(tree.insert(path, Form::dense(array))),
         }
     }
     // A config can say that the output is tied while the file has another one.
     tied = tied.filter(|(output, table)| {
         let own = tree.get(output).ok().and_then(Form::as_array);
-        own.is_none() || own == tree.get(table).ok().and_then(Form::as_array)
+        tree.contains(table) && (own.is_none() || own == tree.get(table).ok().and_then(Form::as_array))
     });
     if let Some((output, table)) = tied {
         let shape = tree.get(&table).map(Form::shape).unwrap_or_default();
@@ -201,21 +224,28 @@ pub(crate) fn read(dir: &FilePath, file: &dyn Tensors, name: &str, shape: &[usiz
     Ok(Array::from_vec(values, shape))
 }
 
-/// The weights that lie in a packed tensor.
-fn unpack(dir: &FilePath, packed: &Packed, array: &Array) -> Result<Vec<(Path, Array)>, Error> {
+/// The shape of each of the weights that lie in a packed tensor of some shape.
+fn part_shape(dir: &FilePath, packed: &Packed, shape: &[usize]) -> Result<Vec<usize>, Error> {
     let parts = packed.paths.len();
-    let rows = match *array.shape() {
+    let rows = match *shape {
         [rows] if !packed.transposed => Some((rows, None)),
         [cols, rows] if packed.transposed => Some((rows, Some(cols))),
         _ => None,
     };
-    let Some((rows, cols)) = rows.filter(|(rows, _)| rows.is_multiple_of(parts)) else {
-        let (path, got) = (packed.name.clone(), array.shape().to_vec());
-        return Err(Error::PackedShape { dir: dir.to_owned(), path, parts, got });
-    };
-    let own = rows / parts;
-    let shape: Vec<usize> = [own].into_iter().chain(cols).collect();
-    let part = |at: usize| match cols {
+    match rows.filter(|(rows, _)| rows.is_multiple_of(parts)) {
+        Some((rows, cols)) => Ok([rows / parts].into_iter().chain(cols).collect()),
+        None => {
+            let (path, got) = (packed.name.clone(), shape.to_vec());
+            Err(Error::PackedShape { dir: dir.to_owned(), path, parts, got })
+        }
+    }
+}
+
+/// The weights that lie in a packed tensor.
+fn unpack(dir: &FilePath, packed: &Packed, array: &Array) -> Result<Vec<(Path, Array)>, Error> {
+    let shape = part_shape(dir, packed, array.shape())?;
+    let (own, rows) = (shape[0], shape[0] * packed.paths.len());
+    let part = |at: usize| match shape.get(1) {
         None => array.data()[at * own..(at + 1) * own].to_vec(),
         Some(cols) => {
             (0..own * cols).map(|i| array.data()[(i % cols) * rows + at * own + i / cols]).collect()

@@ -33,6 +33,8 @@ mod network;
 mod past;
 mod save;
 mod sequence;
+mod waiting;
+mod walk;
 
 pub use adapter::AdapterFault;
 pub use batch::Batch;
@@ -44,3 +46,5 @@ pub use head::Head;
 pub use model::Model;
 pub use network::Network;
 pub use past::Past;
+pub use waiting::Waiting;
+pub use walk::Walk;

@@ -107,15 +107,11 @@ impl Model {
     ) -> Result<Self, Error> {
         let arch = arch::of(dir, config.clone())?;
         let tree = import::plain(dir, &*arch, file)?;
-        // The files that other programs read in place of these two.
-        let files = BTreeMap::from([
-            (config::FILE.to_owned(), format!("{:#}\n", config.hf_json()).into_bytes()),
-            (tokenizer::FILE.to_owned(), tokenizer.json()?.into_bytes()),
-        ]);
+        let files = files_of(&config, &tokenizer)?;
         Self::put_together(dir, arch, tree, tokenizer, format!("path:{}", dir.display()), files)
     }
 
-    fn put_together(
+    pub(crate) fn put_together(
         dir: &FilePath,
         arch: Arc<dyn Architecture>,
         tree: Tree,
@@ -184,4 +180,15 @@ impl Model {
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, Error> {
         Ok(self.tokenizer.encode(text, self.network.max_tokens())?)
     }
+}
+
+/// The config and the vocabulary as Hugging Face's libraries read them, for models that came in other files.
+pub(crate) fn files_of(
+    config: &ModelConfig,
+    tokenizer: &Tokenizer,
+) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    Ok(BTreeMap::from([
+        (config::FILE.to_owned(), format!("{:#}\n", config.hf_json()).into_bytes()),
+        (tokenizer::FILE.to_owned(), tokenizer.json()?.into_bytes()),
+    ]))
 }

@@ -107,6 +107,11 @@ impl Network {
         inner + tokens * (outside + passing)
     }
 
+    /// Numbers of arrays that a layer holds at most while N tokens pass through it and nothing is recorded. An estimate.
+    pub fn pass_numbers(&self, tokens: usize) -> usize {
+        tokens * self.arch.kept().layer
+    }
+
     /// Numbers of what the model says of N tokens: hidden states of encoders, logits of decoders.
     pub fn answer_numbers(&self, tokens: usize) -> usize {
         tokens * if self.is_decoder() { self.sizes().vocabulary } else { self.width() }

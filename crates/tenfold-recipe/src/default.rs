@@ -1,6 +1,7 @@
 //! What a recipe means where it says nothing: every default and every limit, in one place. `recipes/reference.toml`
 //! shows them beside their keys, and a test compares the two.
 
+use crate::recipe::Order;
 use tenfold_tensor::Precision;
 use tenfold_train::Decay;
 
@@ -14,6 +15,10 @@ pub const NEW_POSITIONS: usize = 256;
 pub const NEW_TIED: bool = true;
 /// `calibration.tokens`: enough for second moments of a few thousand inputs, seconds to run.
 pub const CALIBRATION_TOKENS: usize = 20_000;
+/// `calibration.order`: one pass serves every method and every variant.
+pub const ORDER: Order = Order::AtOnce;
+/// `calibration.streamed`: models that fit are measured before and after.
+pub const STREAMED: bool = false;
 /// `phase.tokens`: tokens in the batch of one step.
 pub const BATCH_TOKENS: usize = 2048;
 /// `phase.batch`: examples in the batch of one step, as in most published fine-tuning of encoders.

@@ -20,6 +20,10 @@ pub enum Error {
         faults: Vec<Fault>,
     },
 
+    /// A model that begins with random weights has none that could wait in a file.
+    #[error("a new model has no file that its layers could be read from; take streamed out of [calibration]")]
+    NothingWaits,
+
     // Files.
     /// A file cannot be read.
     #[error("cannot read {}; check that it exists and may be read", .path.display())]

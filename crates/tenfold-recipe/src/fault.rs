@@ -102,6 +102,19 @@ pub enum Problem {
     /// A model that comes from somewhere and begins from nothing.
     #[error("a model has sources (from) or begins from nothing (new), not both")]
     TwoModels,
+    /// Weights that are read layer by layer, and evidence of all layers at once.
+    #[error(
+        "streamed reads layers one by one, and order = \"at-once\" asks for all of them; say order = \"layers\" or \"maps\""
+    )]
+    StreamedAtOnce,
+    /// Weights that are read layer by layer, and something that needs the untouched model.
+    #[error(
+        "streamed leaves the untouched model in its file, and [[{key}]] works with it; give it a recipe of its own, on the result"
+    )]
+    Streamed {
+        /// What needs the model, as its header is written.
+        key: &'static str,
+    },
     /// Two variants of one name.
     #[error("two variants are called {name:?}")]
     SameName {
@@ -229,6 +242,14 @@ pub enum Problem {
         name: String,
         /// Whether earlier components took its weights.
         taken: bool,
+    },
+    /// A method that cannot work on one layer at a time.
+    #[error("{method} {why}; it needs order = \"at-once\" in [calibration]")]
+    NotInOrder {
+        /// The method.
+        method: &'static str,
+        /// What it does.
+        why: &'static str,
     },
     /// The budget cannot be met by the steps that have no size of their own.
     #[error(

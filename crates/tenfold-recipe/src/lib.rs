@@ -59,7 +59,7 @@ pub use place::{Located, Place};
 pub use plan::{Near, Plan, Row, Totals};
 pub use receipt::Receipt;
 pub use recipe::{
-    Calibration, Eval, Group, NewModel, Objective, Optimizer, Phase, Recipe, Schedule, Step, Task,
+    Calibration, Eval, Group, NewModel, Objective, Optimizer, Order, Phase, Recipe, Schedule, Step, Task,
     VariantSteps, Vocabulary,
 };
 pub use result::{PhaseResult, Scores, VariantResult, WeightResult};

@@ -1,4 +1,8 @@
-//! How much memory the phases of a recipe need, from shapes alone: before anything runs.
+//! How much memory rewriting and the phases of a recipe need, from shapes alone: before anything runs.
+
+mod rewrite;
+
+pub use rewrite::{RewriteMemory, rewriting};
 
 use crate::default::TEACHER_BYTES;
 use crate::plan::Plan;

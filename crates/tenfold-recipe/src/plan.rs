@@ -8,6 +8,7 @@ mod calibrate;
 mod govern;
 mod grow;
 mod matching;
+mod order;
 mod squeeze;
 mod train;
 
@@ -140,6 +141,7 @@ impl Resolved {
         let weights = plan_weights(recipe, &matches, &sizes.methods, tree).map_err(fail)?;
         let mut faults = train::unmatched(&recipe.phases, &weights);
         faults.extend(calibrate::faults(recipe, &weights, &sizes.methods));
+        faults.extend(order::faults(recipe, &sizes.methods));
         if faults.is_empty() {
             faults = train::idle(&recipe.phases, &weights, &sizes.methods);
         }
@@ -151,6 +153,7 @@ impl Resolved {
         let mut notes = squeeze::notes(recipe, &weights, &sizes.methods);
         notes.extend(grow::notes(recipe, &weights, &sizes.methods));
         notes.extend(calibrate::notes(recipe, &weights, &sizes.methods));
+        notes.extend(order::notes(recipe));
         if let [first, .., last] = recipe.variants.as_slice() {
             let (count, first, last) = (recipe.variants.len(), &first.name, &last.name);
             notes.push(format!(

@@ -89,6 +89,36 @@ pub struct Calibration {
     pub text: TextSource,
     /// Tokens to read, about.
     pub tokens: usize,
+    /// What a weight's inputs are computed with.
+    pub order: Order,
+    /// Whether weights of layers wait in their file until their turn comes.
+    pub streamed: bool,
+}
+
+/// With which of the other weights rewritten a weight's inputs are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// With none: all inputs are those of the untouched model, seen in one pass.
+    AtOnce,
+    /// With those of the layers before its own.
+    Layers,
+    /// With those, and with the maps of its own layer that are applied before it (Frantar et al. 2023, "true sequential" in the
+    /// published code).
+    Maps,
+}
+
+impl Order {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AtOnce, Self::Layers, Self::Maps];
+
+    /// The word of recipes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at-once",
+            Self::Layers => "layers",
+            Self::Maps => "maps",
+        }
+    }
 }
 
 /// One rewrite of the weights that selectors match.

@@ -9,6 +9,7 @@ mod it {
     mod decoder_basis;
     mod gradual;
     mod language;
+    mod layers;
     mod light;
     mod module;
     mod opf;

@@ -1,6 +1,7 @@
 //! BERT: a post-norm encoder with learned positions (Devlin et al. 2019).
 
-use super::{Architecture, Expected, Kept, Output, Sizes, activation, bias, positions, prefix_rows, weight};
+use super::stack::{self, Places, Stack};
+use super::{Architecture, Expected, Kept, Output, Sizes, activation, bias, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
@@ -27,18 +28,41 @@ pub(crate) struct Bert {
 }
 
 impl Bert {
-    fn embeddings(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
-        let rows =
-            prefix_rows(cx, self.config.layers, |layer| format!("encoder.layer.{layer}.{BEFORE_KEYS}"));
-        let positions = positions(batch, None, rows, self.config.positions)?;
+    fn eps(&self) -> f32 {
+        self.config.norm_eps as f32
+    }
+}
+
+impl Stack for Bert {
+    fn layers(&self) -> usize {
+        self.config.layers
+    }
+
+    fn stem(&self, layer: usize) -> String {
+        format!("encoder.layer.{layer}")
+    }
+
+    fn places(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&Past>) -> Result<Places, Error> {
+        let sockets = (0..self.config.layers).map(|layer| format!("encoder.layer.{layer}.{BEFORE_KEYS}"));
+        Places::of(cx, batch, past, self.config.positions, sockets)
+    }
+
+    fn enter(&self, cx: &Scope<'_>, batch: &Batch, places: &Places) -> Result<Var, Error> {
         let words = cx.rows("embeddings.word_embeddings", &batch.ids)?;
-        let positions = cx.rows("embeddings.position_embeddings", &positions)?;
+        let positions = cx.rows("embeddings.position_embeddings", &places.positions)?;
         let types = cx.rows("embeddings.token_type_embeddings", &batch.types)?;
         let sum = op::add(&words, &types);
         Ok(cx.dropout(&cx.norm("embeddings.LayerNorm", &sum, Some(&positions), self.eps())?))
     }
 
-    fn layer(&self, cx: &Scope<'_>, layer: usize, x: &Var, batch: &Batch) -> Result<Var, Error> {
+    fn layer(
+        &self,
+        cx: &Scope<'_>,
+        layer: usize,
+        x: &Var,
+        places: &Places,
+        _past: Option<&mut Past>,
+    ) -> Result<Var, Error> {
         let at = |name: &str| format!("encoder.layer.{layer}.{name}");
         let paths = AttentionPaths {
             query: &at("attention.self.query"),
@@ -47,7 +71,8 @@ impl Bert {
             output: &at("attention.output.dense"),
             prefix: Some(&at(BEFORE_KEYS)),
         };
-        let mixed = attention(cx, &paths, x, &batch.offsets, &Heads::bidirectional(self.config.heads), None)?;
+        let heads = Heads::bidirectional(self.config.heads);
+        let mixed = attention(cx, &paths, x, &places.offsets, &heads, None)?;
         let mixed = cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?;
         let x = cx.norm(&at("attention.output.LayerNorm"), &mixed, Some(x), self.eps())?;
         let act = activation(self.config.activation);
@@ -56,8 +81,13 @@ impl Bert {
         Ok(cx.norm(&at("output.LayerNorm"), &wide, Some(&x), self.eps())?)
     }
 
-    fn eps(&self) -> f32 {
-        self.config.norm_eps as f32
+    fn leave(&self, _cx: &Scope<'_>, x: Var) -> Result<Var, Error> {
+        Ok(x)
+    }
+
+    fn inputs(&self) -> Vec<usize> {
+        let BertConfig { width, hidden, .. } = self.config;
+        vec![width, width, width, hidden]
     }
 }
 
@@ -72,12 +102,11 @@ impl Architecture for Bert {
     }
 
     fn hidden(&self, cx: &Scope<'_>, batch: &Batch, _past: Option<&mut Past>) -> Result<Var, Error> {
-        let mut x = self.embeddings(cx, batch)?;
-        for layer in 0..self.config.layers {
-            let (bert, batch) = (self.clone(), batch.clone());
-            x = cx.part([&x], move |cx, [x]| bert.layer(cx, layer, x, &batch))?;
-        }
-        Ok(x)
+        stack::through(self, cx, batch, None)
+    }
+
+    fn stack(&self) -> Option<&dyn Stack> {
+        Some(self)
     }
 
     fn output(&self) -> Option<Output> {

@@ -1,14 +1,13 @@
 //! GPT-2: a pre-norm decoder with learned positions (Radford et al. 2019).
 
-use super::{
-    Architecture, Expected, Kept, Output, Packed, Sizes, activation, bias, positions, prefix_rows, weight,
-};
+use super::stack::{self, Places, Stack};
+use super::{Architecture, Expected, Kept, Output, Packed, Sizes, activation, bias, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, Heads, attention, feed_forward};
 use crate::error::Error;
 use crate::past::Past;
 use tenfold_format::config::{Gpt2Config, ModelConfig};
-use tenfold_tensor::{Offsets, Var, op};
+use tenfold_tensor::{Var, op};
 use tenfold_weight::{Norm, Place, Scope, Socket, Space, Structure, Wiring};
 
 /// The prefix under which checkpoints with an output matrix keep everything else.
@@ -32,12 +31,36 @@ pub(crate) struct Gpt2 {
 }
 
 impl Gpt2 {
+    fn eps(&self) -> f32 {
+        self.config.norm_eps as f32
+    }
+}
+
+impl Stack for Gpt2 {
+    fn layers(&self) -> usize {
+        self.config.layers
+    }
+
+    fn stem(&self, layer: usize) -> String {
+        format!("h.{layer}")
+    }
+
+    fn places(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&Past>) -> Result<Places, Error> {
+        let sockets = (0..self.config.layers).map(|layer| format!("h.{layer}.{BEFORE_KEYS}"));
+        Places::of(cx, batch, past, self.config.positions, sockets)
+    }
+
+    fn enter(&self, cx: &Scope<'_>, batch: &Batch, places: &Places) -> Result<Var, Error> {
+        let sum = op::add(&cx.rows(TABLE, &batch.ids)?, &cx.rows("wpe", &places.positions)?);
+        Ok(cx.dropout(&sum))
+    }
+
     fn layer(
         &self,
         cx: &Scope<'_>,
         layer: usize,
         x: &Var,
-        offsets: &Offsets,
+        places: &Places,
         past: Option<&mut Past>,
     ) -> Result<Var, Error> {
         let at = |name: &str| format!("h.{layer}.{name}");
@@ -53,7 +76,7 @@ impl Gpt2 {
             cx,
             &paths,
             &read,
-            offsets,
+            &places.offsets,
             &Heads::causal(self.config.heads),
             past.map(|past| (past, layer)),
         )?;
@@ -64,8 +87,13 @@ impl Gpt2 {
         Ok(op::add(&x, &cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?))
     }
 
-    fn eps(&self) -> f32 {
-        self.config.norm_eps as f32
+    fn leave(&self, cx: &Scope<'_>, x: Var) -> Result<Var, Error> {
+        Ok(cx.norm("ln_f", &x, None, self.eps())?)
+    }
+
+    fn inputs(&self) -> Vec<usize> {
+        let Gpt2Config { width, hidden, .. } = self.config;
+        vec![width, width, width, hidden]
     }
 }
 
@@ -79,21 +107,12 @@ impl Architecture for Gpt2 {
         Sizes { vocabulary, width, positions, deviation }
     }
 
-    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, mut past: Option<&mut Past>) -> Result<Var, Error> {
-        let rows = prefix_rows(cx, self.config.layers, |layer| format!("h.{layer}.{BEFORE_KEYS}"));
-        let positions = positions(batch, past.as_deref(), rows, self.config.positions)?;
-        let sum = op::add(&cx.rows(TABLE, &batch.ids)?, &cx.rows("wpe", &positions)?);
-        let mut x = cx.dropout(&sum);
-        for layer in 0..self.config.layers {
-            x = match past.as_deref_mut() {
-                Some(past) => self.layer(cx, layer, &x, &batch.offsets, Some(past))?,
-                None => {
-                    let (gpt2, offsets) = (self.clone(), batch.offsets.clone());
-                    cx.part([&x], move |cx, [x]| gpt2.layer(cx, layer, x, &offsets, None))?
-                }
-            };
-        }
-        Ok(cx.norm("ln_f", &x, None, self.eps())?)
+    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&mut Past>) -> Result<Var, Error> {
+        stack::through(self, cx, batch, past)
+    }
+
+    fn stack(&self) -> Option<&dyn Stack> {
+        Some(self)
     }
 
     fn output(&self) -> Option<Output> {

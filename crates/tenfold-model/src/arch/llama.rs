@@ -1,14 +1,15 @@
 //! LLaMA: a pre-norm decoder with rotary positions, root-mean-square norms and a gated feed-forward part (Touvron et al.
 //! 2023), its keys and values in groups (Ainslie et al. 2023).
 
-use super::{Architecture, Expected, Kept, Output, Sizes, activation, positions, prefix_rows, weight};
+use super::stack::{self, Places, Stack};
+use super::{Architecture, Expected, Kept, Output, Sizes, activation, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, GatedPaths, Heads, attention, gated_feed_forward};
 use crate::error::Error;
 use crate::past::Past;
 use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_tensor::op::Angles;
-use tenfold_tensor::{Offsets, Var, op};
+use tenfold_tensor::{Var, op};
 use tenfold_weight::{Norm, Place, Scope, Socket, Space, Structure, Wiring};
 
 /// The prefix under which checkpoints with an output matrix keep everything else.
@@ -30,33 +31,6 @@ pub(crate) struct Llama {
 }
 
 impl Llama {
-    fn layer(
-        &self,
-        cx: &Scope<'_>,
-        layer: usize,
-        x: &Var,
-        (offsets, angles): (&Offsets, &Angles),
-        past: Option<&mut Past>,
-    ) -> Result<Var, Error> {
-        let at = |name: &str| format!("layers.{layer}.{name}");
-        let paths = AttentionPaths {
-            query: &at("self_attn.q_proj"),
-            key: &at("self_attn.k_proj"),
-            value: &at("self_attn.v_proj"),
-            output: &at("self_attn.o_proj"),
-            prefix: Some(&at(BEFORE_KEYS)),
-        };
-        let heads = Heads::causal(self.config.heads).turned(angles);
-        let read = cx.rms_norm(&at("input_layernorm"), x, self.eps())?;
-        let mixed = attention(cx, &paths, &read, offsets, &heads, past.map(|past| (past, layer)))?;
-        let x = op::add(x, &cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?);
-        let read = cx.rms_norm(&at("post_attention_layernorm"), &x, self.eps())?;
-        let paths =
-            GatedPaths { gate: &at("mlp.gate_proj"), up: &at("mlp.up_proj"), down: &at("mlp.down_proj") };
-        let wide = gated_feed_forward(cx, &paths, &read, activation(self.config.activation))?;
-        Ok(op::add(&x, &cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?))
-    }
-
     fn eps(&self) -> f32 {
         self.config.norm_eps as f32
     }
@@ -78,6 +52,63 @@ impl Llama {
     }
 }
 
+impl Stack for Llama {
+    fn layers(&self) -> usize {
+        self.config.layers
+    }
+
+    fn stem(&self, layer: usize) -> String {
+        format!("layers.{layer}")
+    }
+
+    fn places(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&Past>) -> Result<Places, Error> {
+        let sockets = (0..self.config.layers).map(|layer| format!("layers.{layer}.{BEFORE_KEYS}"));
+        let places = Places::of(cx, batch, past, self.config.positions, sockets)?;
+        let angles = Angles::new(&places.positions, self.config.head_width, self.config.rotary_base);
+        Ok(Places { angles: Some(angles), ..places })
+    }
+
+    fn enter(&self, cx: &Scope<'_>, batch: &Batch, _places: &Places) -> Result<Var, Error> {
+        Ok(cx.dropout(&cx.rows(TABLE, &batch.ids)?))
+    }
+
+    fn layer(
+        &self,
+        cx: &Scope<'_>,
+        layer: usize,
+        x: &Var,
+        places: &Places,
+        past: Option<&mut Past>,
+    ) -> Result<Var, Error> {
+        let at = |name: &str| format!("layers.{layer}.{name}");
+        let paths = AttentionPaths {
+            query: &at("self_attn.q_proj"),
+            key: &at("self_attn.k_proj"),
+            value: &at("self_attn.v_proj"),
+            output: &at("self_attn.o_proj"),
+            prefix: Some(&at(BEFORE_KEYS)),
+        };
+        let heads = Heads::causal(self.config.heads).turned(places.angles.as_ref());
+        let read = cx.rms_norm(&at("input_layernorm"), x, self.eps())?;
+        let mixed = attention(cx, &paths, &read, &places.offsets, &heads, past.map(|past| (past, layer)))?;
+        let x = op::add(x, &cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?);
+        let read = cx.rms_norm(&at("post_attention_layernorm"), &x, self.eps())?;
+        let paths =
+            GatedPaths { gate: &at("mlp.gate_proj"), up: &at("mlp.up_proj"), down: &at("mlp.down_proj") };
+        let wide = gated_feed_forward(cx, &paths, &read, activation(self.config.activation))?;
+        Ok(op::add(&x, &cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?))
+    }
+
+    fn leave(&self, cx: &Scope<'_>, x: Var) -> Result<Var, Error> {
+        Ok(cx.rms_norm("norm", &x, self.eps())?)
+    }
+
+    fn inputs(&self) -> Vec<usize> {
+        let c = &self.config;
+        vec![c.width, c.heads * c.head_width, c.width, c.hidden]
+    }
+}
+
 impl Architecture for Llama {
     fn config(&self) -> ModelConfig {
         ModelConfig::Llama(self.config.clone())
@@ -88,21 +119,12 @@ impl Architecture for Llama {
         Sizes { vocabulary, width, positions, deviation }
     }
 
-    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, mut past: Option<&mut Past>) -> Result<Var, Error> {
-        let rows = prefix_rows(cx, self.config.layers, |layer| format!("layers.{layer}.{BEFORE_KEYS}"));
-        let positions = positions(batch, past.as_deref(), rows, self.config.positions)?;
-        let angles = Angles::new(&positions, self.config.head_width, self.config.rotary_base);
-        let mut x = cx.dropout(&cx.rows(TABLE, &batch.ids)?);
-        for layer in 0..self.config.layers {
-            x = match past.as_deref_mut() {
-                Some(past) => self.layer(cx, layer, &x, (&batch.offsets, &angles), Some(past))?,
-                None => {
-                    let (llama, offsets, angles) = (self.clone(), batch.offsets.clone(), angles.clone());
-                    cx.part([&x], move |cx, [x]| llama.layer(cx, layer, x, (&offsets, &angles), None))?
-                }
-            };
-        }
-        Ok(cx.rms_norm("norm", &x, self.eps())?)
+    fn hidden(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&mut Past>) -> Result<Var, Error> {
+        stack::through(self, cx, batch, past)
+    }
+
+    fn stack(&self) -> Option<&dyn Stack> {
+        Some(self)
     }
 
     fn output(&self) -> Option<Output> {

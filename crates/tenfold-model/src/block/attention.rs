@@ -54,9 +54,9 @@ impl<'a> Heads<'a> {
         Self { causal: buckets.causal(), biases: Some((table, buckets)), ..Self::bidirectional(count) }
     }
 
-    /// The same heads with rotary positions.
-    pub(crate) fn turned(self, angles: &'a Angles) -> Self {
-        Self { angles: Some(angles), ..self }
+    /// The same heads with rotary positions, where there are some.
+    pub(crate) fn turned(self, angles: Option<&'a Angles>) -> Self {
+        Self { angles, ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use super::reader::Reader;
 use super::{RECEIPT, new, phase, step, variant};
 use crate::default;
 use crate::fault::Problem;
-use crate::recipe::{Calibration, Eval, NewModel, Recipe, Task};
+use crate::recipe::{Calibration, Eval, NewModel, Order, Recipe, Task};
 use crate::text::TextSource;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,13 +102,34 @@ fn sources(table: &Reader<'_>) -> Option<Vec<Source>> {
 }
 
 fn calibration(root: &Reader<'_>) -> Calibration {
-    let mut found = Calibration { text: TextSource::Shipped, tokens: default::CALIBRATION_TOKENS };
+    let mut found = Calibration {
+        text: TextSource::Shipped,
+        tokens: default::CALIBRATION_TOKENS,
+        order: default::ORDER,
+        streamed: default::STREAMED,
+    };
     if let Some(table) = root.table("calibration", "[calibration]") {
         found.text = text_source(&table);
         found.tokens = table.count("tokens", 1..=default::TOKENS_LIMIT, found.tokens as u64) as usize;
+        let orders = Order::ALL.map(|one| (one.word(), one));
+        let order = table.get("order").and_then(|entry| table.word("order", "order", entry, &orders));
+        found.order = order.unwrap_or(found.order);
+        found.streamed = table.flag("streamed", found.streamed);
+        if let Some(entry) = table.get("streamed").filter(|_| found.streamed) {
+            let others = ["phase", "variant"].into_iter().filter(|key| root.get(key).is_some());
+            for problem in streaming(found.order, others) {
+                table.fault(entry.place, problem);
+            }
+        }
         table.finish();
     }
     found
+}
+
+/// What weights that wait in their file exclude.
+fn streaming(order: Order, others: impl Iterator<Item = &'static str>) -> Vec<Problem> {
+    let whole = (order == Order::AtOnce).then_some(Problem::StreamedAtOnce);
+    whole.into_iter().chain(others.map(|key| Problem::Streamed { key })).collect()
 }
 
 fn eval(root: &Reader<'_>) -> Eval {

@@ -22,6 +22,8 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     out.head("[calibration]");
     out.key("text", recipe.calibration.text.to_string());
     out.key("tokens", integer(recipe.calibration.tokens));
+    out.key("order", recipe.calibration.order.word());
+    out.key("streamed", recipe.calibration.streamed);
     for one in &recipe.steps {
         step(&mut out, "", one);
     }

@@ -122,7 +122,7 @@ fn spread(outputs: &Array) -> f64 {
 }
 
 /// Sequences in an order drawn by seed, until there are `tokens`, packed into batches.
-fn draw(sequences: &[Vec<u32>], seed: u64, tokens: usize) -> Vec<Batch> {
+pub(super) fn draw(sequences: &[Vec<u32>], seed: u64, tokens: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
     let (mut open, mut held, mut drawn) = (Vec::new(), 0, 0);
     for at in shuffled(sequences.len(), seed, 0) {

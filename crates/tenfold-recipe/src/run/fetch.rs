@@ -10,7 +10,8 @@ use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_format::manifest;
 use tenfold_format::source::{FetchOptions, Fetched, Source, SourceError};
 use tenfold_format::tokenizer::Tokenizer;
-use tenfold_model::Model;
+use tenfold_model::{Model, Waiting};
+use tenfold_weight::Tree;
 
 /// Added to the mean square in norms of new models, as in llama2.c and in most published LLaMA models.
 const NORM_EPS: f64 = 1e-5;
@@ -41,6 +42,20 @@ impl Found {
         }
     }
 
+    /// Brings the model into memory as a recipe asks for it: whole, or without the weights of its layers.
+    ///
+    /// # Errors
+    /// As [`Found::load`] and [`Model::open`]; [`Error::NothingWaits`] for a new model.
+    pub fn open(&self, recipe: &Recipe) -> Result<Opened, Error> {
+        if !recipe.calibration.streamed {
+            return self.load().map(Opened::from);
+        }
+        let Self::Files(fetched) = self else { return Err(Error::NothingWaits) };
+        let (mut model, waiting) = Model::open(fetched.model())?;
+        model.origin.clone_from(&fetched.origin);
+        Ok(Opened { model, waiting: Some(waiting) })
+    }
+
     /// Reads and checks the model, or draws its weights.
     ///
     /// # Errors
@@ -54,6 +69,30 @@ impl Found {
                 Ok(fresh)
             }
         }
+    }
+}
+
+/// A model in memory, as far as it is there.
+pub struct Opened {
+    /// The model.
+    pub model: Model,
+    /// The weights of its layers, where they wait in their file.
+    pub waiting: Option<Waiting>,
+}
+
+impl Opened {
+    /// The whole tree, of which the weights that wait are zeros: enough for plans, sizes and costs.
+    pub fn outline(&self) -> Tree {
+        match &self.waiting {
+            Some(waiting) => waiting.outline(&self.model.tree),
+            None => self.model.tree.clone(),
+        }
+    }
+}
+
+impl From<Model> for Opened {
+    fn from(model: Model) -> Self {
+        Self { model, waiting: None }
     }
 }
 

@@ -85,18 +85,24 @@ pub(super) fn rewrite(
     let evidence = later.as_ref().unwrap_or(evidence);
     let touched: BTreeSet<&Path> = resolved.paths.iter().flatten().collect();
     let touched: Vec<&Path> = touched.into_iter().collect();
-    let weights = each(
-        &touched,
-        |path| work(original, path),
-        "measured",
-        reporter,
-        |path| measure([original, &reference], &tree, path, evidence),
-    )?;
+    let weights = measured([original, &reference], &tree, &touched, evidence, reporter)?;
     Ok(Rewritten { weights, tree })
 }
 
+/// What became of some weights, in their order; see [`measure`].
+pub(super) fn measured(
+    before: [&Tree; 2],
+    tree: &Tree,
+    paths: &[&Path],
+    evidence: &Evidence,
+    reporter: &mut Reporter<'_>,
+) -> Result<Vec<WeightResult>, Error> {
+    let cost = |path: &&Path| work(before[0], path);
+    each(paths, cost, "measured", reporter, |path| measure(before, tree, path, evidence))
+}
+
 /// The new forms of one step's weights, in the order of the paths.
-fn step(
+pub(super) fn step(
     tree: &Tree,
     method: &Arc<dyn Method>,
     paths: &[Path],

@@ -146,11 +146,11 @@ impl<'r> Runner<'r> {
                 State::fresh(id)
             }
         };
-        let model = reporter.stage(Stage::Load, |_| found.load())?;
+        let model = reporter.stage(Stage::Load, |_| found.open(recipe))?;
         let session_options =
             SessionOptions { data: options.data.clone(), teacher_bytes: options.teacher_bytes };
         let session = Session::open(model, recipe, &session_options)?;
-        let resolved = Resolved::of(recipe, &session.model().tree)?;
+        let resolved = Resolved::of(recipe, &session.outline())?;
         reporter.send(Stage::Load, Event::Planned(Box::new(resolved.plan.clone())))?;
         let mut work = Work { recipe, folder, state, inputs, session, resolved };
         let done = work.carry_out(reporter);
@@ -270,7 +270,7 @@ impl Work<'_> {
             on.progress(Stage::Save, "receipt", 1, Some(3))?;
             let variant = self.variant(tree);
             let original = self.state.original.clone().unwrap_or_default();
-            let untouched = &self.session.model().tree;
+            let untouched = self.session.outline();
             let draft = Draft {
                 inputs: &self.inputs,
                 original_size: (untouched.parameters(), untouched.bytes()),

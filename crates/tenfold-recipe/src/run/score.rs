@@ -101,7 +101,7 @@ impl Session {
             return Ok(None);
         }
         let texts: Vec<&str> = self.texts().iter().map(String::as_str).collect();
-        let original = (stage != Stage::Original).then_some(&model.tree);
+        let original = (stage != Stage::Original && !self.is_streamed()).then_some(&model.tree);
         let windows = self.windows();
         counted(reporter, stage, if windows.is_some() { "windows" } else { "texts" }, |progress| {
             Ok(Some(language(model, tree, original, &texts, windows, &EmbedOptions::default(), progress)?))

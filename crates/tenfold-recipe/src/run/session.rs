@@ -1,8 +1,11 @@
 //! A session: one untouched model, and what all its variants share.
 
+mod sequence;
+
 use super::event::{Event, Flow, Reporter, Stage};
 use super::evidence;
-use super::language;
+use super::fetch::Opened;
+use super::layers::Course;
 use super::phase::{self, Place};
 use super::prompted::{self, Prompted};
 use super::rewrite::{self, Look, Rewritten};
@@ -11,9 +14,9 @@ use super::teacher::Teacher;
 use crate::default::TEACHER_BYTES;
 use crate::error::Error;
 use crate::plan::{Plan, Resolved, build};
-use crate::recipe::{Calibration, Eval, Recipe, Step, Task};
+use crate::recipe::{Calibration, Eval, Order, Recipe, Step, Task};
 use crate::result::{PhaseResult, Scores, WeightResult};
-use crate::text::{TextSource, Use};
+use crate::text::Use;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tenfold_eval::task::{self, Example, Split};
 use tenfold_method::Evidence;
-use tenfold_model::Model;
+use tenfold_model::{Model, Waiting};
 use tenfold_tensor::Array;
 use tenfold_weight::{Module, Path, Tree};
 
@@ -44,6 +47,8 @@ impl Default for SessionOptions {
 /// every variant.
 pub struct Session {
     model: Model,
+    /// The weights of the model's layers, where they wait in their file.
+    waiting: Option<Waiting>,
     seed: u64,
     calibration: Calibration,
     eval: Eval,
@@ -89,8 +94,12 @@ impl Session {
     /// A session of a model under the calibration, evaluation and seed of a recipe. Reads texts and data.
     ///
     /// # Errors
-    /// [`Error::NeedsData`], and faults of texts and data files.
-    pub fn open(model: Model, recipe: &Recipe, options: &SessionOptions) -> Result<Self, Error> {
+    /// [`Error::NeedsData`], faults of texts and data files, and architectures that do not keep to the order of the recipe.
+    pub fn open(opened: impl Into<Opened>, recipe: &Recipe, options: &SessionOptions) -> Result<Self, Error> {
+        let Opened { model, waiting } = opened.into();
+        if recipe.calibration.order != Order::AtOnce {
+            model.network.walk()?;
+        }
         let texts = match recipe.eval.tasks.contains(&Task::Fidelity) {
             true => recipe.eval.text.texts(Use::Evaluate)?,
             false => Vec::new(),
@@ -105,6 +114,7 @@ impl Session {
             head_task: recipe.head(),
             head_trained: before == model.head,
             model,
+            waiting,
             data: options.data.clone(),
             labeled,
             prompted,
@@ -121,9 +131,22 @@ impl Session {
         })
     }
 
-    /// The untouched model.
+    /// The untouched model; without the weights of its layers where they wait in their file.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Whether the weights of the model's layers wait in their file. Then the untouched model is not measured.
+    pub fn is_streamed(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// The untouched tree; of weights that wait zeros.
+    pub fn outline(&self) -> Tree {
+        match &self.waiting {
+            Some(waiting) => waiting.outline(&self.model.tree),
+            None => self.model.tree.clone(),
+        }
     }
 
     /// The untouched model as the teacher of its variants.
@@ -158,7 +181,7 @@ impl Session {
 
     /// As [`Session::variant`].
     pub(super) fn made(&self, recipe: &Recipe, reporter: &mut Reporter<'_>) -> Result<Variant, Error> {
-        let resolved = Resolved::of(recipe, &self.model.tree)?;
+        let resolved = Resolved::of(recipe, &self.outline())?;
         let evidence = self.evidence_for(&resolved, reporter)?;
         self.original_with(reporter)?;
         let start = Instant::now();
@@ -201,7 +224,9 @@ impl Session {
         resolved: &Resolved,
         reporter: &mut Reporter<'_>,
     ) -> Result<Arc<Evidence>, Error> {
-        match resolved.methods.iter().any(|method| method.needs_inputs()) {
+        let needed = resolved.methods.iter().any(|method| method.needs_inputs());
+        // Otherwise each layer's comes when its turn does.
+        match needed && self.calibration.order == Order::AtOnce {
             true => self.evidence_with(reporter),
             false => Ok(Arc::new(Evidence::none().with_wiring(Arc::clone(self.model.tree.wiring())))),
         }
@@ -210,6 +235,9 @@ impl Session {
     pub(super) fn original_with(&self, reporter: &mut Reporter<'_>) -> Result<Scores, Error> {
         if let Some(known) = self.original.get() {
             return Ok(known.clone());
+        }
+        if self.is_streamed() {
+            return Ok(Scores::default());
         }
         let scores = reporter.stage(Stage::Original, |on| {
             let tree = &self.model.tree;
@@ -235,7 +263,16 @@ impl Session {
         evidence: &Evidence,
         reporter: &mut Reporter<'_>,
     ) -> Result<Rewritten, Error> {
-        reporter.stage(Stage::Rewrite, |on| rewrite::rewrite(&self.model.tree, resolved, evidence, self, on))
+        reporter.stage(Stage::Rewrite, |on| match self.calibration.order {
+            Order::AtOnce => rewrite::rewrite(&self.model.tree, resolved, evidence, self, on),
+            order => {
+                let Calibration { text, tokens, .. } = &self.calibration;
+                let sequences = self.sequences(text, Stage::Rewrite, on)?;
+                let waiting = self.waiting.as_ref();
+                let course = Course { model: &self.model, waiting, resolved, order };
+                course.run(evidence::draw(&sequences, self.seed, *tokens), on)
+            }
+        })
     }
 
     pub(super) fn phase(
@@ -300,49 +337,6 @@ impl Session {
         let rows: Arc<[Example]> = task::read(task, dir, Split::Train)?.into();
         self.examples.borrow_mut().insert(task.name, Arc::clone(&rows));
         Ok(rows)
-    }
-
-    /// Token sequences of a training text, tokenized once.
-    pub(super) fn sequences(
-        &self,
-        text: &TextSource,
-        stage: Stage,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<Arc<[Vec<u32>]>, Error> {
-        self.tokenized(text.to_string(), text, stage, reporter, |texts| {
-            let tokenize = |text: &String| Ok(self.model.tokenize(text)?);
-            let tokens = texts.iter().map(tokenize).collect::<Result<Vec<_>, Error>>()?;
-            let sequences: Vec<_> = tokens.into_iter().filter(|one| !one.is_empty()).collect();
-            if sequences.is_empty() { Err(Error::NoTokens { purpose: "training" }) } else { Ok(sequences) }
-        })
-    }
-
-    /// Token sequences of a training text with nothing cut off, each ended.
-    pub(super) fn stretches(
-        &self,
-        text: &TextSource,
-        stage: Stage,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<Arc<[Vec<u32>]>, Error> {
-        let key = format!("stretches of {text}");
-        self.tokenized(key, text, stage, reporter, |texts| language::sequences(&self.model, texts))
-    }
-
-    fn tokenized(
-        &self,
-        key: String,
-        text: &TextSource,
-        stage: Stage,
-        reporter: &mut Reporter<'_>,
-        tokenize: impl FnOnce(&[String]) -> Result<Vec<Vec<u32>>, Error>,
-    ) -> Result<Arc<[Vec<u32>]>, Error> {
-        if let Some(known) = self.sequences.borrow().get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        reporter.progress(stage, "tokenizing", 0, None)?;
-        let sequences: Arc<[Vec<u32>]> = tokenize(&text.texts(Use::Train)?)?.into();
-        self.sequences.borrow_mut().insert(key, Arc::clone(&sequences));
-        Ok(sequences)
     }
 }
 

@@ -51,12 +51,14 @@ pub fn report(
     let study = match record.variants.as_slice() {
         [] => Vec::new(),
         all => {
-            let mut study = vec![untouched(&session.model().tree, &record.original)];
+            let mut study = vec![untouched(&session.outline(), &record.original)];
             study.extend_from_slice(all);
             study
         }
     };
-    let spectra = chosen.map_or(Ok(Vec::new()), |variant| spectra_of(&session.model().tree, variant))?;
+    // What waits in its file is not read again for pictures.
+    let pictured = chosen.filter(|_| !session.is_streamed());
+    let spectra = pictured.map_or(Ok(Vec::new()), |variant| spectra_of(&session.model().tree, variant))?;
     Ok(Report {
         title: recipe.name.clone(),
         original: Original {

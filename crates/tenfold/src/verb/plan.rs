@@ -6,7 +6,8 @@ use crate::table::{Table, bytes, count, percent};
 use crate::{model, screen};
 use anyhow::Result;
 use serde::Serialize;
-use tenfold_recipe::memory::{self, PhaseMemory};
+use tenfold_recipe::memory::{self, PhaseMemory, RewriteMemory};
+use tenfold_recipe::run::Opened;
 use tenfold_recipe::{Plan, Recipe, Row};
 
 /// Matches a recipe against its model and prints the plan.
@@ -15,13 +16,15 @@ use tenfold_recipe::{Plan, Recipe, Row};
 /// Faults of the recipe and of its model.
 pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
     let recipe = Recipe::read(&args.recipe)?;
-    let model = recipe.headed(model::fetch_first(&recipe, &args.fetching)?.load()?)?;
-    let plan = Plan::of(&recipe, &model.tree)?;
-    let memory = memory::phases(&recipe, &plan, &model);
+    let Opened { model, waiting } = model::fetch_first(&recipe, &args.fetching)?.open(&recipe)?;
+    let opened = Opened { model: recipe.headed(model)?, waiting };
+    let plan = Plan::of(&recipe, &opened.outline())?;
+    let memory = memory::phases(&recipe, &plan, &opened.model);
+    let rewriting = memory::rewriting(&recipe, &plan, &opened.model)?;
     if args.output.json {
-        print_json(&Planned { plan: &plan, memory })?;
+        print_json(&Planned { plan: &plan, rewriting, memory })?;
     } else {
-        screen::print(&(text(&plan) + &memory_text(&memory)))?;
+        screen::print(&(text(&plan) + &rewriting_text(rewriting) + &memory_text(&memory)))?;
     }
     Ok(if plan.within_budget() == Some(false) { Verdict::CheckFailed } else { Verdict::Done })
 }
@@ -31,7 +34,21 @@ pub(crate) fn run(args: &cli::Plan) -> Result<Verdict> {
 struct Planned<'p> {
     #[serde(flatten)]
     plan: &'p Plan,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewriting: Option<RewriteMemory>,
     memory: Vec<PhaseMemory>,
+}
+
+/// A line for rewriting layer by layer.
+fn rewriting_text(memory: Option<RewriteMemory>) -> String {
+    let Some(memory) = memory else { return String::new() };
+    let RewriteMemory { standing, states, layer, moments, working, rewritten, peak, tokens } = memory;
+    let [standing, states, layer, moments, working, rewritten, peak] =
+        [standing, states, layer, moments, working, rewritten, peak].map(bytes);
+    format!(
+        "rewriting: about {peak} of memory at most (weights that stand {standing}, a layer {layer}, rewritten layers {rewritten}, hidden \
+         states of {tokens} tokens {states}, moments {moments}, solving {working})\n"
+    )
 }
 
 /// A line per phase.
