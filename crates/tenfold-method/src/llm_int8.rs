@@ -196,6 +196,11 @@ impl Method for LlmInt8 {
         true
     }
 
+    /// Dimensions are ranked by the places in which they are loud.
+    fn spans_layers(&self) -> bool {
+        self.forced > 0
+    }
+
     fn plan(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
         let (_, cols) = matrix_shape(path, form)?;
         self.stored.plan(path, form, self.most(cols), self.forced == 0 && matches!(self.loud, Loud::Share(_)))
