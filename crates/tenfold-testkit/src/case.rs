@@ -8,8 +8,7 @@ mod columns;
 
 use crate::random;
 pub use coded::rounded;
-use coded::{blocks, by_columns, grouped, halves, quant, quantized_cores, rotated, rounding, trellis};
-use columns::columns;
+use coded::{blocks, by_columns, grouped, halves, quant, quantized_cores, rotated, trellis};
 use tenfold_linalg::MpoShape;
 use tenfold_tensor::{Array, Blocks};
 use tenfold_weight::{Address, Form, Path, Tree, form};
@@ -166,29 +165,7 @@ pub fn forms() -> Vec<Case> {
     );
     let inner = grouped("gr", (6, 8), "int4-g4-whole", dense("gs", 6, 2), Some(dense("gt", 6, 2)));
     case("scaled, grouped", scaled("gu", inner), vec![]);
-    case("columns", columns("ca", &[1, 6], dense("cb", 6, 7)), vec![]);
-    case("columns, others low rank", columns("cc", &[0, 3, 8], lowrank("cd", 10, 8, 2)), vec![]);
-    case(
-        "columns, others a padded mpo",
-        columns("ce", &[4], mpo("cf", &[3, 4], &[2, 5], (11, 9), 4)),
-        vec![],
-    );
-    case("columns, others quant", columns("cg", &[2], quant("ch", 6, 9, "int4-g4")), vec![]);
-    let owner = dense("ci", 6, 7);
-    case(
-        "columns, others of another",
-        columns("cj", &[1, 6], owner.shared(OTHER)),
-        vec![(OTHER, owner.form)],
-    );
-    let both = sum(lowrank("ck", 6, 9, 1), columns("cl", &[0, 1], dense("cm", 6, 7)));
-    case("sum with columns", both, vec![]);
-    case("quant that rounds inputs", rounding("ra", 7, 40, "int8-row-sym"), vec![]);
-    case("quant in groups that rounds inputs", rounding("rg", 7, 40, "int4-g16"), vec![]);
-    case(
-        "columns, others round inputs",
-        columns("rh", &[0, 5], rounding("ri", 7, 19, "int8-row-sym")),
-        vec![],
-    );
+    columns::cases(&mut case);
 
     let owner = dense("zo", 8, 8);
     let up = scaled("zx", mpo("zy", &[3, 4], &[4, 2], (11, 8), 5));

@@ -18,7 +18,7 @@ pub use columns::Columns;
 pub use dense::Dense;
 pub use grouped::Grouped;
 pub use lowrank::Lowrank;
-pub use mpo::Mpo;
+pub use mpo::{Chain, Mpo};
 pub use quant::Quant;
 pub use rotated::Rotated;
 pub use scaled::Scaled;
@@ -76,15 +76,6 @@ pub enum Form {
     Grouped(Grouped),
     /// A few columns in one form, the others in another.
     Columns(Columns),
-}
-
-/// A weight as a product of factors.
-#[derive(Clone, Debug)]
-pub struct Chain<'f> {
-    /// How rows and columns are shared out among the factors; padded where they do not divide.
-    pub shape: MpoShape,
-    /// The factors in order; numbers of each lie as those of a core do: left bond, row factor, column factor, right bond.
-    pub factors: Vec<&'f Form>,
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.

@@ -4,7 +4,7 @@
 //! training, once and for all in evaluation) and run one dense product, or contract the activations
 //! through the chain. Looked up the same way: from the rebuilt matrix, or only the rows in use.
 
-use super::{Call, Chain, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
+use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::{self, Cost};
 use crate::error::Error;
 use crate::path::Address;
@@ -22,6 +22,15 @@ pub struct Mpo {
     cols: usize,
     bonds: Vec<usize>,
     cores: Vec<Form>,
+}
+
+/// A weight as a product of factors.
+#[derive(Clone, Debug)]
+pub struct Chain<'f> {
+    /// How rows and columns are shared out among the factors; padded where they do not divide.
+    pub shape: MpoShape,
+    /// The factors in order; numbers of each lie as those of a core do: left bond, row factor, column factor, right bond.
+    pub factors: Vec<&'f Form>,
 }
 
 impl Mpo {
