@@ -22,8 +22,11 @@ fn columns(name: &str, kept: &[usize], rest: Part) -> Part {
     Part { rounded, ..Part::new(matrix, form, (rest.rows, cols)) }
 }
 
+/// Weights that a case refers to, by path.
+type Others<'a> = Vec<(&'a str, Form)>;
+
 /// The cases.
-pub(super) fn cases(case: &mut dyn FnMut(&'static str, Part, Vec<(&str, Form)>)) {
+pub(super) fn cases(case: &mut dyn FnMut(&'static str, Part, Others<'_>)) {
     case("columns", columns("ca", &[1, 6], dense("cb", 6, 7)), vec![]);
     case("columns, others low rank", columns("cc", &[0, 3, 8], lowrank("cd", 10, 8, 2)), vec![]);
     case(
