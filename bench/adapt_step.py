@@ -2,7 +2,8 @@
 
 usage: adapt_step.py OUT_JSON MODEL_DIR DATA_DIR [--kinds lora,dora,...] [--rounds N] [--repeat N]
        adapt_step.py OUT_JSON --table
-Needs `cargo build --release`; run it with a Python that has PyTorch, transformers and PEFT, alone on the machine. A time is the median
+Needs `cargo build --release`; run it with a Python that has PyTorch, transformers and PEFT, alone on the machine (for `prefix` transformers 4
+and PEFT 0.15: in newer ones BERT takes no prefix). A time is the median
 over rounds of each round's median; the spread is the least and the largest ratio of one round. Memory is the most that a process held;
 of theirs what it held before the model was made, the libraries, is taken off. Of ours it covers the timing of passes after the steps, too.
 """
