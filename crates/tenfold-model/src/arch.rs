@@ -12,6 +12,7 @@ use crate::past::Past;
 use bert::Bert;
 use gpt2::Gpt2;
 use llama::Llama;
+pub use stack::Places;
 pub(crate) use stack::Stack;
 use std::fmt::Debug;
 use std::path::Path as FilePath;

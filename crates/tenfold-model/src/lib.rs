@@ -37,6 +37,7 @@ mod waiting;
 mod walk;
 
 pub use adapter::AdapterFault;
+pub use arch::Places;
 pub use batch::Batch;
 pub use error::Error;
 pub use generate::{Choice, Ended, GenerateOptions, Written, likeliest};

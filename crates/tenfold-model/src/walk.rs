@@ -1,6 +1,6 @@
 //! A walk through a model, layer by layer, for callers who do something between layers.
 
-use crate::arch::Stack;
+use crate::arch::{Places, Stack};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::network::Network;
@@ -17,9 +17,10 @@ use tenfold_weight::{Path, Scope};
 /// let model = Model::load("models/minilm".as_ref())?;
 /// let batch = Batch::from_sequences(&[model.tokenize("A cat sat on a mat.")?]);
 /// let (walk, scope) = (model.network.walk()?, Scope::evaluate(&model.tree));
-/// let mut x = walk.enter(&scope, &batch)?;
+/// let places = walk.places(&scope, &batch)?;
+/// let mut x = walk.enter(&scope, &batch, &places)?;
 /// for layer in 0..walk.layers() {
-///     x = walk.layer(&scope, layer, &x, &batch)?;
+///     x = walk.layer(&scope, layer, &x, &places)?;
 /// }
 /// assert_eq!(walk.leave(&scope, x)?.shape(), [batch.tokens(), model.network.width()]);
 /// # Ok::<(), tenfold_model::Error>(())
@@ -56,20 +57,28 @@ impl Walk<'_> {
         self.stack.inputs()
     }
 
+    /// Where the tokens of a batch stand, for all parts.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub fn places(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Places, Error> {
+        Places::of(self.stack, cx, batch, None)
+    }
+
     /// What the first layer reads, N x D.
     ///
     /// # Errors
-    /// [`Error::TooLong`], ids outside the vocabulary, and faults of the tree.
-    pub fn enter(&self, cx: &Scope<'_>, batch: &Batch) -> Result<Var, Error> {
-        self.stack.enter(cx, batch, &self.stack.places(cx, batch, None)?)
+    /// Ids outside the vocabulary, and faults of the tree.
+    pub fn enter(&self, cx: &Scope<'_>, batch: &Batch, places: &Places) -> Result<Var, Error> {
+        self.stack.enter(cx, batch, places)
     }
 
     /// What a layer, counted from 0, makes of what it reads: N x D to N x D.
     ///
     /// # Errors
-    /// As [`Walk::enter`].
-    pub fn layer(&self, cx: &Scope<'_>, layer: usize, x: &Var, batch: &Batch) -> Result<Var, Error> {
-        self.stack.layer(cx, layer, x, &self.stack.places(cx, batch, None)?, None)
+    /// Faults of the tree.
+    pub fn layer(&self, cx: &Scope<'_>, layer: usize, x: &Var, places: &Places) -> Result<Var, Error> {
+        self.stack.layer(cx, layer, x, places, None)
     }
 
     /// The last hidden states from what the last layer gives, N x D.

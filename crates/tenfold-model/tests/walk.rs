@@ -36,9 +36,10 @@ fn a_walk_is_the_whole_way_to_the_bit() {
         let (batch, scope) = (words(), Scope::evaluate(&model.tree));
         let whole = model.network.hidden(&scope, &batch).unwrap();
         let walk = model.network.walk().unwrap();
-        let mut x = walk.enter(&scope, &batch).unwrap();
+        let places = walk.places(&scope, &batch).unwrap();
+        let mut x = walk.enter(&scope, &batch, &places).unwrap();
         for layer in 0..walk.layers() {
-            x = walk.layer(&scope, layer, &x, &batch).unwrap();
+            x = walk.layer(&scope, layer, &x, &places).unwrap();
         }
         assert_eq!(walk.leave(&scope, x).unwrap().value(), whole.value(), "{name}");
         assert!(walk.layers() > 1);

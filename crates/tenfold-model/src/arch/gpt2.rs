@@ -45,9 +45,12 @@ impl Stack for Gpt2 {
         format!("h.{layer}")
     }
 
-    fn places(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&Past>) -> Result<Places, Error> {
-        let sockets = (0..self.config.layers).map(|layer| format!("h.{layer}.{BEFORE_KEYS}"));
-        Places::of(cx, batch, past, self.config.positions, sockets)
+    fn before_keys(&self) -> &'static str {
+        BEFORE_KEYS
+    }
+
+    fn positions(&self) -> usize {
+        self.config.positions
     }
 
     fn enter(&self, cx: &Scope<'_>, batch: &Batch, places: &Places) -> Result<Var, Error> {

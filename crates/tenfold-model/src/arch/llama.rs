@@ -61,11 +61,16 @@ impl Stack for Llama {
         format!("layers.{layer}")
     }
 
-    fn places(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&Past>) -> Result<Places, Error> {
-        let sockets = (0..self.config.layers).map(|layer| format!("layers.{layer}.{BEFORE_KEYS}"));
-        let places = Places::of(cx, batch, past, self.config.positions, sockets)?;
-        let angles = Angles::new(&places.positions, self.config.head_width, self.config.rotary_base);
-        Ok(Places { angles: Some(angles), ..places })
+    fn before_keys(&self) -> &'static str {
+        BEFORE_KEYS
+    }
+
+    fn positions(&self) -> usize {
+        self.config.positions
+    }
+
+    fn angles(&self, positions: &[u32]) -> Option<Angles> {
+        Some(Angles::new(positions, self.config.head_width, self.config.rotary_base))
     }
 
     fn enter(&self, cx: &Scope<'_>, batch: &Batch, _places: &Places) -> Result<Var, Error> {

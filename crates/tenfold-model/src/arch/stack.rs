@@ -15,11 +15,14 @@ pub(crate) trait Stack: Send + Sync {
     fn layers(&self) -> usize;
     /// What the paths of a layer's weights begin with, without the dot after it.
     fn stem(&self, layer: usize) -> String;
-    /// Where tokens of a batch stand, which goes on from a past where there is one.
-    ///
-    /// # Errors
-    /// [`Error::TooLong`].
-    fn places(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&Past>) -> Result<Places, Error>;
+    /// The socket of a layer's prefix, behind the stem and a dot.
+    fn before_keys(&self) -> &'static str;
+    /// The most tokens of a sequence.
+    fn positions(&self) -> usize;
+    /// The angles of positions, where the architecture turns queries and keys.
+    fn angles(&self, _positions: &[u32]) -> Option<Angles> {
+        None
+    }
     /// What the first layer reads, N x D.
     fn enter(&self, cx: &Scope<'_>, batch: &Batch, places: &Places) -> Result<Var, Error>;
     /// What a layer makes of what it reads, N x D to N x D.
@@ -39,7 +42,7 @@ pub(crate) trait Stack: Send + Sync {
 
 /// Where the tokens of a batch stand. Cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Places {
+pub struct Places {
     /// Where sequences begin.
     pub(crate) offsets: Offsets,
     /// The position of every token.
@@ -49,16 +52,21 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Places behind a past and behind the longest prefix in the sockets of layers, of `most` positions.
-    pub(super) fn of(
+    /// Those of a batch behind a past, where there is one, and behind the longest prefix in the sockets of layers.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub(crate) fn of(
+        stack: &dyn Stack,
         cx: &Scope<'_>,
         batch: &Batch,
         past: Option<&Past>,
-        most: usize,
-        sockets: impl Iterator<Item = String>,
     ) -> Result<Self, Error> {
-        let positions = positions(batch, past, prefix_rows(cx, sockets), most)?.into();
-        Ok(Self { offsets: batch.offsets.clone(), positions, angles: None })
+        let sockets =
+            (0..stack.layers()).map(|layer| format!("{}.{}", stack.stem(layer), stack.before_keys()));
+        let positions = positions(batch, past, prefix_rows(cx, sockets), stack.positions())?;
+        let angles = stack.angles(&positions);
+        Ok(Self { offsets: batch.offsets.clone(), positions: positions.into(), angles })
     }
 }
 
@@ -69,7 +77,7 @@ pub(super) fn through<S: Stack + Clone + 'static>(
     batch: &Batch,
     mut past: Option<&mut Past>,
 ) -> Result<Var, Error> {
-    let places = stack.places(cx, batch, past.as_deref())?;
+    let places = Places::of(stack, cx, batch, past.as_deref())?;
     let mut x = stack.enter(cx, batch, &places)?;
     for layer in 0..stack.layers() {
         x = match past.as_deref_mut() {

@@ -13,7 +13,7 @@ use crate::result::WeightResult;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tenfold_method::{Collector, Evidence};
-use tenfold_model::{Batch, Model, Waiting, Walk};
+use tenfold_model::{Batch, Model, Places, Waiting, Walk};
 use tenfold_tensor::{Array, Var};
 use tenfold_weight::{Path, Scope, Tree};
 
@@ -25,6 +25,9 @@ pub(super) struct Course<'c> {
     pub(super) resolved: &'c Resolved,
     pub(super) order: Order,
 }
+
+/// A batch, and where its tokens stand.
+type Placed = (Batch, Places);
 
 /// A stretch of the way through a model.
 #[derive(Clone, Copy)]
@@ -39,12 +42,13 @@ enum Part {
 
 impl Part {
     /// What comes of a batch, of which x is what the part before gave.
-    fn run(self, model: &Model, cx: &Scope<'_>, batch: &Batch, x: Option<&Array>) -> Result<Array, Error> {
+    fn run(self, model: &Model, cx: &Scope<'_>, placed: &Placed, x: Option<&Array>) -> Result<Array, Error> {
+        let (batch, places) = placed;
         let walk = model.network.walk()?;
         let read = || Var::constant(x.cloned().unwrap_or_else(|| Array::zeros(&[0, model.network.width()])));
         let found = match self {
-            Self::Enter => walk.enter(cx, batch)?,
-            Self::Layer(layer) => walk.layer(cx, layer, &read(), batch)?,
+            Self::Enter => walk.enter(cx, batch, places)?,
+            Self::Layer(layer) => walk.layer(cx, layer, &read(), places)?,
             // An output matrix is a weight like others.
             Self::Leave if model.network.is_decoder() => {
                 model.network.next_token(cx, &walk.leave(cx, read())?)?
@@ -71,7 +75,7 @@ impl Course<'_> {
             tree: self.model.tree.clone(),
             weights: BTreeMap::new(),
             states: batches.iter().map(|_| None).collect(),
-            batches,
+            batches: self.placed(batches)?,
         };
         if !outside.is_empty() {
             let evidence = work.collect(Part::Enter, Collector::new())?;
@@ -111,6 +115,12 @@ impl Course<'_> {
         Ok(Rewritten { tree: work.tree, weights: work.weights.into_values().collect() })
     }
 
+    /// Batches with their places, which no rewrite changes.
+    fn placed(&self, batches: Vec<Batch>) -> Result<Vec<Placed>, Error> {
+        let (walk, scope) = (self.model.network.walk()?, Scope::evaluate(&self.model.tree));
+        batches.into_iter().map(|batch| Ok((batch.clone(), walk.places(&scope, &batch)?))).collect()
+    }
+
     /// The selected weights outside of layers, and those of every layer.
     fn selected(&self, walk: &Walk<'_>) -> (BTreeSet<Path>, Vec<BTreeSet<Path>>) {
         let (mut outside, mut layers) = (BTreeSet::new(), vec![BTreeSet::new(); walk.layers()]);
@@ -135,7 +145,7 @@ struct Set {
 /// What stands while the text goes through.
 struct Work<'w> {
     course: &'w Course<'w>,
-    batches: Vec<Batch>,
+    batches: Vec<Placed>,
     /// What the next part reads, by batch, N x D; nothing before the first part.
     states: Vec<Option<Array>>,
     /// What has been rewritten so far, and all other weights as they were.
@@ -245,7 +255,7 @@ mod tests {
             let recipe = Recipe::parse(FilePath::new("r.toml"), text).unwrap();
             let resolved = Resolved::of(&recipe, &model.tree).unwrap();
             let course = Course { model: &model, waiting: None, resolved: &resolved, order: Order::Maps };
-            let batches = evidence::draw(&sequences, 3, 300);
+            let batches = course.placed(evidence::draw(&sequences, 3, 300)).unwrap();
             let states = batches.iter().map(|_| None).collect();
             let (tree, weights) = (model.tree.clone(), BTreeMap::new());
             let mut work = Work { course: &course, batches, states, tree, weights };

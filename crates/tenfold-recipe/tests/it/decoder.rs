@@ -26,7 +26,8 @@ fn bench() -> Bench {
     bench_of("tiny_llama")
 }
 
-fn bench_of(model: &str) -> Bench {
+/// A bench whose model is a golden one, and whose texts are letters.
+pub(super) fn bench_of(model: &str) -> Bench {
     let bench = Bench::new();
     let golden = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tenfold-model/tests/golden").join(model);
     fs::remove_dir_all(bench.at("model")).unwrap();

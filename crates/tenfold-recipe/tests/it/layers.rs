@@ -1,40 +1,13 @@
 //! Rewriting layer by layer: what each weight sees, weights that wait in their file, and what does not keep to the order.
 
 use super::bench::{Bench, contents};
-use std::fs;
+use super::decoder::bench_of;
 use std::path::Path as FilePath;
 use tenfold_model::Model;
 use tenfold_recipe::{Error, Finished, Recipe, Stage};
-use tenfold_testkit::random::Splitmix;
 use tenfold_weight::{Path, Tree, dense_values};
 
 const MAPS: &str = "select = \"layers.**.{q,k,v,o,gate,up,down}_proj.weight\"\n";
-
-/// Lines of single letters, which are the words of the tiny decoders.
-fn letters(name: &str, lines: usize) -> String {
-    let mut random = Splitmix::named(name);
-    let line = |random: &mut Splitmix| {
-        let letters: Vec<String> =
-            (0..12).map(|_| char::from(b'a' + random.below(26) as u8).to_string()).collect();
-        letters.join(" ")
-    };
-    (0..lines).map(|_| line(&mut random)).collect::<Vec<_>>().join("\n")
-}
-
-fn bench_of(model: &str) -> Bench {
-    let bench = Bench::new();
-    let golden = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tenfold-model/tests/golden").join(model);
-    fs::remove_dir_all(bench.at("model")).unwrap();
-    fs::create_dir(bench.at("model")).unwrap();
-    for name in ["config.json", "model.safetensors", "vocab.txt", "tokenizer.json"] {
-        if golden.join(name).is_file() {
-            fs::copy(golden.join(name), bench.at("model").join(name)).unwrap();
-        }
-    }
-    fs::write(bench.at("train.txt"), letters("train", 60)).unwrap();
-    fs::write(bench.at("eval.txt"), letters("eval", 20)).unwrap();
-    bench
-}
 
 /// A recipe of one step, in an order, on the model in a folder of the bench.
 fn recipe(bench: &Bench, model: &str, calibration: &str, step: &str) -> Recipe {

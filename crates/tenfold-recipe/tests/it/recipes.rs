@@ -95,13 +95,10 @@ fn every_recipe_plans_against_a_toy_model() {
             for variant in &recipe.variants {
                 let recipe = recipe.variant(variant);
                 let plan = Plan::of(&recipe, &toy_decoder()).unwrap();
-                // What trains stands beside the codes.
+                // The plan of several steps on one weight is that of the last on the original form.
+                let once = plan.rows.iter().all(|row| row.steps.len() < 2);
                 let smaller = plan.totals.bytes_after < plan.totals.bytes_before;
-                assert!(
-                    plan.totals.rewritten > 0 && (smaller || !recipe.phases.is_empty()),
-                    "{}",
-                    recipe.name
-                );
+                assert!(plan.totals.rewritten > 0 && (smaller || !once), "{}", recipe.name);
             }
             assert_eq!(path.file_stem().unwrap().to_str(), Some(recipe.name.as_str()));
             continue;
