@@ -105,6 +105,16 @@ impl ModelConfig {
         }
     }
 
+    /// The same model with another number of layers; nothing for an architecture whose layers are no single stack.
+    pub fn with_layers(&self, layers: usize) -> Option<Self> {
+        Some(match self {
+            ModelConfig::Bert(bert) => ModelConfig::Bert(BertConfig { layers, ..bert.clone() }),
+            ModelConfig::Gpt2(gpt2) => ModelConfig::Gpt2(Gpt2Config { layers, ..gpt2.clone() }),
+            ModelConfig::Llama(llama) => ModelConfig::Llama(LlamaConfig { layers, ..llama.clone() }),
+            ModelConfig::T5(_) => return None,
+        })
+    }
+
     /// The file that Hugging Face's loader reads; [`parse`] gives back an equal config.
     pub fn hf_json(&self) -> Value {
         match self {

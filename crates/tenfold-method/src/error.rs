@@ -154,6 +154,18 @@ pub enum Error {
         /// The socket.
         socket: Path,
     },
+    /// More groups of layers than layers.
+    #[error(
+        "{kind} has {layers} layers, which do not make {groups} groups; ask for {layers} at most, or select more layers"
+    )]
+    Groups {
+        /// The paths of the layers' weights.
+        kind: String,
+        /// How many there are.
+        layers: usize,
+        /// How many groups were asked for.
+        groups: usize,
+    },
     /// Weights that can only change together are not all selected.
     #[error(
         "{space} can only change as a whole: {selected} is selected and {path} is not; select both, or switch the \

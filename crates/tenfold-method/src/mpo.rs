@@ -142,11 +142,17 @@ fn factor_options(options: &Options, info: &Info) -> Result<(usize, Option<Facto
 }
 
 impl Mpo {
-    /// An MPO at full rank with the factors that the options of a method ask for.
-    pub(crate) fn full_rank(options: &Options, info: &Info) -> Result<Self, Error> {
+    /// An MPO in the symmetric gauge with the factors that the options of a method ask for; at full rank unless the method has
+    /// an option `bond-max` that says otherwise.
+    pub(crate) fn symmetric(options: &Options, info: &Info) -> Result<Self, Error> {
         let (cores, factors) = factor_options(options, info)?;
-        let (size, gauge) = (Size::Full, Gauge::Symmetric);
+        let (size, gauge) = (size_options(options, info, "bond-max")?, Gauge::Symmetric);
         Ok(Self { cores, factors, size, gauge, inputs: false, free: false, sweeps: 0 })
+    }
+
+    /// n.
+    pub(crate) fn cores(&self) -> usize {
+        self.cores
     }
 
     /// An MPO at full rank with these factor lists.

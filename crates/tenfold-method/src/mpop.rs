@@ -99,7 +99,7 @@ pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     };
     let step = options.count("rank-step").unwrap_or(1);
     Ok(Arc::new(Mpop {
-        operator: Mpo::full_rank(options, &INFO)?,
+        operator: Mpo::symmetric(options, &INFO)?,
         core_rate: options.number("core-rate").unwrap_or(1.0),
         squeeze: SqueezeOptions { criterion, reach, step },
     }))

@@ -135,7 +135,10 @@ fn layers_do_not_depend_on_one_another() {
             assert_eq!(values(&alone), values(&together), "{what}: {path}");
         }
     });
-    assert_eq!(spanning, BTreeSet::from(["auto", "basis", "llm-int8", "lora", "mixed", "mpo"]));
+    assert_eq!(
+        spanning,
+        BTreeSet::from(["auto", "basis", "llm-int8", "lora", "mixed", "mpo", "mpobert", "share"])
+    );
 }
 
 #[test]

@@ -173,6 +173,14 @@ pub enum Error {
         /// The architecture.
         architecture: &'static str,
     },
+    /// A depth that the model cannot be given.
+    #[error("the model cannot have {layers} layers: {why}")]
+    Depth {
+        /// The number of layers asked for.
+        layers: usize,
+        /// Why not.
+        why: String,
+    },
     /// A model whose weights cannot wait in their file.
     #[error(
         "{dir}: layers are read one by one from plain checkpoints, and {why}; load the whole model instead"

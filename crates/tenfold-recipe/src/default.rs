@@ -91,6 +91,9 @@ pub const LAB_HELD_OUT: usize = 500;
 /// The most lines of the laboratory.
 pub const LAB_LIMIT: usize = 100_000_000;
 
+/// What the layers of a model of another depth begin as.
+pub const COPIES: tenfold_model::Copies = tenfold_model::Copies::Stack;
+
 /// The longest recipe that is read, in bytes.
 pub const RECIPE_LIMIT: u64 = 4 << 20;
 /// The longest text file that is read, in bytes.

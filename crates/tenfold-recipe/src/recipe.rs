@@ -18,7 +18,7 @@ use tenfold_eval::prompt::{self, PromptTask};
 use tenfold_eval::task::{self as labeled, Task as LabeledTask};
 use tenfold_format::source::Source;
 use tenfold_method::{Info, Options};
-use tenfold_model::Model;
+use tenfold_model::{Copies, Model};
 use tenfold_weight::Selector;
 
 /// A recipe: a model, rewrites in order, training phases in order, evaluation, a budget.
@@ -34,6 +34,8 @@ pub struct Recipe {
     pub from: Vec<Source>,
     /// A model that begins with random weights.
     pub new: Option<NewModel>,
+    /// The depth that the model is given; nothing: its own.
+    pub depth: Option<Depth>,
     /// Text for evidence.
     pub calibration: Calibration,
     /// Rewrites.
@@ -69,6 +71,15 @@ pub struct NewModel {
     pub positions: usize,
     /// Whether the output matrix is the table of tokens.
     pub tied: bool,
+}
+
+/// A depth that a model is given before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Layers.
+    pub layers: usize,
+    /// What they begin as.
+    pub copies: Copies,
 }
 
 /// The tokens of a new model.
@@ -220,6 +231,17 @@ impl Recipe {
     pub fn headed(&self, model: Model) -> Result<Model, Error> {
         match self.head() {
             Some(task) => Ok(model.with_head(task.outputs(), self.seed)?),
+            None => Ok(model),
+        }
+    }
+
+    /// The model with the depth that the recipe gives it.
+    ///
+    /// # Errors
+    /// A depth that the model cannot have.
+    pub fn deepened(&self, model: Model) -> Result<Model, Error> {
+        match self.depth {
+            Some(Depth { layers, copies }) => Ok(model.with_layers(layers, copies)?),
             None => Ok(model),
         }
     }

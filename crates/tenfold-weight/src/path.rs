@@ -22,6 +22,25 @@ impl Path {
     pub fn join(&self, segment: &str) -> Self {
         Self::new(format!("{}.{segment}", self.0))
     }
+
+    /// What the path has in common with those of other layers: `*` for every segment of digits, and their numbers.
+    ///
+    /// ```
+    /// let (kind, numbers) = tenfold_weight::Path::new("encoder.layer.11.output.weight").kind();
+    /// assert_eq!((kind.as_str(), numbers), ("encoder.layer.*.output.weight", vec![11]));
+    /// ```
+    pub fn kind(&self) -> (String, Vec<u64>) {
+        let mut numbers = Vec::new();
+        let mut segment = |segment: &str| match segment.parse() {
+            Ok(number) if segment.bytes().all(|sign| sign.is_ascii_digit()) => {
+                numbers.push(number);
+                "*".to_owned()
+            }
+            _ => segment.to_owned(),
+        };
+        let kind = self.0.split('.').map(&mut segment).collect::<Vec<_>>().join(".");
+        (kind, numbers)
+    }
 }
 
 impl fmt::Display for Path {

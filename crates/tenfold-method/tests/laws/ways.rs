@@ -197,6 +197,22 @@ pub(crate) fn ways() -> Vec<Ways> {
             ],
             inputs: false,
         },
+        Ways {
+            name: "mpobert",
+            full: Options::from([("rank", integer(1))]),
+            within: EXACT,
+            cut: vec![
+                Options::from([("rank", integer(0)), ("bond-max", integer(3))]),
+                Options::from([("rank", integer(1)), ("trained-layers", integer(0)), ("cores", integer(3))]),
+                Options::from([
+                    ("rank", integer(1)),
+                    ("trained-layers", integer(0)),
+                    ("new-layers", text("random")),
+                    ("scale", text("core")),
+                ]),
+            ],
+            inputs: false,
+        },
         Ways { name: "mpop", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
             name: "opf",
@@ -281,6 +297,7 @@ pub(crate) fn ways() -> Vec<Ways> {
             ],
             inputs: false,
         },
+        Ways { name: "share", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
             name: "signround",
             full: Options::from([("bits", integer(8)), ("group", integer(8)), ("iterations", integer(5))]),

@@ -4,12 +4,14 @@ use super::reader::Reader;
 use super::{RECEIPT, new, phase, step, variant};
 use crate::default;
 use crate::fault::Problem;
-use crate::recipe::{Calibration, Eval, NewModel, Order, Recipe, Task};
+use crate::recipe::{Calibration, Depth, Eval, NewModel, Order, Recipe, Task};
 use crate::text::TextSource;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
+use tenfold_format::config::LAYERS_LIMIT;
 use tenfold_format::source::Source;
+use tenfold_model::Copies;
 
 /// The largest seed: TOML integers are signed.
 const SEED_LIMIT: u64 = i64::MAX as u64;
@@ -28,7 +30,10 @@ pub(super) fn recipe(path: &Path, root: &Reader<'_>) -> Option<Recipe> {
             None
         }
     };
-    let (from, new) = model.unzip();
+    let (from, new, depth) = match model {
+        Some((from, new, depth)) => (Some(from), Some(new), depth),
+        None => (None, None, None),
+    };
     let calibration = calibration(root);
     let steps: Vec<_> = root.tables("step", "[[step]]").iter().map(step::step).collect();
     let phases: Vec<_> = root.tables("phase", "[[phase]]").iter().map(phase::phase).collect();
@@ -43,6 +48,7 @@ pub(super) fn recipe(path: &Path, root: &Reader<'_>) -> Option<Recipe> {
         seed,
         from: from?,
         new: new?,
+        depth,
         calibration,
         steps: steps.into_iter().collect::<Option<_>>()?,
         phases: phases.into_iter().collect::<Option<_>>()?,
@@ -71,20 +77,32 @@ fn name(root: &Reader<'_>) -> Option<String> {
     fits.then(|| name.value.to_owned())
 }
 
-/// The sources of a model, or how a new one begins.
-fn model(table: &Reader<'_>) -> Option<(Vec<Source>, Option<NewModel>)> {
+/// The sources of a model and the depth that it is given, or how a new one begins.
+fn model(table: &Reader<'_>) -> Option<(Vec<Source>, Option<NewModel>, Option<Depth>)> {
     if let Some(inner) = table.table("new", "[model.new]") {
         if let Some(entry) = table.get("from") {
             table.fault(entry.place, Problem::TwoModels);
         }
         table.finish();
-        return Some((Vec::new(), Some(new::new(&inner)?)));
+        return Some((Vec::new(), Some(new::new(&inner)?), None));
     }
     // A value of another type under this key has been reported already.
     if table.get("new").is_some() {
         return None;
     }
-    Some((sources(table)?, None))
+    let depth = depth(table);
+    Some((sources(table)?, None, depth))
+}
+
+fn depth(table: &Reader<'_>) -> Option<Depth> {
+    let words = Copies::ALL.map(|one| (one.word(), one));
+    let copies = table.get("copies").map(|entry| table.word("copies", "order of copies", entry, &words));
+    let entry = match copies {
+        Some(_) => table.need("layers", "the number of layers that copies are for")?,
+        None => table.get("layers")?,
+    };
+    let layers = table.count_of("layers", entry, 1..=LAYERS_LIMIT as u64)?;
+    Some(Depth { layers: layers as usize, copies: copies.flatten().unwrap_or(default::COPIES) })
 }
 
 fn sources(table: &Reader<'_>) -> Option<Vec<Source>> {

@@ -1,6 +1,6 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Calibrate, Group, Grow, NewModel, Objective, Phase, Recipe, Squeeze, Step, Vocabulary};
+use super::{Calibrate, Depth, Group, Grow, NewModel, Objective, Phase, Recipe, Squeeze, Step, Vocabulary};
 use crate::place::Located;
 use std::fmt::Write;
 use tenfold_method::Value;
@@ -15,6 +15,10 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
     out.head("[model]");
     if !recipe.from.is_empty() {
         out.key("from", texts(recipe.from.iter().map(ToString::to_string)));
+    }
+    if let Some(Depth { layers, copies }) = recipe.depth {
+        out.key("layers", integer(layers));
+        out.key("copies", copies.word());
     }
     if let Some(one) = &recipe.new {
         new(&mut out, one);

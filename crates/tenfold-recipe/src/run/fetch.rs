@@ -48,9 +48,13 @@ impl Found {
     /// As [`Found::load`] and [`Model::open`]; [`Error::NothingWaits`] for a new model.
     pub fn open(&self, recipe: &Recipe) -> Result<Opened, Error> {
         if !recipe.calibration.streamed {
-            return self.load().map(Opened::from);
+            return recipe.deepened(self.load()?).map(Opened::from);
         }
         let Self::Files(fetched) = self else { return Err(Error::NothingWaits) };
+        if recipe.depth.is_some() {
+            let (dir, why) = (fetched.dir.clone(), "the recipe gives the model another depth");
+            return Err(tenfold_model::Error::NoWaiting { dir, why }.into());
+        }
         let (mut model, waiting) = Model::open(fetched.model())?;
         model.origin.clone_from(&fetched.origin);
         Ok(Opened { model, waiting: Some(waiting) })

@@ -88,17 +88,11 @@ fn seen(score: Importance, value: &[f32], gradient: &[f32]) -> f64 {
     }
 }
 
-/// The kind of a weight: its path without numbers.
-fn kind(path: &str) -> String {
-    let words = path.split('.').map(|word| if word.bytes().all(|b| b.is_ascii_digit()) { "*" } else { word });
-    words.collect::<Vec<_>>().join(".")
-}
-
 /// The size of the largest kind.
 pub(super) fn largest_kind<'p>(paths: impl Iterator<Item = &'p Path>) -> usize {
     let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
     for path in paths {
-        *sizes.entry(kind(path.as_str())).or_default() += 1;
+        *sizes.entry(path.kind().0).or_default() += 1;
     }
     sizes.into_values().max().unwrap_or(0)
 }
@@ -114,7 +108,7 @@ pub(super) fn choose(
 ) -> Vec<usize> {
     let mut kinds: BTreeMap<String, (usize, Vec<usize>)> = BTreeMap::new();
     for (at, path) in paths.iter().enumerate() {
-        let (had, left) = kinds.entry(kind(path)).or_default();
+        let (had, left) = kinds.entry(Path::new(path).kind().0).or_default();
         match taken.contains(*path) {
             true => *had += 1,
             false => left.push(at),

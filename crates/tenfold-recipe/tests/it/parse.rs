@@ -300,3 +300,18 @@ fn growing() {
         ],
     );
 }
+
+#[test]
+fn depths() {
+    let model = |keys: &str| format!("name = \"x\"\n[model]\nfrom = \"path:m\"\n{keys}");
+    check(&model("layers = 0\n"), &["4:10: layers is 0; expected a whole number from 1 to"]);
+    check(
+        &model("layers = 4\ncopies = \"stacks\"\n"),
+        &["5:10: unknown order of copies \"stacks\"; did you mean \"stack\"?; known are stack, spread, last"],
+    );
+    check(&model("copies = \"last\"\n"), &["2:1: [model] needs the key \"layers\""]);
+    let read = |keys: &str| Recipe::parse(Path::new("r.toml"), &model(keys)).unwrap();
+    let deep = read("layers = 24\ncopies = \"spread\"\n");
+    assert_eq!(Recipe::parse(Path::new("r.toml"), &deep.to_toml()).unwrap().to_toml(), deep.to_toml());
+    assert_eq!(read("layers = 24\n").depth.map(|depth| depth.copies), Some(default::COPIES));
+}

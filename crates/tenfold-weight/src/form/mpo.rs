@@ -215,7 +215,14 @@ impl Operations for Mpo {
 
     fn describe(&self) -> String {
         let inner: Vec<String> = self.bonds[1..self.bonds.len() - 1].iter().map(usize::to_string).collect();
-        let words = format!("mpo {} cores, bonds {}", self.cores.len(), inner.join("-"));
+        let mut words = format!("mpo {} cores, bonds {}", self.cores.len(), inner.join("-"));
+        for (k, core) in self.cores.iter().enumerate() {
+            if let Some(owner) = core.owner() {
+                let which =
+                    if k == self.shape.central() { "central".to_owned() } else { format!("core {}", k + 1) };
+                words = format!("{words}, {which} shared with {owner}");
+            }
+        }
         match self.cores.iter().any(|core| core.as_codes().is_some()) {
             true => {
                 let cores: Vec<String> = self.cores.iter().map(Form::describe).collect();

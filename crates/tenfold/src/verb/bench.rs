@@ -41,7 +41,7 @@ pub(crate) fn run(args: &cli::Bench) -> Result<Verdict> {
             );
         }
         let recipe = Recipe::read(Path::new(&args.source))?;
-        let loaded = model::fetch_first(&recipe, &args.fetching)?.load()?;
+        let loaded = recipe.deepened(model::fetch_first(&recipe, &args.fetching)?.load()?)?;
         let origin = loaded.origin.clone();
         let found = bench::measure_recipe(loaded, &recipe, args.data.clone(), &options, &mut shown)?;
         show(args, &origin, &found, recipe_text)?;
