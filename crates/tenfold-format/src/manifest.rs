@@ -14,6 +14,7 @@
 //! ```
 
 mod check;
+mod part;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -175,10 +176,15 @@ pub enum FormRecord {
         /// O x (I - k).
         rest: Box<FormRecord>,
     },
+    /// The matrices of experts.
+    Stack {
+        /// In order, each O x I.
+        experts: Vec<FormRecord>,
+    },
     /// What another weight, or a part of it, holds.
     Shared {
         /// The address of the owner: `path`, or `path#part` with the part `value`, `core.N` (from 1), `down`, `up`,
-        /// `left.PART`, `right.PART`, `inner.PART`, `value.PART`, `rest.PART`, `columns`, `rows` or `norms`.
+        /// `left.PART`, `right.PART`, `inner.PART`, `value.PART`, `rest.PART`, `expert.N` (from 0), `columns`, `rows` or `norms`.
         owner: String,
     },
 }

@@ -122,6 +122,15 @@ pub enum Training {
     Trains(f32),
 }
 
+/// A draw at every step for every entry of a gradient, which stays as it is or becomes 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mask {
+    /// The probability to stay, above 0 and below 1.
+    pub kept: f64,
+    /// What is drawn from.
+    pub seed: u64,
+}
+
 /// A rewrite of weights plus a schedule of what trains when. It sees no model code, file, device or loop.
 pub trait Method: Send + Sync {
     /// Name, options, equation, sources.
@@ -199,6 +208,23 @@ pub trait Method: Send + Sync {
         Form::dense(Array::zeros(&weight.shape))
     }
 
+    /// What becomes of a weight that a module of this method stands before, such as a matrix of the experts that a router chooses
+    /// among ([`Socket::experts`]).
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    fn plan_changed(&self, path: &Path, form: &Form) -> Result<Planned, Error> {
+        Ok(Planned::kept(path, form))
+    }
+
+    /// The new form of such a weight. Pure: the same arguments give the same bytes.
+    ///
+    /// # Errors
+    /// Numerical failure, naming the path.
+    fn changed(&self, _path: &Path, form: &Form) -> Result<Form, Error> {
+        Ok(form.clone())
+    }
+
     /// How a phase may make weights of this method smaller in the course of training; `None` where it may not.
     fn squeezes(&self) -> Option<SqueezeOptions> {
         None
@@ -240,6 +266,11 @@ pub trait Method: Send + Sync {
 
     /// Which entries of the leaves that train learn; `None`: all of them.
     fn learning(&self) -> Option<Learning> {
+        None
+    }
+
+    /// A mask on the gradient of a leaf, entry by entry; nothing: none.
+    fn masked(&self, _role: Role) -> Option<Mask> {
         None
     }
 

@@ -150,6 +150,23 @@ impl Mpo {
         Ok(Self { cores, factors, size, gauge, inputs: false, free: false, sweeps: 0 })
     }
 
+    /// The same with a core in the middle.
+    ///
+    /// # Errors
+    /// [`Error::OptionValue`] for an even number of cores.
+    pub(crate) fn with_center(options: &Options, info: &Info) -> Result<Self, Error> {
+        let operator = Self::symmetric(options, info)?;
+        if operator.cores.is_multiple_of(2) {
+            return Err(Error::OptionValue {
+                method: info.name,
+                option: "cores",
+                expected: "an odd number, so that there is a core in the middle".to_owned(),
+                got: operator.cores.to_string(),
+            });
+        }
+        Ok(operator)
+    }
+
     /// n.
     pub(crate) fn cores(&self) -> usize {
         self.cores

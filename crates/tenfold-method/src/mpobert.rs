@@ -126,15 +126,7 @@ pub struct MpoBert {
 /// Faulty options.
 pub fn build(options: &Options) -> Result<Arc<dyn Method>, Error> {
     options.check(&INFO)?;
-    let operator = Mpo::symmetric(options, &INFO)?;
-    if operator.cores().is_multiple_of(2) {
-        return Err(Error::OptionValue {
-            method: INFO.name,
-            option: "cores",
-            expected: "an odd number, so that there is a core in the middle".to_owned(),
-            got: operator.cores().to_string(),
-        });
-    }
+    let operator = Mpo::with_center(options, &INFO)?;
     Ok(Arc::new(MpoBert {
         operator,
         groups: options.count("groups").unwrap_or(1),

@@ -4,4 +4,4 @@ mod attention;
 mod feed_forward;
 
 pub(crate) use attention::{AttentionPaths, Heads, Read, attention, cross_attention};
-pub(crate) use feed_forward::{GatedPaths, feed_forward, gated_feed_forward};
+pub(crate) use feed_forward::{FeedPaths, GatedPaths, feed_forward, gated_feed_forward};

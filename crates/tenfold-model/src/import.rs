@@ -11,7 +11,7 @@ use tenfold_format::gptq::GptqModel;
 use tenfold_format::llama2c::Llama2c;
 use tenfold_format::manifest::Manifest;
 use tenfold_tensor::{Array, Codes};
-use tenfold_weight::{Address, Form, Path, Tree, record};
+use tenfold_weight::{Address, Form, Module, Path, Tree, record};
 
 /// A file of named tensors.
 pub(crate) trait Tensors {
@@ -190,8 +190,20 @@ pub(crate) fn check(dir: &FilePath, arch: &dyn Architecture, tree: &Tree) -> Res
     let mut known = BTreeSet::new();
     let mut missing = Vec::new();
     let outputs = Head::of(tree).map(|head| head.outputs);
-    for expected in arch.expected().into_iter().chain(head::expected(outputs, arch.sizes().width)) {
-        match tree.get(&Path::new(&expected.path)) {
+    let sockets = arch.wiring().sockets;
+    let mut experts = BTreeMap::new();
+    for socket in &sockets {
+        if let Some(Module::Router { experts: count, .. }) = socket.module(tree)? {
+            experts.extend(socket.experts.iter().map(|path| (path.clone(), count)));
+        }
+    }
+    for mut expected in arch.expected().into_iter().chain(head::expected(outputs, arch.sizes().width)) {
+        let path = Path::new(&expected.path);
+        // Behind a router there is a matrix for every expert.
+        if let Some(count) = experts.get(&path) {
+            expected.shape.insert(0, *count);
+        }
+        match tree.get(&path) {
             Ok(form) if form.shape() != expected.shape => {
                 let (path, got) = (expected.path, form.shape());
                 return Err(Error::WeightShape { dir: dir.to_owned(), path, expected: expected.shape, got });
@@ -205,7 +217,7 @@ pub(crate) fn check(dir: &FilePath, arch: &dyn Architecture, tree: &Tree) -> Res
     if !missing.is_empty() {
         return Err(Error::MissingWeights { dir: dir.to_owned(), paths: missing });
     }
-    for socket in arch.wiring().sockets {
+    for socket in &sockets {
         if let Some(module) = socket.module(tree)? {
             known.extend(socket.weights(module).into_iter().map(|one| one.path.to_string()));
         }

@@ -133,6 +133,7 @@ impl Model {
                 let (methods, way) = match module {
                     Module::Bottleneck { .. } => ("houlsby or pfeiffer", KEEP),
                     Module::Prefix { .. } => ("prefix", ADAPT),
+                    Module::Router { .. } => ("moe or mpoe", KEEP),
                 };
                 return Err(Error::Modules { path: socket.path.clone(), methods, way });
             }

@@ -122,6 +122,8 @@ pub(crate) struct Resolved {
     pub(crate) paths: Vec<Vec<Path>>,
     /// The weights that every step adds.
     pub(crate) added: Vec<Vec<ModuleWeight>>,
+    /// Those that change behind them.
+    pub(crate) changed: Vec<Vec<Path>>,
     pub(crate) plan: Plan,
 }
 
@@ -162,7 +164,13 @@ impl Resolved {
         }
         let (name, shares) = (recipe.name.clone(), sizes.shares);
         let plan = Plan { name, rows, totals, budget: allowed, shares, notes };
-        Ok(Self { methods: sizes.methods, paths: matches.paths, added: matches.added, plan })
+        Ok(Self {
+            methods: sizes.methods,
+            paths: matches.paths,
+            added: matches.added,
+            changed: matches.changed,
+            plan,
+        })
     }
 }
 
@@ -216,7 +224,7 @@ fn plan_weights<'t>(
     let mut faults = Vec::new();
     let mut last: BTreeMap<Path, Planned> = BTreeMap::new();
     for (step, method) in methods.iter().enumerate() {
-        match step_plan(method, &matches.paths[step], whole) {
+        match step_plan(method, &matches.paths[step], &matches.changed[step], whole) {
             // What calibrates rewrites nothing: the plan of the earlier step stands.
             Ok(_) if method.calibrates().is_some() => {}
             Ok(planned) => last.extend(matches.paths[step].iter().cloned().zip(planned)),
@@ -238,14 +246,23 @@ fn plan_weights<'t>(
     Ok(whole.iter().map(weight).collect())
 }
 
-/// What a step's method makes of its weights, in the order of the paths.
+/// What a step's method makes of its weights, in the order of the paths; those among them that are `changed` stand behind modules
+/// that it adds.
 pub(crate) fn step_plan(
     method: &Arc<dyn Method>,
     paths: &[Path],
+    changed: &[Path],
     tree: &Tree,
 ) -> Result<Vec<Planned>, tenfold_method::Error> {
     let weights = paths.iter().map(|path| Ok((path.clone(), tree.get(path)?))).collect::<Result<Vec<_>, _>>();
-    method.plan_together(&weights.map_err(tenfold_method::Error::Weight)?, tree.wiring())
+    let weights = weights.map_err(tenfold_method::Error::Weight)?;
+    let mut planned = method.plan_together(&weights, tree.wiring())?;
+    for ((path, form), planned) in weights.iter().zip(&mut planned) {
+        if changed.binary_search(path).is_ok() {
+            *planned = method.plan_changed(path, form)?;
+        }
+    }
+    Ok(planned)
 }
 
 impl Totals {

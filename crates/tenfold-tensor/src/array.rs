@@ -88,6 +88,25 @@ impl Array {
         self.storage.elements.len()
     }
 
+    /// The columns with the k largest numbers of every row, the largest first; of equal ones the first. Height times k of them.
+    ///
+    /// # Panics
+    /// When k is 0 or above the width.
+    #[track_caller]
+    pub fn largest_columns(&self, k: usize) -> Vec<u32> {
+        let width = self.width();
+        assert!((1..=width).contains(&k), "the {k} largest of {width} columns");
+        let mut chosen = Vec::with_capacity(self.height() * k);
+        let mut order: Vec<u32> = Vec::with_capacity(width);
+        for row in self.data().chunks_exact(width) {
+            order.clear();
+            order.extend(0..width as u32);
+            order.sort_by(|a, b| row[*b as usize].total_cmp(&row[*a as usize]));
+            chosen.extend(&order[..k]);
+        }
+        chosen
+    }
+
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

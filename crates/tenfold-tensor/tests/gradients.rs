@@ -15,6 +15,8 @@ mod gradient;
 mod attention;
 #[path = "common/codes.rs"]
 mod codes;
+#[path = "gradients/expert.rs"]
+mod expert;
 #[path = "common/levels.rs"]
 mod levels;
 
@@ -311,7 +313,8 @@ fn exported() -> Vec<String> {
 }
 
 fn table() -> Vec<(&'static str, Cases)> {
-    TABLE.iter().copied().chain([("mpo_rebuild", mpo_rebuild as Cases), ("mpo_rows", mpo_rows)]).collect()
+    let rebuilt = [("mpo_rebuild", mpo_rebuild as Cases), ("mpo_rows", mpo_rows)];
+    TABLE.iter().copied().chain(expert::TABLE).chain(rebuilt).collect()
 }
 
 /// Gradients of the leaves that `tracked` names, of `uses` evaluations projected on one direction and summed.
@@ -371,11 +374,7 @@ fn a_second_use_adds_to_the_gradient_of_the_first() {
 
 #[test]
 fn every_op_agrees_with_finite_differences_at_every_level() {
-    let table: Vec<(&str, Cases)> = TABLE
-        .iter()
-        .copied()
-        .chain([("mpo_rebuild", mpo_rebuild as Cases), ("mpo_rows", mpo_rows)])
-        .collect();
+    let table = table();
     let mut covered: Vec<String> = table.iter().map(|(name, _)| (*name).to_owned()).collect();
     let mut exported = exported();
     covered.sort();

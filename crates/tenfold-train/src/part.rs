@@ -92,13 +92,15 @@ pub enum Part {
     Nothing,
 }
 
-/// Entries that are drawn anew at every step: each gradient stays with this probability and is divided by it, or is 0.
+/// Entries that are drawn anew at every step: each gradient stays with this probability, or is 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drawn {
     /// The probability, above 0 and at most 1.
     pub share: f64,
     /// What is drawn from, with the step and the leaf.
     pub seed: u64,
+    /// Whether what stays is divided by the probability, so that the mean over draws is the gradient itself.
+    pub raised: bool,
 }
 
 impl Drawn {
@@ -109,7 +111,7 @@ impl Drawn {
         let mut random = Random::labelled(self.seed, &labels);
         // Two draws of 32 bits each: the share is met to a part in four thousand million.
         let limit = (self.share * 2f64.powi(32)) as u64;
-        let factor = (1.0 / self.share) as f32;
+        let factor = if self.raised { (1.0 / self.share) as f32 } else { 1.0 };
         for pair in gradient.data_mut().chunks_mut(2) {
             let bits = random.bits();
             for (value, draw) in pair.iter_mut().zip([bits >> 32, bits & 0xFFFF_FFFF]) {
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn a_draw_keeps_its_share_and_the_mean() {
         let leaf = LeafId::root(Path::new("w"));
-        let drawn = Drawn { share: 0.3, seed: 5 };
+        let drawn = Drawn { share: 0.3, seed: 5, raised: true };
         let len = 20_001;
         let thinned = |step| drawn.thin(Array::full(&[len], 1.0), step, &leaf);
         let first = thinned(3);
@@ -156,7 +158,7 @@ mod tests {
         let kept = first.data().iter().filter(|value| **value != 0.0).count() as f64 / len as f64;
         assert!((kept - 0.3).abs() < 0.015, "{kept}");
         assert!(first.data().iter().all(|value| *value == 0.0 || *value == (1.0f64 / 0.3) as f32));
-        let all = Drawn { share: 1.0, seed: 5 }.thin(Array::full(&[7], 2.0), 0, &leaf);
+        let all = Drawn { share: 1.0, seed: 5, raised: true }.thin(Array::full(&[7], 2.0), 0, &leaf);
         assert_eq!(all, Array::full(&[7], 2.0));
     }
 }

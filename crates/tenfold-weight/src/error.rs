@@ -41,6 +41,18 @@ pub enum Error {
         /// The socket's.
         socket: Path,
     },
+    /// Several experts where one matrix is needed.
+    #[error("{path} holds several experts, and nothing says which of them sees what")]
+    NotRouted {
+        /// The weight's path.
+        path: Path,
+    },
+    /// One matrix where several experts are needed.
+    #[error("{path} is one matrix, and a router chooses among experts")]
+    NoExperts {
+        /// The weight's path.
+        path: Path,
+    },
     /// The leaves of a form do not fit together.
     #[error("the {form} form cannot hold {expected}; got {got:?}")]
     Parts {
@@ -119,7 +131,9 @@ pub enum SelectorFault {
     #[error("empty segment (a dot at an end, two dots in a row, or no text)")]
     EmptySegment,
     /// The word after `#` is no role.
-    #[error("unknown role {0:?}; roles are value, central, auxiliary, down, up, scale, shift, magnitude")]
+    #[error(
+        "unknown role {0:?}; roles are value, central, auxiliary, down, up, scale, shift, magnitude, router"
+    )]
     UnknownRole(String),
     /// The text between square brackets is no list of numbers and ranges.
     #[error("bad range [{0}]; write [0-5] or [0-5,8]")]

@@ -7,11 +7,13 @@ mod columns;
 mod dense;
 mod grouped;
 mod lowrank;
+mod make;
 mod mpo;
 mod quant;
 mod rotated;
 mod scaled;
 mod shared;
+mod stack;
 mod sum;
 
 pub use columns::Columns;
@@ -23,6 +25,7 @@ pub use quant::Quant;
 pub use rotated::Rotated;
 pub use scaled::Scaled;
 pub use shared::Shared;
+pub use stack::Stack;
 pub use sum::Sum;
 
 use crate::cost::Cost;
@@ -31,8 +34,7 @@ use crate::path::Address;
 use crate::role::Role;
 use crate::scope::Scope;
 use tenfold_format::manifest::FormRecord;
-use tenfold_linalg::MpoShape;
-use tenfold_tensor::{Activation, Array, Codes, Var, op};
+use tenfold_tensor::{Activation, Array, Codes, Offsets, Var, op};
 
 /// A stored array and what it is for.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub enum Form {
     Grouped(Grouped),
     /// A few columns in one form, the others in another.
     Columns(Columns),
+    /// The matrices of several experts.
+    Stack(Stack),
 }
 
 /// What every form can do. `at` is the form's own address; leaves and cached matrices are known by it.
@@ -84,6 +88,16 @@ pub(crate) trait Operations {
     fn shape(&self) -> Vec<usize>;
     /// `act(x W^T + bias)`; x is N x I, the result N x O.
     fn apply(&self, cx: &Scope<'_>, at: &Address, call: &Call<'_>) -> Result<Var, Error>;
+    /// `act(x W_e^T + bias)` for the rows of x of every expert e; x is N x I, in the order of experts.
+    fn apply_experts(
+        &self,
+        _cx: &Scope<'_>,
+        at: &Address,
+        _call: &Call<'_>,
+        _rows: &Offsets,
+    ) -> Result<Var, Error> {
+        Err(Error::NoExperts { path: at.path.clone() })
+    }
     /// The rows `ids` of W, N x I.
     fn rows(&self, cx: &Scope<'_>, at: &Address, ids: &[u32]) -> Result<Var, Error>;
     /// W itself.
@@ -128,78 +142,6 @@ impl<'a> Call<'a> {
 }
 
 impl Form {
-    /// A dense form; a matrix is O x I, a vector is n.
-    pub fn dense(value: Array) -> Self {
-        Self::Dense(Dense::new(Role::Value, value))
-    }
-
-    /// An MPO of a `rows` x `cols` matrix. Core k has shape d_{k-1} x i_k x j_k x d_k.
-    ///
-    /// # Errors
-    /// [`Error::Parts`] when the cores do not chain or do not match the factors.
-    pub fn mpo(shape: MpoShape, rows: usize, cols: usize, cores: Vec<Array>) -> Result<Self, Error> {
-        Mpo::new(shape, rows, cols, cores).map(Self::Mpo)
-    }
-
-    /// A low-rank form `up * down`: down is r x I, up is O x r.
-    ///
-    /// # Errors
-    /// [`Error::Parts`] when the inner sizes differ.
-    pub fn lowrank(down: Array, up: Array) -> Result<Self, Error> {
-        Lowrank::new(Self::dense(down), Self::dense(up)).map(Self::Lowrank)
-    }
-
-    /// The sum of two forms of one shape.
-    ///
-    /// # Errors
-    /// [`Error::Parts`] when the shapes differ.
-    pub fn sum(left: Self, right: Self) -> Result<Self, Error> {
-        Sum::new(left, right).map(Self::Sum)
-    }
-
-    /// A form (O x I) whose columns are stretched by I numbers.
-    ///
-    /// # Errors
-    /// [`Error::Parts`] when there is not one number per column.
-    pub fn scaled(inner: Self, columns: Array) -> Result<Self, Error> {
-        Scaled::columns(inner, Self::dense(columns)).map(Self::Scaled)
-    }
-
-    /// A form (O x I, or a vector of O) whose rows are stretched by O numbers.
-    ///
-    /// # Errors
-    /// [`Error::Parts`] when there is not one number per row.
-    pub fn row_scaled(inner: Self, rows: Self) -> Result<Self, Error> {
-        Scaled::rows(inner, rows).map(Self::Scaled)
-    }
-
-    /// A form (O x I) whose rows get O stored norms: `W = diag(m / |inner|) inner` with |inner| the norms of the inner form's
-    /// rows, which the backward pass takes for constant (Liu et al. 2024, DoRA, equation 5 and section 4.3).
-    ///
-    /// # Errors
-    /// [`Error::Parts`] when there is not one number per row.
-    pub fn row_normed(inner: Self, norms: Array) -> Result<Self, Error> {
-        Scaled::norms(inner, Self::dense(norms)).map(Self::Scaled)
-    }
-
-    /// A matrix of codes.
-    pub fn quant(codes: Codes) -> Self {
-        Self::Quant(Quant::matrix(codes))
-    }
-
-    /// Whole numbers (O x I) in groups with tables of scales and, where there is one, shifts (O x G).
-    ///
-    /// # Errors
-    /// [`Error::Parts`] for codes of another scheme, and unless tables have one number per row and group.
-    pub fn grouped(codes: Codes, scale: Self, shift: Option<Self>) -> Result<Self, Error> {
-        Grouped::new(codes, scale, shift).map(Self::Grouped)
-    }
-
-    /// A form stored at `owner`, of the shape given.
-    pub fn shared(owner: Address, shape: Vec<usize>) -> Self {
-        Self::Shared(Shared::new(owner, shape))
-    }
-
     pub(crate) fn operations(&self) -> &dyn Operations {
         match self {
             Self::Dense(form) => form,
@@ -212,6 +154,7 @@ impl Form {
             Self::Rotated(form) => form,
             Self::Grouped(form) => form,
             Self::Columns(form) => form,
+            Self::Stack(form) => form,
         }
     }
 
@@ -227,6 +170,7 @@ impl Form {
             Self::Rotated(form) => form,
             Self::Grouped(form) => form,
             Self::Columns(form) => form,
+            Self::Stack(form) => form,
         }
     }
 
@@ -290,7 +234,7 @@ impl Form {
 
     /// The same form as a part that plays `role` in another: its own dense leaf, or both sides of a sum, get that role.
     /// Leaves of other forms have roles of their own.
-    fn with_role(self, role: Role) -> Self {
+    pub(crate) fn with_role(self, role: Role) -> Self {
         match self {
             Self::Dense(form) => Self::Dense(Dense::new(role, form.leaf.value)),
             Self::Sum(form) => Self::Sum(form.with_role(role)),

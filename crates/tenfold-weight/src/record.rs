@@ -3,7 +3,7 @@
 //! A leaf's stored name is its address: the path for a dense weight, `path#core.2` inside a form.
 
 use crate::error::Error;
-use crate::form::{Columns, Form, Grouped, Lowrank, Mpo, Quant, Rotated, Scaled, Sum};
+use crate::form::{Columns, Form, Grouped, Lowrank, Mpo, Quant, Rotated, Scaled, Stack, Sum};
 use crate::path::{Address, Path};
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -132,6 +132,11 @@ impl Reader<'_> {
                 let shift = shift.as_ref().map(|shift| self.form(shift, &table)).transpose()?;
                 Form::Grouped(Grouped::new(codes, scale, shift)?)
             }
+            FormRecord::Stack { experts } => {
+                let inner = shape.get(1..).unwrap_or_default();
+                let experts = experts.iter().map(|expert| self.form(expert, inner));
+                Form::Stack(Stack::new(experts.collect::<Result<_, _>>()?)?)
+            }
             FormRecord::Shared { owner } => {
                 let owner = Address::parse(owner);
                 let shape = if shape.is_empty() { self.stored_shape(&owner)? } else { shape.to_vec() };
@@ -173,6 +178,10 @@ fn part<'r>(record: &'r FormRecord, inner: &str) -> Option<&'r FormRecord> {
         FormRecord::Mpo { cores, .. } if name == "core" => {
             let (number, rest) = rest.split_once('.').unwrap_or((rest, ""));
             part(cores.get(number.parse::<usize>().ok()?.checked_sub(1)?)?, rest)
+        }
+        FormRecord::Stack { experts } if name == "expert" => {
+            let (number, rest) = rest.split_once('.').unwrap_or((rest, ""));
+            part(experts.get(number.parse::<usize>().ok()?)?, rest)
         }
         FormRecord::Lowrank { down, .. } if name == "down" => part(down, rest),
         FormRecord::Lowrank { up, .. } if name == "up" => part(up, rest),

@@ -22,11 +22,13 @@ pub enum Role {
     Shift,
     /// The norms that a form gives its rows, O numbers.
     Magnitude,
+    /// What a router chooses experts by.
+    Router,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Value,
         Self::Central,
         Self::Auxiliary,
@@ -35,6 +37,7 @@ impl Role {
         Self::Scale,
         Self::Shift,
         Self::Magnitude,
+        Self::Router,
     ];
 
     /// The word used in selectors, recipes and tables.
@@ -48,6 +51,7 @@ impl Role {
             Self::Scale => "scale",
             Self::Shift => "shift",
             Self::Magnitude => "magnitude",
+            Self::Router => "router",
         }
     }
 

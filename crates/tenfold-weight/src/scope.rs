@@ -2,8 +2,11 @@
 //!
 //! A scope borrows the tree, so no leaf can change while rebuilt matrices are cached: the cache cannot be stale.
 
+mod expert;
 mod part;
 mod socket;
+
+pub use expert::{Load, Routing};
 
 use crate::error::Error;
 use crate::form::{Call, Form, Leaf};
@@ -42,6 +45,8 @@ pub struct Scope<'t> {
     contraction: Contraction,
     precision: Precision,
     built: RefCell<BTreeMap<Address, Var>>,
+    routing: Routing,
+    loads: RefCell<BTreeMap<String, Load>>,
 }
 
 struct Training<'t> {
@@ -69,6 +74,8 @@ impl<'t> Scope<'t> {
             contraction: Contraction::Auto,
             precision: Precision::F32,
             built: RefCell::default(),
+            routing: Routing::default(),
+            loads: RefCell::default(),
         }
     }
 
@@ -134,7 +141,7 @@ impl<'t> Scope<'t> {
     /// # Errors
     /// [`Error::Missing`] or [`Error::Shape`] naming the weight.
     pub fn linear(&self, path: &str, x: &Var, activation: Activation) -> Result<Var, Error> {
-        let (form, at, bias) = self.map(path, x)?;
+        let (form, at, bias) = self.map(path, x, None)?;
         form.operations().apply(self, &at, &Call { x, bias: bias.as_ref(), activation })
     }
 
@@ -146,25 +153,37 @@ impl<'t> Scope<'t> {
     /// # Errors
     /// As [`Self::linear`].
     pub fn linears<const N: usize>(&self, paths: [&str; N], x: &Var) -> Result<[Var; N], Error> {
-        let maps: Result<Vec<_>, Error> = paths.iter().map(|path| self.map(path, x)).collect();
+        let maps: Result<Vec<_>, Error> = paths.iter().map(|path| self.map(path, x, None)).collect();
         let results = Form::apply_each(self, x, &maps?)?;
         Ok(std::array::from_fn(|at| results[at].clone()))
     }
 
-    /// The form of a weight that reads x, its address and its bias, where it has one. The observer is told.
-    fn map(&self, path: &str, x: &Var) -> Result<(&'t Form, Address, Option<Var>), Error> {
+    /// The form of a weight that reads x, one matrix or those of so many experts, its address and its bias, where it has one. The
+    /// observer is told.
+    fn map(
+        &self,
+        path: &str,
+        x: &Var,
+        experts: Option<usize>,
+    ) -> Result<(&'t Form, Address, Option<Var>), Error> {
         let weight = Path::new(format!("{path}.weight"));
         let form = self.tree.get(&weight)?;
         let shape = form.shape();
-        if shape.len() != 2 || shape[1] != x.value().width() {
-            let expected = format!("O x {} to fit its input", x.value().width());
-            return Err(Error::Shape { path: weight, expected, got: shape });
-        }
+        let width = x.value().width();
+        let outputs = match (shape.as_slice(), experts) {
+            (&[outputs, inputs], None) if inputs == width => outputs,
+            (&[count, outputs, inputs], Some(experts)) if (count, inputs) == (experts, width) => outputs,
+            _ => {
+                let stacked = experts.map(|experts| format!("{experts} x ")).unwrap_or_default();
+                let expected = format!("{stacked}O x {width} to fit its input");
+                return Err(Error::Shape { path: weight, expected, got: shape });
+            }
+        };
         if let Some(observer) = self.observer {
             observer.inputs(&weight, x.value());
         }
         let bias = Path::new(format!("{path}.bias"));
-        let bias = if self.tree.contains(&bias) { Some(self.vector(&bias, shape[0])?) } else { None };
+        let bias = if self.tree.contains(&bias) { Some(self.vector(&bias, outputs)?) } else { None };
         Ok((form, Address::root(weight), bias))
     }
 

@@ -26,6 +26,8 @@ pub enum Place {
     AfterFeedForward,
     /// A prefix before the keys and values of every sequence.
     BeforeKeys,
+    /// A router before a feed-forward block whose matrices are those of experts.
+    BeforeFeedForward,
 }
 
 /// A place for a module. Its architecture says that it is there; it is empty unless the tree has weights under its path.
@@ -39,6 +41,8 @@ pub struct Socket {
     pub width: usize,
     /// Indices of spaces of the wiring: that of a bottleneck's input and output first; those of keys and of values.
     pub spaces: [Option<usize>; 2],
+    /// The weights of which a router here chooses experts.
+    pub experts: Vec<Path>,
 }
 
 /// What can be in a socket.
@@ -56,6 +60,23 @@ pub enum Module {
         /// P.
         rows: usize,
     },
+    /// A choice among experts.
+    Router {
+        /// E.
+        experts: usize,
+        /// How it chooses.
+        gate: Gate,
+    },
+}
+
+/// How a router chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// k, how many experts see a row. One of them speaks with its probability among all experts (Switch), several with theirs among
+    /// themselves.
+    pub chosen: usize,
+    /// Whether training adds noise of a size that is learned to the logits (Shazeer et al. 2017, equation 4).
+    pub noisy: bool,
 }
 
 /// What a weight is in its module.
@@ -73,6 +94,10 @@ pub enum Part {
     Keys,
     /// The values of a prefix, P x D'.
     Values,
+    /// What a router tells experts apart by, E x D.
+    Router,
+    /// What the size of its noise depends on, E x D.
+    Noise,
 }
 
 /// One weight of a module.
@@ -108,6 +133,24 @@ pub(crate) fn values(socket: &str) -> Path {
     Path::new(format!("{socket}.values.weight"))
 }
 
+/// The path, without `.weight`, of the router in the socket at `socket`, and how it chooses; nothing where the socket is empty.
+pub(crate) fn router(tree: &Tree, socket: &str) -> Option<(String, Gate)> {
+    let word = first_word(tree, socket)?;
+    let stem = format!("{socket}.{word}");
+    let noisy = tree.contains(&noise(&stem));
+    Some((stem, Gate { chosen: chosen(word)?, noisy }))
+}
+
+/// The k of a word `top1`, `top2` and so on.
+fn chosen(word: &str) -> Option<usize> {
+    word.strip_prefix("top")?.parse().ok().filter(|k| *k > 0 && format!("top{k}") == word)
+}
+
+/// The path of the noise of the router with this stem.
+fn noise(stem: &str) -> Path {
+    Path::new(format!("{stem}.noise.weight"))
+}
+
 /// The segment that follows a socket's path in the tree.
 fn first_word<'t>(tree: &'t Tree, socket: &str) -> Option<&'t str> {
     tree.under(socket).next()?.0.as_str()[socket.len() + 1..].split('.').next()
@@ -116,12 +159,17 @@ fn first_word<'t>(tree: &'t Tree, socket: &str) -> Option<&'t str> {
 impl Socket {
     /// A socket for a bottleneck in the space with this index.
     pub fn bottleneck(path: impl AsRef<str>, place: Place, width: usize, space: usize) -> Self {
-        Self { path: Path::new(path), place, width, spaces: [Some(space), None] }
+        Self { path: Path::new(path), place, width, spaces: [Some(space), None], experts: Vec::new() }
     }
 
     /// A socket for a prefix whose keys and values live in the spaces with these indices.
     pub fn prefix(path: impl AsRef<str>, width: usize, spaces: [Option<usize>; 2]) -> Self {
-        Self { path: Path::new(path), place: Place::BeforeKeys, width, spaces }
+        Self { path: Path::new(path), place: Place::BeforeKeys, width, spaces, experts: Vec::new() }
+    }
+
+    /// A socket for a router of inputs of this width, which chooses among experts of these weights.
+    pub fn router(path: impl AsRef<str>, width: usize, experts: Vec<Path>) -> Self {
+        Self { path: Path::new(path), place: Place::BeforeFeedForward, width, spaces: [None, None], experts }
     }
 
     /// The weights of a module in this socket, in the order in which they are applied.
@@ -143,6 +191,13 @@ impl Socket {
                 one(keys(self.path.as_str()), Part::Keys, &[rows, self.width]),
                 one(values(self.path.as_str()), Part::Values, &[rows, self.width]),
             ],
+            Module::Router { experts, gate } => {
+                let stem = format!("{}.top{}", self.path, gate.chosen);
+                let shape = [experts, self.width];
+                let mut weights = vec![one(Path::new(format!("{stem}.weight")), Part::Router, &shape)];
+                weights.extend(gate.noisy.then(|| one(noise(&stem), Part::Noise, &shape)));
+                weights
+            }
         }
     }
 
@@ -158,6 +213,14 @@ impl Socket {
         let rows = |path: &Path| Ok::<_, Error>(tree.get(path)?.shape().first().copied().unwrap_or(0));
         let module = match self.place {
             Place::BeforeKeys => Module::Prefix { rows: rows(&keys(socket))? },
+            Place::BeforeFeedForward => {
+                let (stem, gate) = router(tree, socket).ok_or_else(none)?;
+                let experts = rows(&Path::new(format!("{stem}.weight")))?;
+                if gate.chosen > experts {
+                    return Err(none());
+                }
+                Module::Router { experts, gate }
+            }
             Place::AfterAttention | Place::AfterFeedForward => {
                 let (stem, activation) = bottleneck(tree, socket).ok_or_else(none)?;
                 Module::Bottleneck { units: rows(&Path::new(format!("{stem}.down.weight")))?, activation }
@@ -183,6 +246,15 @@ impl Socket {
             (Place::BeforeKeys, "keys.weight") => Some(Part::Keys),
             (Place::BeforeKeys, "values.weight") => Some(Part::Values),
             (Place::BeforeKeys, _) => None,
+            (Place::BeforeFeedForward, rest) => {
+                let (word, name) = rest.split_once('.')?;
+                chosen(word)?;
+                match name {
+                    "weight" => Some(Part::Router),
+                    "noise.weight" => Some(Part::Noise),
+                    _ => None,
+                }
+            }
             (_, rest) => {
                 let (word, name) = rest.split_once('.')?;
                 activation_of(word)?;

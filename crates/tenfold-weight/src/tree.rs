@@ -4,7 +4,9 @@ use crate::cost::Cost;
 use crate::error::{Error, OwnerFault};
 use crate::form::{Form, Leaf, Stored};
 use crate::path::{Address, LeafId, Path};
+use crate::role::Role;
 use crate::selector::Selector;
+use crate::socket::{Place, Socket};
 use crate::wiring::Wiring;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ pub struct LeafInfo {
     /// Where it is.
     pub id: LeafId,
     /// What it is for.
-    pub role: crate::role::Role,
+    pub role: Role,
     /// Its shape.
     pub shape: Vec<usize>,
 }
@@ -62,16 +64,22 @@ impl Tree {
         Self::default()
     }
 
-    /// The same tree with its architecture's word on how the weights meet; modules in sockets join the spaces they work in.
+    /// The same tree with its architecture's word on how the weights meet; modules in sockets join the spaces they work in, and
+    /// leaves of routers get their role.
     pub fn with_wiring(self, mut wiring: Wiring) -> Self {
         wiring.admit(self.weights.keys());
-        Self { wiring: Arc::new(wiring), ..self }
+        let named = |(path, form): (Path, Form)| {
+            let form = if routes(&wiring, &path) { form.with_role(Role::Router) } else { form };
+            (path, form)
+        };
+        Self { weights: self.weights.into_iter().map(named).collect(), wiring: Arc::new(wiring) }
     }
 
     /// Puts the weights of modules into sockets; they join the spaces they work in.
     pub fn plug(&mut self, weights: impl IntoIterator<Item = (Path, Form)>) {
         for (path, form) in weights {
             Arc::make_mut(&mut self.wiring).admit([&path]);
+            let form = if routes(&self.wiring, &path) { form.with_role(Role::Router) } else { form };
             self.weights.insert(path, form);
         }
     }
@@ -251,6 +259,12 @@ impl FromIterator<(Path, Form)> for Tree {
     fn from_iter<I: IntoIterator<Item = (Path, Form)>>(weights: I) -> Self {
         Self { weights: weights.into_iter().collect(), wiring: Arc::default() }
     }
+}
+
+/// Whether a weight is one of a router.
+fn routes(wiring: &Wiring, path: &Path) -> bool {
+    let router = |socket: &Socket| socket.part_of(path).is_some();
+    wiring.sockets.iter().filter(|socket| socket.place == Place::BeforeFeedForward).any(router)
 }
 
 /// Every owner named anywhere inside a form, with the shape expected of it.

@@ -138,6 +138,8 @@ impl Wiring {
                 Part::Keys | Part::Values => &mut space.tables,
                 // The units of a bottleneck are no space that others share.
                 Part::DownBias => continue,
+                // A router has no space of its own, and reads one that turns for all of its experts or not at all.
+                Part::Router | Part::Noise => continue,
             };
             if !list.contains(path) {
                 list.push(path.clone());

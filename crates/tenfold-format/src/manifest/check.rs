@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::part::part;
 use super::{FormRecord, Manifest};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -123,8 +124,8 @@ impl<'a> Claims<'a> {
         }
         match form {
             FormRecord::Dense { leaf } | FormRecord::Quant { codes: leaf, .. } => self.tensor(path, leaf),
-            FormRecord::Mpo { cores, .. } => {
-                cores.iter().try_for_each(|core| self.claim(path, core, depth + 1))
+            FormRecord::Mpo { cores: parts, .. } | FormRecord::Stack { experts: parts } => {
+                parts.iter().try_for_each(|part| self.claim(path, part, depth + 1))
             }
             FormRecord::Lowrank { down: a, up: b }
             | FormRecord::Sum { left: a, right: b }
@@ -285,6 +286,7 @@ impl Shapes<'_> {
                 self.columns(at, (columns, value, rest), wanted, depth)
             }
             FormRecord::Mpo { rows, cols, cores } => self.mpo(at, (rows, cols, cores), wanted, depth),
+            FormRecord::Stack { experts } => self.stack(at, experts, wanted, depth),
         }
     }
 
@@ -312,6 +314,29 @@ impl Shapes<'_> {
             return self.fault(at, SavedFault::Columns { columns: columns.to_vec(), width });
         }
         Ok(vec![rows, width])
+    }
+
+    fn stack(
+        &mut self,
+        at: &str,
+        experts: &[FormRecord],
+        wanted: Option<&[usize]>,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        let inner = wanted.and_then(|wanted| wanted.get(1..));
+        let mut whole = vec![experts.len()];
+        for (number, expert) in experts.iter().enumerate() {
+            let got = self.shape(at, expert, inner, depth + 1)?;
+            match whole.get(1..).filter(|first| !first.is_empty()) {
+                Some(first) => self.same(&format!("{at}#expert.{number}"), first, &got)?,
+                None => whole.extend(got),
+            }
+        }
+        if whole.len() == 3 {
+            Ok(whole)
+        } else {
+            self.fault(at, SavedFault::Shape { expected: vec![0, 0, 0], got: whole })
+        }
     }
 
     fn mpo(
@@ -354,44 +379,5 @@ impl Shapes<'_> {
 
     fn fault<T>(&self, weight: &str, fault: SavedFault) -> Result<T> {
         Err(saved(self.checkpoint, weight, fault))
-    }
-}
-
-/// The part of `form` that `inner` names: `value`, `core.N`, `down`, `up`, `left.PART`, `right.PART`,
-/// `inner.PART`, `value.PART`, `rest.PART`, `columns`, `rows`, `norms`, `scale`, `shift`.
-fn part<'a>(form: &'a FormRecord, inner: &str) -> Option<&'a FormRecord> {
-    let (head, rest) = inner.split_once('.').map_or((inner, None), |(head, rest)| (head, Some(rest)));
-    let deeper = |form: &'a FormRecord, rest: Option<&str>| match rest {
-        Some(rest) => part(form, rest),
-        None => Some(form),
-    };
-    match (form, head) {
-        (FormRecord::Dense { .. }, "value") if rest.is_none() => Some(form),
-        (FormRecord::Lowrank { down, .. }, "down") => deeper(down, rest),
-        (FormRecord::Lowrank { up, .. }, "up") => deeper(up, rest),
-        (
-            FormRecord::Scaled { inner, .. }
-            | FormRecord::RowScaled { inner, .. }
-            | FormRecord::RowNormed { inner, .. }
-            | FormRecord::Rotated { inner, .. },
-            "inner",
-        ) => deeper(inner, rest),
-        (FormRecord::RowScaled { rows, .. }, "rows") => deeper(rows, rest),
-        (FormRecord::RowNormed { norms, .. }, "norms") => deeper(norms, rest),
-        (FormRecord::Scaled { columns, .. }, "columns") => deeper(columns, rest),
-        (FormRecord::Grouped { scale, .. }, "scale") => deeper(scale, rest),
-        (FormRecord::Grouped { shift, .. }, "shift") => deeper(shift.as_deref()?, rest),
-        (FormRecord::Columns { value, .. }, "value") => deeper(value, rest),
-        (FormRecord::Columns { rest: others, .. }, "rest") => deeper(others, rest),
-        (FormRecord::Sum { left, .. }, "left") => deeper(left, rest),
-        (FormRecord::Sum { right, .. }, "right") => deeper(right, rest),
-        (FormRecord::Mpo { cores, .. }, "core") => {
-            let rest = rest?;
-            let (number, rest) =
-                rest.split_once('.').map_or((rest, None), |(number, rest)| (number, Some(rest)));
-            let index = number.parse::<usize>().ok()?.checked_sub(1)?;
-            deeper(cores.get(index)?, rest)
-        }
-        _ => None,
     }
 }

@@ -169,6 +169,7 @@ pub(crate) fn ways() -> Vec<Ways> {
             ],
             inputs: false,
         },
+        Ways { name: "moe", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
             name: "mpo",
             full: Options::default(),
@@ -213,6 +214,7 @@ pub(crate) fn ways() -> Vec<Ways> {
             ],
             inputs: false,
         },
+        Ways { name: "mpoe", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways { name: "mpop", full: Options::default(), within: EXACT, cut: vec![], inputs: false },
         Ways {
             name: "opf",

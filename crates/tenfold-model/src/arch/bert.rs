@@ -3,7 +3,7 @@
 use super::stack::{self, Places, Stack};
 use super::{Architecture, Expected, Kept, Output, Sizes, activation, bias, weight};
 use crate::batch::Batch;
-use crate::block::{AttentionPaths, Heads, attention, feed_forward};
+use crate::block::{AttentionPaths, FeedPaths, Heads, attention, feed_forward};
 use crate::error::Error;
 use crate::past::Past;
 use tenfold_format::config::{BertConfig, ModelConfig};
@@ -20,6 +20,7 @@ const IGNORED: [&str; 2] = ["cls.", "embeddings.position_ids"];
 const AFTER_ATTENTION: &str = "attention.output.bottleneck";
 const AFTER_FEED_FORWARD: &str = "output.bottleneck";
 const BEFORE_KEYS: &str = "attention.self.prefix";
+const BEFORE_FEED_FORWARD: &str = "intermediate.router";
 
 /// The encoder of a BERT model.
 #[derive(Clone, Debug)]
@@ -79,7 +80,12 @@ impl Stack for Bert {
         let mixed = cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?;
         let x = cx.norm(&at("attention.output.LayerNorm"), &mixed, Some(x), self.eps())?;
         let act = activation(self.config.activation);
-        let wide = feed_forward(cx, &at("intermediate.dense"), &at("output.dense"), &x, act)?;
+        let paths = FeedPaths {
+            router: &at(BEFORE_FEED_FORWARD),
+            up: &at("intermediate.dense"),
+            down: &at("output.dense"),
+        };
+        let wide = feed_forward(cx, &paths, &x, act)?;
         let wide = cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?;
         Ok(cx.norm(&at("output.LayerNorm"), &wide, Some(&x), self.eps())?)
     }
@@ -161,10 +167,12 @@ impl Architecture for Bert {
             let at = |name: &str| format!("encoder.layer.{layer}.{name}");
             // The stream is the first space; every layer has three of its own.
             let spaces = [Some(1 + inner.len()), Some(2 + inner.len())];
+            let experts = ["intermediate.dense", "output.dense"].map(|name| weight(at(name))).into();
             sockets.extend([
                 Socket::prefix(at(BEFORE_KEYS), c.width, spaces),
                 Socket::bottleneck(at(AFTER_ATTENTION), Place::AfterAttention, c.width, 0),
                 Socket::bottleneck(at(AFTER_FEED_FORWARD), Place::AfterFeedForward, c.width, 0),
+                Socket::router(at(BEFORE_FEED_FORWARD), c.width, experts),
             ]);
             let [query, key, value] =
                 ["query", "key", "value"].map(|name| at(&format!("attention.self.{name}")));

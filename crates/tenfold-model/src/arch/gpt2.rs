@@ -3,7 +3,7 @@
 use super::stack::{self, Places, Stack};
 use super::{Architecture, Expected, Kept, Output, Packed, Sizes, activation, bias, weight};
 use crate::batch::Batch;
-use crate::block::{AttentionPaths, Heads, attention, feed_forward};
+use crate::block::{AttentionPaths, FeedPaths, Heads, attention, feed_forward};
 use crate::error::Error;
 use crate::past::Past;
 use tenfold_format::config::{Gpt2Config, ModelConfig};
@@ -23,6 +23,7 @@ const MIXERS: [&str; 3] = ["query", "key", "value"];
 const AFTER_ATTENTION: &str = "attn.bottleneck";
 const AFTER_FEED_FORWARD: &str = "mlp.bottleneck";
 const BEFORE_KEYS: &str = "attn.prefix";
+const BEFORE_FEED_FORWARD: &str = "mlp.router";
 
 /// A GPT-2 decoder.
 #[derive(Clone, Debug)]
@@ -86,7 +87,9 @@ impl Stack for Gpt2 {
         let x = op::add(x, &cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?);
         let read = cx.norm(&at("ln_2"), &x, None, self.eps())?;
         let act = activation(self.config.activation);
-        let wide = feed_forward(cx, &at("mlp.c_fc"), &at("mlp.c_proj"), &read, act)?;
+        let paths =
+            FeedPaths { router: &at(BEFORE_FEED_FORWARD), up: &at("mlp.c_fc"), down: &at("mlp.c_proj") };
+        let wide = feed_forward(cx, &paths, &read, act)?;
         Ok(op::add(&x, &cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?))
     }
 
@@ -181,10 +184,12 @@ impl Architecture for Gpt2 {
             let at = |name: &str| format!("h.{layer}.{name}");
             // The stream is the first space; every layer has three of its own.
             let spaces = [Some(1 + inner.len()), Some(2 + inner.len())];
+            let experts = ["mlp.c_fc", "mlp.c_proj"].map(|name| weight(at(name))).into();
             sockets.extend([
                 Socket::prefix(at(BEFORE_KEYS), c.width, spaces),
                 Socket::bottleneck(at(AFTER_ATTENTION), Place::AfterAttention, c.width, 0),
                 Socket::bottleneck(at(AFTER_FEED_FORWARD), Place::AfterFeedForward, c.width, 0),
+                Socket::router(at(BEFORE_FEED_FORWARD), c.width, experts),
             ]);
             let mixers = MIXERS.map(|name| at(&format!("attn.{name}")));
             let [query, key, value] = &mixers;

@@ -23,6 +23,7 @@ const RATES: &str = ".rotary_emb.inv_freq";
 const AFTER_ATTENTION: &str = "self_attn.bottleneck";
 const AFTER_FEED_FORWARD: &str = "mlp.bottleneck";
 const BEFORE_KEYS: &str = "self_attn.prefix";
+const BEFORE_FEED_FORWARD: &str = "mlp.router";
 
 /// A LLaMA decoder.
 #[derive(Clone, Debug)]
@@ -98,8 +99,12 @@ impl Stack for Llama {
         let mixed = attention(cx, &paths, &read, &places.offsets, &heads, past.map(|past| (past, layer)))?;
         let x = op::add(x, &cx.bottleneck(&at(AFTER_ATTENTION), &cx.dropout(&mixed))?);
         let read = cx.rms_norm(&at("post_attention_layernorm"), &x, self.eps())?;
-        let paths =
-            GatedPaths { gate: &at("mlp.gate_proj"), up: &at("mlp.up_proj"), down: &at("mlp.down_proj") };
+        let paths = GatedPaths {
+            router: &at(BEFORE_FEED_FORWARD),
+            gate: &at("mlp.gate_proj"),
+            up: &at("mlp.up_proj"),
+            down: &at("mlp.down_proj"),
+        };
         let wide = gated_feed_forward(cx, &paths, &read, activation(self.config.activation))?;
         Ok(op::add(&x, &cx.bottleneck(&at(AFTER_FEED_FORWARD), &cx.dropout(&wide))?))
     }
@@ -179,10 +184,13 @@ impl Architecture for Llama {
             let at = |name: &str| format!("layers.{layer}.{name}");
             // The stream is the first space; the layer's values are its first own. Turned keys lie in none.
             let spaces = [None, Some(1 + inner.len())];
+            let experts =
+                ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"].map(|name| weight(at(name))).into();
             sockets.extend([
                 Socket::prefix(at(BEFORE_KEYS), c.key_heads * c.head_width, spaces),
                 Socket::bottleneck(at(AFTER_ATTENTION), Place::AfterAttention, c.width, 0),
                 Socket::bottleneck(at(AFTER_FEED_FORWARD), Place::AfterFeedForward, c.width, 0),
+                Socket::router(at(BEFORE_FEED_FORWARD), c.width, experts),
             ]);
             let [query, key, value, output, gate, up, down] = self.matrices(layer).map(|(path, ..)| path);
             stream.norms.push(norm(at("input_layernorm"), &[&query, &key, &value]));

@@ -4,7 +4,8 @@
 use super::{Architecture, Expected, Kept, Output, Sizes, activation, positions, weight};
 use crate::batch::Batch;
 use crate::block::{
-    AttentionPaths, GatedPaths, Heads, Read, attention, cross_attention, feed_forward, gated_feed_forward,
+    AttentionPaths, FeedPaths, GatedPaths, Heads, Read, attention, cross_attention, feed_forward,
+    gated_feed_forward,
 };
 use crate::error::Error;
 use crate::past::Past;
@@ -128,8 +129,14 @@ impl T5 {
         let down = format!("{part}.DenseReluDense.wo");
         let act = activation(self.config.activation);
         let given = match &self.wide(&part)[..] {
-            [gate, up] => gated_feed_forward(cx, &GatedPaths { gate, up, down: &down }, &read, act)?,
-            wide => feed_forward(cx, &wide.concat(), &down, &read, act)?,
+            [gate, up] => {
+                let paths = GatedPaths { router: &router(&part), gate, up, down: &down };
+                gated_feed_forward(cx, &paths, &read, act)?
+            }
+            wide => {
+                let paths = FeedPaths { router: &router(&part), up: &wide.concat(), down: &down };
+                feed_forward(cx, &paths, &read, act)?
+            }
         };
         self.added(cx, &part, x, &given)
     }
@@ -294,6 +301,8 @@ impl Architecture for T5 {
                 let part = half.part(layer, half.attending().len());
                 sockets.push(Socket::bottleneck(bottleneck(&part), Place::AfterFeedForward, c.width, 0));
                 let (wide, narrow) = (self.wide(&part), format!("{part}.DenseReluDense.wo"));
+                let experts = wide.iter().chain([&narrow]).map(weight).collect();
+                sockets.push(Socket::router(router(&part), c.width, experts));
                 stream.norms.push(norm(format!("{part}.layer_norm"), &wide));
                 stream.writers.push(weight(&narrow));
                 inner.push(Space {
@@ -337,6 +346,11 @@ impl Architecture for T5 {
         }
         all
     }
+}
+
+/// The socket before the feed-forward part of a layer.
+fn router(part: &str) -> String {
+    format!("{part}.DenseReluDense.router")
 }
 
 /// The socket after a part of a layer.

@@ -77,8 +77,8 @@ fn planned(methods: &[Arc<dyn Method>], matches: &Matches) -> usize {
     let tree = &matches.whole;
     let mut last: BTreeMap<&Path, usize> =
         tree.iter().map(|(path, form)| (path, form.parameters())).collect();
-    for (method, paths) in methods.iter().zip(&matches.paths) {
-        let planned = step_plan(method, paths, tree).unwrap_or_default();
+    for ((method, paths), changed) in methods.iter().zip(&matches.paths).zip(&matches.changed) {
+        let planned = step_plan(method, paths, changed, tree).unwrap_or_default();
         last.extend(
             paths.iter().zip(planned).map(|(path, one)| (path, one.parameters + usize::from(!one.exact))),
         );

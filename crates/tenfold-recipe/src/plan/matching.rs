@@ -18,6 +18,8 @@ pub(crate) struct Matches {
     pub(crate) paths: Vec<Vec<Path>>,
     /// What steps add: the weights of modules; empty for steps that rewrite.
     pub(crate) added: Vec<Vec<ModuleWeight>>,
+    /// The weights that change behind what steps add, in path order.
+    pub(crate) changed: Vec<Vec<Path>>,
     /// The tree with everything that is added, as zeros.
     pub(crate) whole: Tree,
 }
@@ -27,7 +29,7 @@ impl Matches {
     pub(crate) fn of(steps: &[Step], tree: &Tree) -> Result<Self, Vec<Fault>> {
         let mut whole = tree.clone();
         let mut faults = Vec::new();
-        let (mut paths, mut added) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
+        let (mut paths, mut added, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for step in steps {
             // Options that do not fit are a fault of the step, found before.
             let adding = super::build(step.method.name, &step.options).ok().filter(|method| method.adds());
@@ -35,16 +37,18 @@ impl Matches {
                 let all: Vec<&Path> = whole.iter().map(|(path, _)| path).collect();
                 paths.push(chosen(step, &all, &mut faults));
                 added.push(Vec::new());
+                changed.push(Vec::new());
                 continue;
             };
-            let weights = modules(step, &*method, &whole, &mut faults);
+            let (weights, behind) = modules(step, &*method, &whole, &mut faults);
             whole.plug(weights.iter().map(|one| (one.path.clone(), Form::dense(Array::zeros(&one.shape)))));
-            let mut own: Vec<Path> = weights.iter().map(|one| one.path.clone()).collect();
-            own.sort();
-            paths.push(own);
+            let own = weights.iter().map(|one| &one.path).chain(&behind);
+            let own: BTreeSet<Path> = own.cloned().collect();
+            paths.push(own.into_iter().collect());
             added.push(weights);
+            changed.push(behind);
         }
-        if faults.is_empty() { Ok(Self { paths, added, whole }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { paths, added, changed, whole }) } else { Err(faults) }
     }
 
     /// The steps that rewrite a weight, in order.
@@ -67,12 +71,17 @@ fn chosen(step: &Step, all: &[&Path], faults: &mut Vec<Fault>) -> Vec<Path> {
     kept
 }
 
-/// The weights of the modules that a step's method puts into the sockets it selects.
-fn modules(step: &Step, method: &dyn Method, tree: &Tree, faults: &mut Vec<Fault>) -> Vec<ModuleWeight> {
+/// The weights of the modules that a step's method puts into the sockets it selects, and those that change behind them.
+fn modules(
+    step: &Step,
+    method: &dyn Method,
+    tree: &Tree,
+    faults: &mut Vec<Fault>,
+) -> (Vec<ModuleWeight>, Vec<Path>) {
     let takes: Vec<&Socket> =
         tree.wiring().sockets.iter().filter(|socket| method.module(socket).is_some()).collect();
     let chosen = chosen(step, &takes.iter().map(|socket| &socket.path).collect::<Vec<_>>(), faults);
-    let mut weights = Vec::new();
+    let (mut weights, mut changed) = (Vec::new(), BTreeSet::new());
     for socket in takes.into_iter().filter(|socket| chosen.contains(&socket.path)) {
         if tree.under(socket.path.as_str()).next().is_some() {
             let taken = MethodError::Taken { socket: socket.path.clone() };
@@ -80,8 +89,9 @@ fn modules(step: &Step, method: &dyn Method, tree: &Tree, faults: &mut Vec<Fault
             break;
         }
         weights.extend(method.module(socket).into_iter().flat_map(|module| socket.weights(module)));
+        changed.extend(socket.experts.iter().filter(|path| tree.contains(path)).cloned());
     }
-    weights
+    (weights, changed.into_iter().collect())
 }
 
 fn any(selectors: &[Located<Selector>], path: &Path) -> bool {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::plan::{Governing, Resolved, Trained, component_of, components, goes_on, selected, trained};
 use crate::recipe::Phase;
 use std::collections::{BTreeMap, BTreeSet};
+use tenfold_method::Mask;
 use tenfold_method::calibrate::Calibrator;
 use tenfold_method::fisher::{Fisher, Learning};
 use tenfold_train::{Drawn, Entries, Objective, Part, TrainOptions, Trainer, gradients};
@@ -77,8 +78,15 @@ impl<'p> Governed<'p> {
             if self.phase.calibrate.is_some() && !self.ever_light(&leaf) {
                 trainer.set_part(&leaf.id, Part::Nothing)?;
             }
-            if let Some(Learning::Drawn { share, seed }) = self.learning(&leaf) {
-                trainer.thin(&leaf.id, Drawn { share, seed })?;
+            let mask = self.governing.get(&leaf.id.path).and_then(|one| one.method.masked(leaf.role));
+            match (self.learning(&leaf), mask) {
+                (Some(Learning::Drawn { share, seed }), _) => {
+                    trainer.thin(&leaf.id, Drawn { share, seed, raised: true })?;
+                }
+                (_, Some(Mask { kept: share, seed })) => {
+                    trainer.thin(&leaf.id, Drawn { share, seed, raised: false })?;
+                }
+                _ => {}
             }
         }
         Ok(())

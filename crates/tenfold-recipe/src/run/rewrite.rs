@@ -12,7 +12,7 @@ use std::thread;
 use tenfold_linalg::{Matrix, Metric, output_error, parallel};
 use tenfold_method::{Evidence, Method};
 use tenfold_tensor::Array;
-use tenfold_weight::{Form, Path, Tree, dense_values};
+use tenfold_weight::{Address, Form, Path, Tree, dense_values};
 
 /// A rewritten tree and what that did to each weight.
 pub(super) struct Rewritten {
@@ -56,6 +56,21 @@ pub(super) fn rewrite(
                 resolved.added[at].iter().map(|one| (one.path.clone(), method.start(one))).collect();
             reference.plug(fresh.iter().cloned());
             tree.plug(fresh);
+            let behind: Vec<(&Path, &Form)> = resolved.changed[at]
+                .iter()
+                .map(|path| Ok((path, tree.get(path)?)))
+                .collect::<Result<_, Error>>()?;
+            let made = each(
+                &behind,
+                |one| work(&tree, one.0),
+                "rewritten",
+                reporter,
+                |(path, form)| finite(path, method.changed(path, form)?),
+            )?;
+            let made: Vec<(Path, Form)> = resolved.changed[at].iter().cloned().zip(made).collect();
+            tree.plug(made.iter().cloned());
+            // What a router stands before cannot be seen without it.
+            reference.plug(made);
             // What the new weights see is not known yet, nor how they meet the others.
             let known = later.take().unwrap_or_else(|| evidence.clone());
             later = Some(known.with_wiring(Arc::clone(tree.wiring())));
@@ -123,17 +138,16 @@ pub(super) fn step(
         reporter,
         |(at, path, form)| {
             let fresh = method_of(*at).rewrite(path, form, evidence)?;
-            let mut finite = true;
-            fresh.visit(&tenfold_weight::Address::root((*path).clone()), &mut |_, leaf| {
-                finite &= leaf.value.is_finite();
-            });
-            if finite {
-                Ok(fresh)
-            } else {
-                Err(Error::NotFinite { path: (*path).clone(), form: fresh.describe() })
-            }
+            finite(path, fresh)
         },
     )
+}
+
+/// The form unless one of its numbers is not finite.
+fn finite(path: &Path, form: Form) -> Result<Form, Error> {
+    let mut finite = true;
+    form.visit(&Address::root(path.clone()), &mut |_, leaf| finite &= leaf.value.is_finite());
+    if finite { Ok(form) } else { Err(Error::NotFinite { path: path.clone(), form: form.describe() }) }
 }
 
 /// About how long a matrix takes to decompose, in any unit.
@@ -191,7 +205,13 @@ fn measure(
     let form = tree.get(path)?;
     let before = original.get(path).map_or(0, Form::parameters);
     // A scope of its own: one for all weights would keep every matrix it builds.
-    let (old, new) = (matrix(&dense_values(reference, path)?)?, matrix(&dense_values(tree, path)?)?);
+    let new = matrix(&dense_values(tree, path)?)?;
+    // Experts are compared with the matrix that each of them has come from.
+    let source = if form.experts().is_some() { original } else { reference };
+    let mut old = matrix(&dense_values(source, path)?)?;
+    if old.rows() < new.rows() {
+        old = Matrix::from_fn(new.rows(), new.cols(), |row, col| old.get(row % old.rows(), col));
+    }
     let (metric, word) = match evidence.metric(path) {
         Ok(metric @ Metric::Rows(_)) => (metric, "rows"),
         Ok(metric @ Metric::Inputs(_)) => (metric, "inputs"),

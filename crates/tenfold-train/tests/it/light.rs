@@ -110,7 +110,7 @@ fn drawn_entries_are_the_same_in_every_run_and_other_under_another_seed() {
     let run = |seed: Option<u64>| {
         let mut trainer = Trainer::new(tree(), options(STEPS)).unwrap();
         if let Some(seed) = seed {
-            trainer.thin(&weight(), Drawn { share: 0.4, seed }).unwrap();
+            trainer.thin(&weight(), Drawn { share: 0.4, seed, raised: true }).unwrap();
         }
         bits(&finished(trainer))
     };
@@ -239,7 +239,7 @@ type Standing = (Vec<(String, Vec<u32>)>, usize, Vec<f64>);
 fn go(dir: &Path, until: u64) -> Standing {
     let mut watcher = Watcher { every: 2, at: Some(3), ..Watcher::default() };
     let mut trainer = Trainer::new(tree(), with_folder(dir)).unwrap().monitored(&mut watcher);
-    trainer.thin(&weight(), Drawn { share: 0.5, seed: 9 }).unwrap();
+    trainer.thin(&weight(), Drawn { share: 0.5, seed: 9, raised: true }).unwrap();
     trainer.set_part(&bias(), Part::Nothing).unwrap();
     if trainer.resume_if_present().unwrap().is_none() {
         trainer.set_part(&weight(), Part::Entries(entries())).unwrap();
@@ -290,7 +290,10 @@ fn faulty_parts_and_states_are_named() {
     let fault = trainer.set_part(&weight(), far).unwrap_err();
     assert!(matches!(fault, Error::NoSuchEntry { len: 24, entry: 24, .. }), "{fault}");
     assert!(matches!(trainer.lighten(&LeafId::parse("nowhere")), Err(Error::Weight(_))));
-    assert!(matches!(trainer.thin(&weight(), Drawn { share: 0.0, seed: 1 }), Err(Error::Option { .. })));
+    assert!(matches!(
+        trainer.thin(&weight(), Drawn { share: 0.0, seed: 1, raised: true }),
+        Err(Error::Option { .. })
+    ));
     // No entries at all: the leaf rests.
     trainer.set_part(&weight(), Part::Entries(Entries::new(Vec::new()))).unwrap();
     trainer.lighten(&weight()).unwrap();

@@ -94,7 +94,7 @@ impl<'t> Scope<'t> {
     /// Gradients of the leaves from the gradient of `output`, those of parts included, and those of `inputs`, leaves of the
     /// tape that are none of the tree.
     pub(super) fn gradients(self, output: &Var, gradient: Array, inputs: &[Var]) -> Result<Found, Error> {
-        let Self { tree, precision, contraction, training, built, .. } = self;
+        let Self { tree, precision, contraction, routing, training, built, .. } = self;
         let Some(training) = training else { return Ok((BTreeMap::new(), Vec::new())) };
         drop(built);
         let mut all = training.parts.map(|parts| parts.all.into_inner()).unwrap_or_default();
@@ -104,7 +104,10 @@ impl<'t> Scope<'t> {
             let Some(Part { inputs, masks, run }) = all.get_mut(part).and_then(Option::take) else {
                 return Err(Error::Tensor(tenfold_tensor::Error::Consumed));
             };
-            let mut again = Scope::train(tree, training.trains).computing(precision).contracting(contraction);
+            let mut again = Scope::train(tree, training.trains)
+                .computing(precision)
+                .contracting(contraction)
+                .routing(routing);
             let mut fresh = Vec::with_capacity(inputs.len());
             if let Some(training) = &mut again.training {
                 let dropout = share.zip(masks);

@@ -1,0 +1,29 @@
+//! Arrays of one shape put together along a new first dimension.
+
+use crate::tape::record;
+use crate::{Array, Var};
+
+/// The parts one after the other.
+///
+/// # Shapes
+/// E parts of one shape; the result has E in front of it.
+///
+/// # Panics
+/// Without parts, and when shapes differ.
+#[track_caller]
+pub fn stack(parts: &[Var]) -> Var {
+    let Some(first) = parts.first() else { panic!("a stack of nothing") };
+    assert!(parts.iter().all(|part| part.shape() == first.shape()), "a stack of different shapes");
+    let own = first.shape().to_vec();
+    let len = first.value().len();
+    let values = parts.iter().flat_map(|part| part.value().data()).copied().collect();
+    let whole: Vec<usize> = [parts.len()].into_iter().chain(own.iter().copied()).collect();
+    let inputs: Vec<&Var> = parts.iter().collect();
+    record(&inputs, Array::from_vec(values, &whole), move |gradient, sink| {
+        for (at, part) in gradient.data().chunks_exact(len.max(1)).enumerate() {
+            if sink.wants(at) {
+                sink.add(at, Array::from_slice(part, &own));
+            }
+        }
+    })
+}
