@@ -150,6 +150,22 @@ pub enum Error {
     Format(#[from] tenfold_format::Error),
 }
 
+impl Error {
+    /// Whether every rank that trains has this error, or one that says the same.
+    pub fn is_common(&self) -> bool {
+        matches!(
+            self,
+            Self::EmptyBatch { .. }
+                | Self::Detached { .. }
+                | Self::NonFiniteLoss { .. }
+                | Self::NonFiniteGradient { .. }
+                | Self::OtherRank { .. }
+                | Self::OutOfStep { .. }
+                | Self::Diverged { .. }
+        )
+    }
+}
+
 /// Why a checkpoint cannot be resumed.
 #[derive(Debug, Derive)]
 #[non_exhaustive]
