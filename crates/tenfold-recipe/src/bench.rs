@@ -10,8 +10,10 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 use tenfold_eval::{LatencyOptions, median, passes, sentence};
 use tenfold_model::{Batch, Choice, GenerateOptions, Model};
-use tenfold_tensor::{Array, Precision, Var, op, pool};
-use tenfold_train::{Decay, Event, Flow as TrainFlow, Objective, Schedule, TrainOptions, Trainer};
+use tenfold_tensor::{Array, Precision, op, pool};
+use tenfold_train::{
+    Decay, Event, Flow as TrainFlow, Loss, Objective, Schedule, Share, TrainOptions, Trainer,
+};
 use tenfold_weight::{LeafInfo, Scope, Selector};
 
 /// Passes and steps before the clock runs: they rebuild matrices, pack weights and fill caches.
@@ -185,16 +187,22 @@ struct Work<'m> {
 impl Objective for Work<'_> {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, _step: u64) -> Result<Var, Error> {
+    fn loss(&self, scope: &Scope<'_>, _step: u64, share: Share) -> Result<Loss, Error> {
+        // One process is timed.
+        if !share.is_first() {
+            return Ok(Loss::empty());
+        }
         let (network, batch) = (&self.model.network, &self.batch);
         if network.is_decoder() {
             // Which token is asked for changes nothing in the work.
-            return Ok(op::cross_entropy(&network.logits(scope, batch)?, &batch.ids)?);
+            let loss = op::cross_entropy(&network.logits(scope, batch)?, &batch.ids)?;
+            return Ok(Loss::mean(loss, batch.tokens() as f64).reading(batch.tokens()));
         }
         let found = match self.model.head {
             Some(_) => self.model.logits(scope, batch)?,
             None => network.embed(scope, batch)?,
         };
-        Ok(op::mse(&found, &Array::zeros(found.shape())))
+        let loss = op::mse(&found, &Array::zeros(found.shape()));
+        Ok(Loss::mean(loss, batch.tokens() as f64).reading(batch.tokens()))
     }
 }

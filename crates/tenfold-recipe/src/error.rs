@@ -148,6 +148,25 @@ pub enum Error {
         /// What the text is for.
         purpose: &'static str,
     },
+    /// Ranks that do not do the same.
+    #[error(
+        "rank {rank} differs from the first one in {}; give all of them the same program, recipe, data and model, on processors of one kind",
+        what.join(", ")
+    )]
+    RanksDiffer {
+        /// The first rank that differs.
+        rank: usize,
+        /// What is not the same, or on one side alone.
+        what: Vec<String>,
+    },
+    /// Something that is not divided among ranks.
+    #[error("{place} {what}, which one process does alone: run the recipe without mpirun")]
+    OneProcess {
+        /// Which part of the recipe.
+        place: String,
+        /// What it does.
+        what: &'static str,
+    },
     /// The run was stopped; what is finished is kept and the same command goes on from there.
     #[error("stopped during: {stage}")]
     Interrupted {
@@ -186,6 +205,23 @@ pub enum Error {
 impl From<tenfold_model::Error> for Error {
     fn from(error: tenfold_model::Error) -> Self {
         Self::Model(Box::new(error))
+    }
+}
+
+impl From<tenfold_train::CollectiveError> for Error {
+    fn from(error: tenfold_train::CollectiveError) -> Self {
+        tenfold_train::Error::from(error).into()
+    }
+}
+
+impl Error {
+    /// Whether every rank of a run has this error, or one that says the same: it is enough that one of them tells.
+    pub fn is_common(&self) -> bool {
+        match self {
+            Self::RanksDiffer { .. } | Self::OneProcess { .. } | Self::Interrupted { .. } => true,
+            Self::Train(error) => error.is_common(),
+            _ => false,
+        }
     }
 }
 

@@ -107,6 +107,34 @@ pub struct StageTime {
     pub stage: String,
     /// Wall seconds, those of stopped attempts included.
     pub seconds: f64,
+    /// How fast it trained, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Throughput>,
+}
+
+/// What training got through, in attempts with as many ranks as the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Throughput {
+    /// Processes that trained together.
+    pub ranks: usize,
+    /// Tokens that the model read in training steps.
+    pub tokens: u64,
+    /// Seconds of those steps.
+    pub seconds: f64,
+    /// Tokens a second.
+    pub tokens_per_second: f64,
+}
+
+impl Throughput {
+    /// The same with more steps; begun anew where the number of ranks changed.
+    pub(crate) fn and(before: Option<Self>, ranks: usize, tokens: u64, seconds: f64) -> Self {
+        let same = before.filter(|one| one.ranks == ranks);
+        let (tokens, seconds) =
+            same.map_or((tokens, seconds), |one| (one.tokens + tokens, one.seconds + seconds));
+        let tokens_per_second = tokens as f64 / seconds.max(f64::MIN_POSITIVE);
+        Self { ranks, tokens, seconds, tokens_per_second }
+    }
 }
 
 /// One training phase in short.
@@ -250,6 +278,15 @@ pub fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn throughput_is_that_of_one_number_of_ranks() {
+        let first = Throughput::and(None, 1, 100, 2.0);
+        let second = Throughput::and(Some(first), 1, 50, 1.0);
+        assert_eq!((second.tokens, second.seconds, second.tokens_per_second), (150, 3.0, 50.0));
+        let third = Throughput::and(Some(second), 2, 40, 0.5);
+        assert_eq!((third.ranks, third.tokens, third.tokens_per_second), (2, 40, 80.0));
+    }
 
     #[test]
     fn the_last_tenth_of_the_losses_counts() {

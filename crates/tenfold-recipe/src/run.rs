@@ -3,8 +3,10 @@
 //! A [`Session`] holds what several variants of one model share: the untouched model, its evidence, its answers. A
 //! [`Runner`] carries one recipe through to its receipt, in a folder that survives being stopped at any moment.
 
+mod assist;
 mod batch;
 mod calibrated;
+mod company;
 mod contract;
 mod distill;
 mod event;

@@ -110,7 +110,7 @@ fn recipe(order: &str, model: &Path, text: &Path) -> Recipe {
 fn run(recipe: &Recipe, out: &Path) -> Finished {
     match Runner::new(recipe, RunOptions::new(out)).run(&mut |_| Flow::Continue).unwrap() {
         Outcome::Finished(finished) => *finished,
-        Outcome::Interrupted { stage } => panic!("stopped at {stage}"),
+        other => panic!("{other:?}"),
     }
 }
 

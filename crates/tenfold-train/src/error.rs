@@ -61,6 +61,45 @@ pub enum Error {
         /// The first such leaf in path order.
         leaf: LeafId,
     },
+    /// A step whose batch holds nothing.
+    #[error("step {step}: the batch is empty; give more data or fewer steps")]
+    EmptyBatch {
+        /// The step, from 0.
+        step: u64,
+    },
+    /// Another rank failed.
+    #[error("rank {rank} failed: {reason}")]
+    OtherRank {
+        /// The first that did.
+        rank: usize,
+        /// Its error, in words.
+        reason: String,
+    },
+    /// Ranks stand at different steps.
+    #[error(
+        "rank {rank} stands after step {got}, the first one after step {expected}; give all of them the same checkpoint"
+    )]
+    OutOfStep {
+        /// The first that differs.
+        rank: usize,
+        /// Steps that the first rank has done.
+        expected: u64,
+        /// Steps that it has done.
+        got: u64,
+    },
+    /// Ranks hold different numbers.
+    #[error(
+        "after step {step} the weights of rank {rank} are not those of the first one; use processors of one kind, and go on from the last checkpoint"
+    )]
+    Diverged {
+        /// Steps done.
+        step: u64,
+        /// The first that differs.
+        rank: usize,
+    },
+    /// Ranks could not be heard.
+    #[error(transparent)]
+    Collective(#[from] crate::collective::CollectiveError),
     /// The objective failed.
     #[error("step {step}: the loss could not be computed: {source}")]
     Objective {
@@ -109,6 +148,22 @@ pub enum Error {
     /// A checkpoint could not be read or written.
     #[error(transparent)]
     Format(#[from] tenfold_format::Error),
+}
+
+impl Error {
+    /// Whether every rank that trains has this error, or one that says the same.
+    pub fn is_common(&self) -> bool {
+        matches!(
+            self,
+            Self::EmptyBatch { .. }
+                | Self::Detached { .. }
+                | Self::NonFiniteLoss { .. }
+                | Self::NonFiniteGradient { .. }
+                | Self::OtherRank { .. }
+                | Self::OutOfStep { .. }
+                | Self::Diverged { .. }
+        )
+    }
 }
 
 /// Why a checkpoint cannot be resumed.

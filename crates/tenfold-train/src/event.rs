@@ -28,6 +28,8 @@ pub enum Event {
         rate: f64,
         /// Global norm of the gradient before clipping; 0 when nothing trained.
         norm: f64,
+        /// Tokens that the model read for the loss, those of all ranks; 0 where the objective does not say.
+        tokens: u64,
         /// Wall time of the step.
         seconds: f64,
     },

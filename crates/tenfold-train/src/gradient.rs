@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::event::Flow;
 use crate::objective::Objective;
 use crate::option::TrainOptions;
+use crate::share::Share;
 use std::collections::{BTreeMap, BTreeSet};
 use tenfold_tensor::Array;
 use tenfold_weight::{LeafId, Scope, Tree};
@@ -12,7 +13,7 @@ use tenfold_weight::{LeafId, Scope, Tree};
 /// many were shown before `see` asked to stop. Precision and checkpointing are those of the options.
 ///
 /// # Errors
-/// [`Error::Objective`], [`Error::Detached`] and [`Error::NonFiniteGradient`] with the step.
+/// [`Error::Objective`], [`Error::EmptyBatch`], [`Error::Detached`] and [`Error::NonFiniteGradient`] with the step.
 pub fn gradients<O: Objective + ?Sized>(
     tree: &Tree,
     leaves: &BTreeSet<LeafId>,
@@ -26,8 +27,9 @@ pub fn gradients<O: Objective + ?Sized>(
             .computing(options.precision)
             .checkpointing(options.gradient_checkpointing);
         let loss = objective
-            .loss(&scope, step)
+            .loss(&scope, step, Share::WHOLE)
             .map_err(|source| Error::Objective { step, source: Box::new(source) })?;
+        let loss = loss.whole().ok_or(Error::EmptyBatch { step })?;
         if !loss.is_tracked() {
             return Err(Error::Detached { step, leaves: leaves.len() });
         }

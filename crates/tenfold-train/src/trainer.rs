@@ -1,23 +1,22 @@
 //! The loop.
 
+mod step;
 mod update;
 
 use crate::checkpoint::{self, Draft};
+use crate::collective::Collective;
 use crate::error::Error;
 use crate::event::{Event, Flow, Outcome};
 use crate::monitor::Monitor;
 use crate::objective::Objective;
 use crate::option::TrainOptions;
 use crate::part::{Drawn, Part};
-use crate::slot::{Schedule, Slot, Update};
+use crate::ranks::Ranks;
+use crate::slot::{Schedule, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
-use tenfold_tensor::random::Random;
-use tenfold_tensor::{Array, optim};
-use tenfold_weight::{Form, LeafId, LeafInfo, Path, Scope, Tree};
-
-/// The stream of random numbers that dropout is drawn from.
-const MASKS: u64 = 0x4452_4F50;
+use step::Stepped;
+use tenfold_weight::{Form, LeafId, LeafInfo, Path, Tree};
 
 /// Trains the leaves of a tree.
 pub struct Trainer<'s> {
@@ -25,19 +24,12 @@ pub struct Trainer<'s> {
     options: TrainOptions,
     schedule: Schedule<'s>,
     monitor: Option<&'s mut dyn Monitor>,
+    ranks: Ranks<'s>,
     slots: BTreeMap<LeafId, Slot>,
     trains: BTreeSet<LeafId>,
     losses: Vec<f32>,
     /// Steps done at the last checkpoint.
     saved: u64,
-}
-
-struct Stepped {
-    loss: f32,
-    rate: f64,
-    norm: f64,
-    /// What came of looking between the parts of the update.
-    seen: Result<(), Error>,
 }
 
 impl<'s> Trainer<'s> {
@@ -51,7 +43,8 @@ impl<'s> Trainer<'s> {
         let slots = leaves.into_iter().map(|info| (info.id.clone(), Slot::new(info, &options))).collect();
         let schedule: Schedule<'s> = Box::new(|_, _| Some(1.0));
         let (trains, losses) = (BTreeSet::new(), Vec::new());
-        Ok(Self { tree, options, schedule, monitor: None, slots, trains, losses, saved: 0 })
+        let ranks = Ranks::default();
+        Ok(Self { tree, options, schedule, monitor: None, ranks, slots, trains, losses, saved: 0 })
     }
 
     /// The same trainer with a say in what trains when: for a step (from 0) and a leaf, `None` keeps the leaf's
@@ -63,6 +56,13 @@ impl<'s> Trainer<'s> {
     /// The same trainer under a monitor, which looks on and says when leaves go on with their light part alone.
     pub fn monitored(self, monitor: &'s mut dyn Monitor) -> Self {
         Self { monitor: Some(monitor), ..self }
+    }
+
+    /// The same trainer as one of several ranks, each of which has the same tree, options and objective and takes a share of
+    /// every batch. All end with the same tree: that of one process up to rounding, where the model drops nothing. The first
+    /// rank alone writes checkpoints; how many ranks there are is none of theirs.
+    pub fn among(self, ranks: &'s dyn Collective) -> Self {
+        Self { ranks: Ranks(ranks), ..self }
     }
 
     /// Says what of a leaf is light; all of it where nothing is said. Entries are kept in checkpoints, and those of a
@@ -158,8 +158,9 @@ impl<'s> Trainer<'s> {
     /// Takes the steps that are left. After an error the tree stands as after the last whole step.
     ///
     /// # Errors
-    /// [`Error::NothingTrains`]; [`Error::Objective`], [`Error::Detached`], [`Error::NonFiniteLoss`] and
-    /// [`Error::NonFiniteGradient`] with the step; [`Error::Monitor`], after the step; failures to write a checkpoint.
+    /// [`Error::NothingTrains`]; [`Error::Objective`], [`Error::EmptyBatch`], [`Error::Detached`], [`Error::NonFiniteLoss`]
+    /// and [`Error::NonFiniteGradient`] with the step; [`Error::Monitor`], after the step; failures to write a checkpoint.
+    /// Among ranks [`Error::OtherRank`], [`Error::OutOfStep`], [`Error::Diverged`] and [`Error::Collective`].
     pub fn run<O: Objective + ?Sized>(
         &mut self,
         objective: &O,
@@ -185,14 +186,20 @@ impl<'s> Trainer<'s> {
             return Err(Error::NothingTrains { steps });
         }
         let mut flow = events(self.started());
-        while flow == Flow::Continue && self.done() < steps {
+        loop {
+            flow = self.agreed(flow)?;
+            if flow == Flow::Stop || self.done() >= steps {
+                break;
+            }
             let (step, start) = (self.done(), Instant::now());
-            let Stepped { loss, rate, norm, seen } = self.step(objective, step)?;
+            let Stepped { loss, rate, norm, tokens, seen } = self.step(objective, step)?;
             self.losses.push(loss);
-            seen?;
-            self.look(step)?;
+            let seen = seen.and_then(|()| self.look(step));
+            if self.monitor.is_some() {
+                self.ranks.together(seen)?;
+            }
             let seconds = start.elapsed().as_secs_f64();
-            flow = events(Event::Step { step, loss: loss.into(), rate, norm, seconds });
+            flow = events(Event::Step { step, loss: loss.into(), rate, norm, tokens, seconds });
             let due =
                 self.options.checkpoint.as_ref().is_some_and(|place| self.done().is_multiple_of(place.every));
             if due
@@ -301,81 +308,33 @@ impl<'s> Trainer<'s> {
         Event::Started { done, steps, leaves: sizes.len(), parameters: sizes.iter().sum() }
     }
 
-    fn step<O: Objective + ?Sized>(&mut self, objective: &O, step: u64) -> Result<Stepped, Error> {
-        self.decide(step);
-        let masks = Random::labelled(self.options.seed, &[MASKS, step]).bits();
-        let scope = Scope::train(&self.tree, &self.trains)
-            .computing(self.options.precision)
-            .checkpointing(self.options.gradient_checkpointing)
-            .dropping(self.options.dropout as f32, masks);
-        let computed = objective.loss(&scope, step);
-        let loss = computed.map_err(|source| Error::Objective { step, source: Box::new(source) })?;
-        if loss.value().len() != 1 {
-            let shape = loss.shape().to_vec();
-            let fault = tenfold_tensor::Error::LossNotScalar { shape };
-            return Err(Error::Objective { step, source: Box::new(fault) });
-        }
-        let value = loss.value().item();
-        if !value.is_finite() {
-            return Err(Error::NonFiniteLoss { step, loss: value.into() });
-        }
-        let rate = self.options.schedule.rate(step, self.options.steps);
-        if self.trains.is_empty() {
-            return Ok(Stepped { loss: value, rate, norm: 0.0, seen: Ok(()) });
-        }
-        if !loss.is_tracked() {
-            return Err(Error::Detached { step, leaves: self.trains.len() });
-        }
-        // The backward pass consumes the scope, so leaves are written in place: nothing else holds them.
-        let mut gradients = scope.backward(&loss)?;
-        drop(loss);
-        for (id, gradient) in &mut gradients {
-            if let Some(slot) = self.slots.get(id).filter(|slot| slot.restricts()) {
-                // Taken out, so that it can be changed in place.
-                let whole = std::mem::replace(gradient, Array::scalar(0.0));
-                *gradient = slot.gradient(whole, step);
-            }
-        }
-        let norm = optim::global_norm(gradients.values());
-        if !norm.is_finite() {
-            let faulty = gradients.iter().find(|(_, gradient)| !gradient.is_finite());
-            if let Some((leaf, _)) = faulty {
-                return Err(Error::NonFiniteGradient { step, leaf: leaf.clone() });
-            }
-        }
-        if let Some(monitor) = &mut self.monitor {
-            monitor.gradients(step, &self.tree, &gradients);
-        }
-        let grad_scale = match self.options.clip {
-            Some(clip) if norm > clip => (clip / norm) as f32,
-            _ => 1.0,
-        };
-        let seen = self.update(step, gradients, Update { rate, grad_scale });
-        Ok(Stepped { loss: value, rate, norm, seen })
-    }
-
-    /// Settles which leaves train at a step.
-    fn decide(&mut self, step: u64) {
-        for (id, slot) in &mut self.slots {
-            if slot.enter(step, self.options.steps, &self.schedule) {
-                if !self.trains.contains(id) {
-                    self.trains.insert(id.clone());
-                }
-            } else {
-                self.trains.remove(id);
-            }
-        }
-    }
-
     /// Writes a checkpoint unless there is no folder for it or the last one is as recent.
     fn save(&mut self) -> Result<Option<Event>, Error> {
         let done = self.done();
         let Some(place) = self.options.checkpoint.as_ref().filter(|_| done != self.saved) else {
             return Ok(None);
         };
-        let (path, bytes) = self.write(&place.dir)?;
+        self.ranks.compare(done, || self.fingerprint())?;
+        let written = match self.ranks.is_first() {
+            true => self.write(&place.dir).map(Some),
+            false => Ok(None),
+        };
+        let written = self.ranks.together(written)?;
         self.saved = done;
-        Ok(Some(Event::Checkpoint { done, path, bytes }))
+        Ok(written.map(|(path, bytes)| Event::Checkpoint { done, path, bytes }))
+    }
+
+    /// A number that tells trees with other bits apart.
+    fn fingerprint(&self) -> u64 {
+        // Multiplied by an odd number, every bit of a word reaches the higher ones; the turn brings them down again.
+        const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+        let mut print = 0u64;
+        self.tree.visit(|_, leaf| {
+            for value in leaf.value.data() {
+                print = (print ^ u64::from(value.to_bits())).wrapping_mul(FACTOR).rotate_left(29);
+            }
+        });
+        print
     }
 
     fn write(&self, dir: &std::path::Path) -> Result<(std::path::PathBuf, u64), Error> {

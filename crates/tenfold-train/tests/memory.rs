@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use tenfold_tensor::{Activation, Array, Var, op, pool};
 use tenfold_testkit::{random, stored};
-use tenfold_train::{CheckpointOptions, Event, Flow, Objective, Schedule, TrainOptions, Trainer};
+use tenfold_train::{
+    CheckpointOptions, Event, Flow, Loss, Objective, Schedule, Share, TrainOptions, Trainer,
+};
 use tenfold_weight::{Error, Form, LeafId, LeafInfo, Path, Scope, Tree};
 
 const WIDTH: usize = 256;
@@ -14,10 +16,11 @@ struct Task;
 impl Objective for Task {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
+    fn loss(&self, scope: &Scope<'_>, step: u64, _share: Share) -> Result<Loss, Error> {
         let x = Var::constant(random::array(&format!("x {step}"), &[4, WIDTH]));
         let hidden = scope.linear("first", &x, Activation::Tanh)?;
-        Ok(op::mse(&scope.linear("second", &hidden, Activation::Identity)?, &Array::zeros(&[4, WIDTH])))
+        let found = scope.linear("second", &hidden, Activation::Identity)?;
+        Ok(Loss::mean(op::mse(&found, &Array::zeros(&[4, WIDTH])), 4.0))
     }
 }
 

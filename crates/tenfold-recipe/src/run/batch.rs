@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tenfold_model::Batch;
 use tenfold_tensor::random::Random;
+use tenfold_train::Share;
 
 /// The batches of one phase, all decided when it begins. Every sequence is used once before any is used again.
 #[derive(Clone, Debug)]
@@ -65,6 +66,19 @@ impl Batches {
         let sequences: Vec<&[u32]> =
             members.iter().map(|at| self.sequences[*at as usize].as_slice()).collect();
         Batch::from_sequences(&sequences)
+    }
+
+    /// A share of the batch of a step; nothing where it is empty. Shares have about equally many tokens.
+    ///
+    /// # Panics
+    /// When the step is none of those decided.
+    #[track_caller]
+    pub fn share(&self, step: u64, share: Share) -> Option<Batch> {
+        let members = &self.members[step as usize];
+        let of = |at: &u32| self.sequences[*at as usize].as_slice();
+        let range = share.range(members.iter().map(|at| of(at).len()));
+        let sequences: Vec<&[u32]> = members[range].iter().map(of).collect();
+        (!sequences.is_empty()).then(|| Batch::from_sequences(&sequences))
     }
 
     /// What tells these batches from others: equal for equal sequences, seed and tokens.
@@ -149,6 +163,22 @@ mod tests {
             assert!(seen(pass as usize - 1) < texts.len());
         }
         assert_eq!(Batches::pass(&sequences(&[]), 0, 10), 0);
+    }
+
+    #[test]
+    fn shares_together_are_the_batch() {
+        let batches = Batches::new(sequences(&[3, 4, 5, 2, 6, 1, 3, 4, 30]), 1, 10, 20);
+        for step in 0..20 {
+            let whole = batches.batch(step);
+            for of in [1, 2, 3, 12] {
+                let shares: Vec<_> =
+                    (0..of).filter_map(|rank| batches.share(step, Share::new(rank, of))).collect();
+                let ids: Vec<u32> = shares.iter().flat_map(|share| share.ids.clone()).collect();
+                let sequences: usize = shares.iter().map(|share| share.offsets.sequences()).sum();
+                assert_eq!((ids, sequences), (whole.ids.clone(), whole.offsets.sequences()));
+                assert!(of < 12 || shares.len() < of, "some share is empty");
+            }
+        }
     }
 
     #[test]

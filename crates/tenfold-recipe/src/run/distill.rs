@@ -4,8 +4,8 @@ use super::batch::Batches;
 use super::teacher::{Target, Teacher};
 use crate::error::Error;
 use tenfold_model::Model;
-use tenfold_tensor::{Var, op};
-use tenfold_train::Objective;
+use tenfold_tensor::op;
+use tenfold_train::{Loss, Objective, Share};
 use tenfold_weight::Scope;
 
 /// Of encoders the mean over the batch's texts of `1 - cos(student, teacher)` of their vectors, plus `hidden` times the
@@ -29,23 +29,29 @@ pub struct Distill<'s> {
 impl Objective for Distill<'_> {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
-        let batch = self.batches.batch(step);
-        let target = self.teacher.target(self.model, self.batches, step, &batch)?;
-        match target {
+    fn loss(&self, scope: &Scope<'_>, step: u64, share: Share) -> Result<Loss, Error> {
+        let Some(batch) = self.batches.share(step, share) else { return Ok(Loss::empty()) };
+        let target = self.teacher.target(self.model, self.batches, (step, share), &batch)?;
+        let tokens = batch.tokens();
+        let loss = match target {
             Target::NextToken { logits } => {
-                Ok(op::divergence(&self.model.network.logits(scope, &batch)?, &logits)?)
+                let loss = op::divergence(&self.model.network.logits(scope, &batch)?, &logits)?;
+                Loss::mean(loss, tokens as f64)
             }
             Target::Vectors { vectors, hidden: own, hidden_square } => {
                 let hidden = self.model.network.hidden(scope, &batch)?; // N x D
                 let pooled = self.model.network.pool(&hidden, &batch); // B x D
-                let loss = op::cosine_loss(&pooled, &vectors);
+                let loss = Loss::mean(op::cosine_loss(&pooled, &vectors), batch.offsets.sequences() as f64);
                 if self.hidden == 0.0 || hidden_square == 0.0 {
-                    return Ok(loss);
+                    loss
+                } else {
+                    // Relative to the mean square of the whole batch: the sums of squares are the weights.
+                    let distance = op::mse(&hidden, &own);
+                    let relative = op::scale(&distance, (self.hidden / hidden_square) as f32);
+                    loss.and(relative, hidden_square * own.len() as f64)
                 }
-                let distance = op::mse(&hidden, &own);
-                Ok(op::add(&loss, &op::scale(&distance, (self.hidden / hidden_square) as f32)))
             }
-        }
+        };
+        Ok(loss.reading(tokens))
     }
 }

@@ -94,11 +94,13 @@ pub enum Event {
 pub(crate) struct Reporter<'e> {
     events: &'e mut dyn FnMut(Event) -> Flow,
     seconds: Vec<(Stage, f64)>,
+    /// Tokens and seconds of training steps.
+    trained: Vec<(Stage, u64, f64)>,
 }
 
 impl<'e> Reporter<'e> {
     pub(crate) fn new(events: &'e mut dyn FnMut(Event) -> Flow) -> Self {
-        Self { events, seconds: Vec::new() }
+        Self { events, seconds: Vec::new(), trained: Vec::new() }
     }
 
     /// Sends an event of a stage.
@@ -114,6 +116,12 @@ impl<'e> Reporter<'e> {
 
     /// Sends an event and returns the listener's wish, for loops that stop by themselves.
     pub(crate) fn ask(&mut self, event: Event) -> Flow {
+        if let Event::Training { stage, event: tenfold_train::Event::Step { tokens, seconds, .. } } = event {
+            match self.trained.iter_mut().find(|one| one.0 == stage) {
+                Some(known) => (known.1, known.2) = (known.1 + tokens, known.2 + seconds),
+                None => self.trained.push((stage, tokens, seconds)),
+            }
+        }
         (self.events)(event)
     }
 
@@ -160,6 +168,11 @@ impl<'e> Reporter<'e> {
     /// Wall times of the stages since the last call, also of those that failed.
     pub(crate) fn take_seconds(&mut self) -> Vec<(Stage, f64)> {
         std::mem::take(&mut self.seconds)
+    }
+
+    /// Tokens and seconds of training steps since the last call, by stage.
+    pub(crate) fn take_trained(&mut self) -> Vec<(Stage, u64, f64)> {
+        std::mem::take(&mut self.trained)
     }
 }
 

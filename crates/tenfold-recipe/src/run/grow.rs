@@ -21,7 +21,7 @@ use tenfold_eval::task::Example;
 use tenfold_method::Method;
 use tenfold_model::Model;
 use tenfold_tensor::Array;
-use tenfold_train::{Objective, Trainer};
+use tenfold_train::{Objective, Share, Trainer};
 use tenfold_weight::{Form, Path, Scope, Tree};
 
 /// The record of a selection after a training of its own.
@@ -67,7 +67,8 @@ impl<'s> Sample<'s> {
     fn loss(&self, tree: &Tree) -> Result<f64, Error> {
         let mut sum = 0.0;
         for batch in 0..self.batches {
-            sum += f64::from(self.rows.loss(&Scope::evaluate(tree), batch)?.value().item());
+            let loss = self.rows.loss(&Scope::evaluate(tree), batch, Share::WHOLE)?.whole();
+            sum += loss.map_or(0.0, |loss| f64::from(loss.value().item()));
         }
         Ok(sum / self.batches.max(1) as f64)
     }

@@ -4,8 +4,8 @@ use super::batch::shuffled;
 use crate::error::Error;
 use tenfold_eval::task::{Example, MAX_TOKENS, Target};
 use tenfold_model::{Batch, Model};
-use tenfold_tensor::{Array, Var, op};
-use tenfold_train::Objective;
+use tenfold_tensor::{Array, op};
+use tenfold_train::{Loss, Objective, Share};
 use tenfold_weight::Scope;
 
 /// The stream of random numbers that tells training rows from held-out ones.
@@ -52,10 +52,16 @@ impl<'s> Labeled<'s> {
 impl Objective for Labeled<'_> {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
+    fn loss(&self, scope: &Scope<'_>, step: u64, share: Share) -> Result<Loss, Error> {
         let members = &self.members[step as usize];
+        let length = |at: &u32| self.rows[*at as usize].0.len();
+        let members = &members[share.range(members.iter().map(length))];
+        if members.is_empty() {
+            return Ok(Loss::empty());
+        }
         let packed: Vec<_> = members.iter().map(|at| &self.rows[*at as usize]).collect();
-        let outputs = self.model.logits(scope, &Batch::from_pairs(&packed))?; // B x C
+        let batch = Batch::from_pairs(&packed);
+        let outputs = self.model.logits(scope, &batch)?; // B x C
         let targets: Vec<Target> = members.iter().map(|at| self.targets[*at as usize]).collect();
         let (mut classes, mut values) = (Vec::new(), Vec::new());
         for target in targets {
@@ -64,11 +70,13 @@ impl Objective for Labeled<'_> {
                 Target::Value(value) => values.push(value as f32),
             }
         }
-        if values.is_empty() {
-            return Ok(op::cross_entropy(&outputs, &classes)?);
-        }
-        let shape = [values.len(), 1];
-        Ok(op::mse(&outputs, &Array::from_vec(values, &shape)))
+        let loss = if values.is_empty() {
+            op::cross_entropy(&outputs, &classes)?
+        } else {
+            let shape = [values.len(), 1];
+            op::mse(&outputs, &Array::from_vec(values, &shape))
+        };
+        Ok(Loss::mean(loss, members.len() as f64).reading(batch.tokens()))
     }
 }
 

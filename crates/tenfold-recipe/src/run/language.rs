@@ -3,8 +3,8 @@
 use super::batch::Batches;
 use crate::error::Error;
 use tenfold_model::{Batch, Model};
-use tenfold_tensor::{Var, op};
-use tenfold_train::Objective;
+use tenfold_tensor::op;
+use tenfold_train::{Loss, Objective, Share};
 use tenfold_weight::Scope;
 
 /// Cross-entropy of the next token, mean over the batch's tokens that have one before them.
@@ -19,14 +19,14 @@ pub(super) struct Language<'s> {
 impl Objective for Language<'_> {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
-        let whole = self.batches.batch(step);
+    fn loss(&self, scope: &Scope<'_>, step: u64, share: Share) -> Result<Loss, Error> {
+        let Some(whole) = self.batches.share(step, share) else { return Ok(Loss::empty()) };
         let sequences: Vec<&[u32]> = whole.offsets.ranges().map(|range| &whole.ids[range]).collect();
         // Nothing follows the last token, so nobody needs to read it.
         let read: Vec<&[u32]> = sequences.iter().map(|ids| &ids[..ids.len() - 1]).collect();
         let next: Vec<u32> = sequences.iter().flat_map(|ids| &ids[1..]).copied().collect();
         let logits = self.model.network.logits(scope, &Batch::from_sequences(&read))?; // N x V
-        Ok(op::cross_entropy(&logits, &next)?)
+        Ok(Loss::mean(op::cross_entropy(&logits, &next)?, next.len() as f64).reading(next.len()))
     }
 }
 
@@ -102,7 +102,8 @@ mod tests {
         let sequences = sequences(&model, &texts).unwrap();
         let batches = Batches::new(sequences.into(), 1, 30, 1);
         let scope = Scope::evaluate(&model.tree);
-        let loss = Language { model: &model, batches: &batches }.loss(&scope, 0).unwrap();
+        let language = Language { model: &model, batches: &batches };
+        let loss = language.loss(&scope, 0, Share::WHOLE).unwrap().whole().unwrap();
         let (mut sum, mut tokens) = (0.0, 0);
         // Whoever has room left sees the first texts again.
         let batch = batches.batch(0);

@@ -21,7 +21,7 @@ use tenfold_eval::task::Example;
 use tenfold_method::Method;
 use tenfold_method::squeeze::SqueezeOptions;
 use tenfold_tensor::optim::AdamW;
-use tenfold_train::{CheckpointOptions, Group, Part, Schedule, TrainOptions, Trainer};
+use tenfold_train::{CheckpointOptions, Collective, Group, Part, Schedule, TrainOptions, Trainer};
 use tenfold_weight::{LeafId, LeafInfo, Path, Tree};
 
 /// Where a phase keeps its checkpoints, and what a checkpoint must belong to.
@@ -45,7 +45,8 @@ pub(super) fn train(
     // Phases over the same text or rows see different batches.
     let seed = recipe.seed.wrapping_add(index as u64);
     let governed = Governed::of(phase, resolved);
-    let straight = Straight { phase, governed: &governed, seed, stage, also: None };
+    let ranks = session.ranks();
+    let straight = Straight { phase, governed: &governed, ranks, seed, stage, also: None };
     let (tree, mut result, asked) = match &phase.objective {
         Objective::Distill { text, hidden, tokens } => {
             let sequences = session.sequences(text, stage, reporter)?;
@@ -101,7 +102,8 @@ pub(super) fn train(
             (tree, result, Asked::rows(session.model(), &used)?)
         }
     };
-    if index + 1 < recipe.phases.len() {
+    // What the first rank keeps is what it makes of it.
+    if index + 1 < recipe.phases.len() || ranks.rank() != 0 {
         return Ok((tree, result));
     }
     let temporary = governed.iter().filter(|(_, one)| one.method.contracts());
@@ -115,6 +117,8 @@ pub(super) fn train(
 pub(super) struct Straight<'s> {
     pub(super) phase: &'s Phase,
     pub(super) governed: &'s Governed<'s>,
+    /// Who trains together.
+    pub(super) ranks: &'s dyn Collective,
     pub(super) seed: u64,
     pub(super) stage: Stage,
     /// What looks on where the phase itself has no monitor.
@@ -134,8 +138,9 @@ impl Straight<'_> {
         let Self { phase, governed, seed, stage, .. } = *self;
         let options = options(phase, phase.steps, seed, &tree, place);
         let (mut watch, mut also) = (governed.watch(&tree), self.also);
-        let mut trainer =
-            Trainer::new(tree, options.clone())?.scheduled(|step, leaf| governed.rate(step, leaf));
+        let mut trainer = Trainer::new(tree, options.clone())?
+            .scheduled(|step, leaf| governed.rate(step, leaf))
+            .among(self.ranks);
         if let Some(watch) = &mut watch {
             trainer = trainer.monitored(watch);
         } else if let Some(also) = &mut also {

@@ -8,8 +8,9 @@
 //! OUT/report.html      the same for people
 //! ```
 
+use super::company::{self, Company};
 use super::event::{Event, Flow, Reporter, Stage};
-use super::fetch;
+use super::fetch::{self, Found};
 use super::folder::Folder;
 use super::phase::Place;
 use super::rewrite::Rewritten;
@@ -23,9 +24,11 @@ use crate::receipt::{Draft, Inputs, Receipt, hash_of, peak_memory, program};
 use crate::recipe::Recipe;
 use crate::result::WeightResult;
 use std::path::PathBuf;
+use std::rc::Rc;
 use tenfold_format::atomic;
 use tenfold_format::source::FetchOptions;
 use tenfold_model::Model;
+use tenfold_train::Collective;
 use tenfold_weight::{Path, Tree};
 
 /// Where a run works and what it may use.
@@ -61,6 +64,8 @@ impl RunOptions {
 pub enum Outcome {
     /// Everything is done.
     Finished(Box<Finished>),
+    /// Everything is done, and the first of several ranks has what came of it.
+    Assisted,
     /// It was stopped; the same recipe in the same folder goes on from there.
     Interrupted {
         /// Where it stopped.
@@ -90,13 +95,15 @@ impl Finished {
 
 /// Runs one recipe.
 pub struct Runner<'r> {
-    recipe: &'r Recipe,
-    options: RunOptions,
+    pub(super) recipe: &'r Recipe,
+    pub(super) options: RunOptions,
+    pub(super) company: Company,
 }
 
 /// What stands while a run works.
 pub(super) struct Work<'w> {
     pub(super) recipe: &'w Recipe,
+    company: &'w Company,
     folder: Folder,
     pub(super) state: State,
     inputs: Inputs,
@@ -107,16 +114,33 @@ pub(super) struct Work<'w> {
 impl<'r> Runner<'r> {
     /// A runner of a recipe.
     pub fn new(recipe: &'r Recipe, options: RunOptions) -> Self {
-        Self { recipe, options }
+        Self { recipe, options, company: Company::default() }
+    }
+
+    /// The same runner as one of several ranks that train together. The first one does everything else alone, and has the
+    /// run's folder; all others need is what the recipe reads.
+    pub fn among(self, ranks: Rc<dyn Collective>) -> Self {
+        Self { company: Company::of(ranks), ..self }
     }
 
     /// Carries the recipe through. `events` hears of everything and may stop the run at any event.
     ///
     /// # Errors
     /// Faults of the recipe, the model, the texts, the methods, training, evaluation and files. What is finished is
-    /// kept, so the same run goes on when the fault is mended.
+    /// kept, so the same run goes on when the fault is mended. Among ranks [`Error::RanksDiffer`] and [`Error::OneProcess`].
     pub fn run(&self, events: &mut dyn FnMut(Event) -> Flow) -> Result<Outcome, Error> {
-        match self.finish(&mut Reporter::new(events)) {
+        let mut reporter = Reporter::new(events);
+        if !self.company.is_alone() {
+            company::check(self.recipe)?;
+        }
+        if !self.company.is_first() {
+            return match self.assist(&mut reporter) {
+                Ok(()) => Ok(Outcome::Assisted),
+                Err(Error::Interrupted { stage }) => Ok(Outcome::Interrupted { stage }),
+                Err(error) => Err(error),
+            };
+        }
+        match self.finish(&mut reporter) {
             Ok(finished) => Ok(Outcome::Finished(Box::new(finished))),
             Err(Error::Interrupted { stage }) => Ok(Outcome::Interrupted { stage }),
             Err(error) => Err(error),
@@ -129,9 +153,28 @@ impl<'r> Runner<'r> {
             return Err(Error::NeedsData { task });
         }
         let folder = Folder::open(&options.out)?;
-        let found = reporter.stage(Stage::Fetch, |on| fetch::find(recipe, &options.fetch, on))?;
+        let found = self.company.first_then_others(|| {
+            reporter.stage(Stage::Fetch, |on| fetch::find(recipe, &options.fetch, on))
+        })?;
         let inputs = Inputs::of(recipe, &found, options.data.as_deref())?;
         inputs.check(&recipe.hashes)?;
+        self.company.compare(recipe, &inputs)?;
+        let done = self.work(folder, &found, inputs, reporter);
+        // Whoever waits for a word gets one, also where something failed.
+        let dismissed = self.company.dismiss();
+        let finished = done?;
+        dismissed?;
+        Ok(finished)
+    }
+
+    fn work(
+        &self,
+        folder: Folder,
+        found: &Found,
+        inputs: Inputs,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Finished, Error> {
+        let (recipe, options) = (self.recipe, &self.options);
         let id = run_id(recipe, &inputs);
         let known = if options.resume { State::read(folder.path(), &id)? } else { None };
         if known.as_ref().is_some_and(|state| state.finished) && folder.is_complete() {
@@ -149,10 +192,11 @@ impl<'r> Runner<'r> {
         let model = reporter.stage(Stage::Load, |_| found.open(recipe))?;
         let session_options =
             SessionOptions { data: options.data.clone(), teacher_bytes: options.teacher_bytes };
-        let session = Session::open(model, recipe, &session_options)?;
+        let session = Session::open(model, recipe, &session_options)?.among(self.company.ranks());
         let resolved = Resolved::of(recipe, &session.outline())?;
         reporter.send(Stage::Load, Event::Planned(Box::new(resolved.plan.clone())))?;
-        let mut work = Work { recipe, folder, state, inputs, session, resolved };
+        let company = &self.company;
+        let mut work = Work { recipe, company, folder, state, inputs, session, resolved };
         let done = work.carry_out(reporter);
         // Also of an attempt that failed: the next one adds to its times.
         work.note(reporter);
@@ -174,12 +218,17 @@ fn as_stored(weights: &[WeightResult], tree: &Tree) -> Vec<WeightResult> {
 }
 
 /// What tells a run from all others: its recipe, what it reads and what carries it out.
-fn run_id(recipe: &Recipe, inputs: &Inputs) -> String {
+pub(super) fn run_id(recipe: &Recipe, inputs: &Inputs) -> String {
     let mut text = format!("{}\n{}\n", program(), recipe.to_toml());
     for (name, hash) in &inputs.hashes {
         text.push_str(&format!("{name} {hash}\n"));
     }
     hash_of(text.as_bytes())
+}
+
+/// The same of one of its phases, from 0.
+pub(super) fn phase_id(run: &str, index: usize) -> String {
+    hash_of(format!("{run} phase {}", index + 1).as_bytes())
 }
 
 impl Work<'_> {
@@ -234,9 +283,10 @@ impl Work<'_> {
             return Ok(tree);
         }
         let dir = self.folder.checkpoint(index + 1);
-        let run_id = hash_of(format!("{} phase {}", self.state.run_id, index + 1).as_bytes());
-        let place = Some(Place { dir: dir.clone(), run_id });
+        let place = Some(Place { dir: dir.clone(), run_id: phase_id(&self.state.run_id, index) });
+        self.company.send(index, &[&self.folder.tree(index), &dir])?;
         let (tree, result) = self.session.phase(self.recipe, index, &self.resolved, tree, place, reporter)?;
+        self.company.trained();
         self.keep(&tree, index + 1)?;
         self.state.phases.push(result);
         self.record(reporter)?;
@@ -259,6 +309,7 @@ impl Work<'_> {
 
     fn note(&mut self, reporter: &mut Reporter<'_>) {
         self.state.add_seconds(reporter.take_seconds());
+        self.state.add_trained(self.company.ranks().size(), reporter.take_trained());
         self.state.peak_memory = self.state.peak_memory.max(peak_memory());
     }
 

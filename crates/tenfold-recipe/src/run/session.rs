@@ -20,12 +20,14 @@ use crate::text::Use;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use tenfold_eval::task::{self, Example, Split};
 use tenfold_method::Evidence;
 use tenfold_model::{Model, Waiting};
 use tenfold_tensor::Array;
+use tenfold_train::{Alone, Collective};
 use tenfold_weight::{Module, Path, Tree};
 
 /// What a session needs besides model and recipe.
@@ -65,6 +67,8 @@ pub struct Session {
     original: OnceCell<Scores>,
     sequences: RefCell<BTreeMap<String, Arc<[Vec<u32>]>>>,
     teacher: Teacher,
+    /// Who trains with this process.
+    ranks: Rc<dyn Collective>,
 }
 
 /// What came of one variant of the model.
@@ -128,7 +132,18 @@ impl Session {
             original: OnceCell::new(),
             sequences: RefCell::default(),
             teacher: Teacher::new(options.teacher_bytes),
+            ranks: Rc::new(Alone),
         })
+    }
+
+    /// The same session, whose phases are trained among ranks.
+    pub(super) fn among(self, ranks: &Rc<dyn Collective>) -> Self {
+        Self { ranks: Rc::clone(ranks), ..self }
+    }
+
+    /// Who trains with this process.
+    pub(super) fn ranks(&self) -> &dyn Collective {
+        &*self.ranks
     }
 
     /// The untouched model; without the weights of its layers where they wait in their file.

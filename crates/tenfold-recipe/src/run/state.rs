@@ -6,7 +6,7 @@
 use super::event::Stage;
 use crate::error::Error;
 use crate::file;
-use crate::receipt::StageTime;
+use crate::receipt::{StageTime, Throughput};
 use crate::result::{PhaseResult, Scores, VariantResult, WeightResult};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -117,7 +117,17 @@ impl State {
             let stage = stage.to_string();
             match self.stages.iter_mut().find(|one| one.stage == stage) {
                 Some(known) => known.seconds += seconds,
-                None => self.stages.push(StageTime { stage, seconds }),
+                None => self.stages.push(StageTime { stage, seconds, training: None }),
+            }
+        }
+    }
+
+    /// Adds tokens and seconds of training steps among so many ranks, by stage. Its time is there already.
+    pub(super) fn add_trained(&mut self, ranks: usize, trained: Vec<(Stage, u64, f64)>) {
+        for (stage, tokens, seconds) in trained {
+            let stage = stage.to_string();
+            if let Some(known) = self.stages.iter_mut().find(|one| one.stage == stage) {
+                known.training = Some(Throughput::and(known.training, ranks, tokens, seconds));
             }
         }
     }
@@ -143,6 +153,7 @@ mod tests {
         let mut state = State::fresh("abc".to_owned());
         state.phases.push(PhaseResult::of(vec![0.1f32.into(), 1.0 / 3.0, 1e-300], 5));
         state.add_seconds(vec![(Stage::Phase(1), 1.5), (Stage::Rewrite, 2.0), (Stage::Phase(1), 0.25)]);
+        state.add_trained(2, vec![(Stage::Phase(1), 700, 0.5)]);
         state.write(dir.path()).unwrap();
         let read = State::read(dir.path(), "abc").unwrap().unwrap();
         assert_eq!(read, state);

@@ -349,7 +349,12 @@ fn facts(receipt: &Receipt) -> Vec<Fact> {
         .stages
         .iter()
         .map(|one| fact(format!("seconds: {}", one.stage), format!("{:.1}", one.seconds)));
+    let speed = receipt.record.stages.iter().filter_map(|one| Some((&one.stage, one.training?)));
+    let speed = speed.map(|(stage, one)| {
+        let ranks = if one.ranks > 1 { format!(", {} ranks", one.ranks) } else { String::new() };
+        fact(format!("tokens a second: {stage}"), format!("{:.0}{ranks}", one.tokens_per_second))
+    });
     let hashes =
         receipt.record.hashes.iter().map(|(name, hash)| fact(format!("sha-256: {name}"), hash.clone()));
-    stages.chain(hashes).collect()
+    stages.chain(speed).chain(hashes).collect()
 }

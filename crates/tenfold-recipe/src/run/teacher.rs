@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use tenfold_model::{Batch, Model};
 use tenfold_tensor::Array;
+use tenfold_train::Share;
 use tenfold_weight::Scope;
 
 /// What the untouched model makes of one batch.
@@ -59,7 +60,7 @@ pub struct Teacher {
 
 #[derive(Default)]
 struct Kept {
-    targets: BTreeMap<([u8; 32], u64), Target>,
+    targets: BTreeMap<([u8; 32], u64, Share), Target>,
     bytes: usize,
 }
 
@@ -69,7 +70,7 @@ impl Teacher {
         Self { limit, kept: RefCell::default() }
     }
 
-    /// The answer of `model` to the batch of a step.
+    /// The answer of `model` to a share of the batch of a step, which is `batch`.
     ///
     /// # Errors
     /// Faults of the model.
@@ -77,10 +78,10 @@ impl Teacher {
         &self,
         model: &Model,
         batches: &Batches,
-        step: u64,
+        (step, share): (u64, Share),
         batch: &Batch,
     ) -> Result<Target, Error> {
-        let key = (batches.id(), step);
+        let key = (batches.id(), step, share);
         if let Some(known) = self.kept.borrow().targets.get(&key) {
             return Ok(known.clone());
         }

@@ -5,8 +5,8 @@ use crate::run::Batches;
 use std::collections::BTreeSet;
 use tenfold_model::{Batch, Network};
 use tenfold_tensor::random::Random;
-use tenfold_tensor::{Activation, Var, op};
-use tenfold_train::Objective;
+use tenfold_tensor::{Activation, op};
+use tenfold_train::{Loss, Objective, Share};
 use tenfold_weight::Scope;
 
 /// What cosines are divided by, as in Gao et al. 2021.
@@ -48,13 +48,18 @@ impl Contrast<'_> {
 impl Objective for Contrast<'_> {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
+    fn loss(&self, scope: &Scope<'_>, step: u64, share: Share) -> Result<Loss, Error> {
+        // Every text is compared with all others.
+        if !share.is_first() {
+            return Ok(Loss::empty());
+        }
         let [first, second] = self.views(step);
         let first = self.network.embed(scope, &first)?; // B x D, rows of length 1
         let second = self.network.embed(scope, &second)?;
         let cosines = op::linear(&first, &second, None, Activation::Identity); // B x B
         let own: Vec<u32> = (0..first.value().height() as u32).collect();
-        Ok(op::cross_entropy(&op::scale(&cosines, 1.0 / TEMPERATURE), &own)?)
+        let loss = op::cross_entropy(&op::scale(&cosines, 1.0 / TEMPERATURE), &own)?;
+        Ok(Loss::mean(loss, own.len() as f64))
     }
 }
 

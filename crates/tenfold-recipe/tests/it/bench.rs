@@ -97,7 +97,7 @@ impl Bench {
         let mut events = |event: Event| if stop(&event) { Flow::Stop } else { Flow::Continue };
         match Runner::new(recipe, self.options(out)).run(&mut events).unwrap() {
             Outcome::Interrupted { stage } => Some(stage),
-            Outcome::Finished(_) => None,
+            _ => None,
         }
     }
 }
@@ -105,7 +105,7 @@ impl Bench {
 pub(super) fn finished(outcome: Outcome) -> Finished {
     match outcome {
         Outcome::Finished(finished) => *finished,
-        Outcome::Interrupted { stage } => panic!("stopped at {stage}"),
+        other => panic!("{other:?}"),
     }
 }
 

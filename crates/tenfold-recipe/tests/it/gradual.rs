@@ -4,7 +4,7 @@ use tenfold_method::squeeze::{Criterion, Reach, SqueezeOptions, Squeezer};
 use tenfold_method::{Evidence, Options, Value, registry};
 use tenfold_tensor::random::Random;
 use tenfold_tensor::{Activation, Array, Var, op};
-use tenfold_train::{Objective, Schedule, TrainOptions, Trainer};
+use tenfold_train::{Loss, Objective, Schedule, Share, TrainOptions, Trainer};
 use tenfold_weight::{Form, LeafInfo, Path, Role, Scope, Tree};
 
 const ROWS: usize = 24;
@@ -23,9 +23,9 @@ struct Regression {
 impl Objective for Regression {
     type Error = tenfold_weight::Error;
 
-    fn loss(&self, scope: &Scope<'_>, _step: u64) -> Result<Var, Self::Error> {
+    fn loss(&self, scope: &Scope<'_>, _step: u64, _share: Share) -> Result<Loss, Self::Error> {
         let outputs = scope.linear("toy", &Var::constant(self.inputs.clone()), Activation::Identity)?;
-        Ok(op::mse(&outputs, &self.targets))
+        Ok(Loss::mean(op::mse(&outputs, &self.targets), EXAMPLES as f64))
     }
 }
 

@@ -7,4 +7,5 @@ mod golden;
 mod learn;
 mod light;
 mod objective;
+mod parallel;
 mod resume;

@@ -2,7 +2,7 @@
 
 use tenfold_tensor::{Activation, Array, Offsets, Var, op};
 use tenfold_testkit::random;
-use tenfold_train::{Event, Flow, Objective, Outcome, Schedule, TrainOptions, Trainer};
+use tenfold_train::{Event, Flow, Loss, Objective, Outcome, Schedule, Share, TrainOptions, Trainer};
 use tenfold_weight::{Error, Form, Path, Scope, Tree};
 
 /// Makes `tanh(head(x))` match random targets; another batch at every step.
@@ -14,10 +14,19 @@ pub(crate) struct Match {
 impl Objective for Match {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
-        let x = random::array(&format!("x {step}"), &[8, self.cols]);
-        let target = random::array(&format!("target {}", step % 2), &[8, self.rows]);
-        Ok(op::mse(&scope.linear("head", &Var::constant(x), Activation::Tanh)?, &target))
+    fn loss(&self, scope: &Scope<'_>, step: u64, share: Share) -> Result<Loss, Error> {
+        let rows = share.range([1; 8]);
+        if rows.is_empty() {
+            return Ok(Loss::empty());
+        }
+        let part = |whole: Array, width: usize| {
+            let data = whole.data()[rows.start * width..rows.end * width].to_vec();
+            Array::from_vec(data, &[rows.len(), width])
+        };
+        let x = part(random::array(&format!("x {step}"), &[8, self.cols]), self.cols);
+        let target = part(random::array(&format!("target {}", step % 2), &[8, self.rows]), self.rows);
+        let loss = op::mse(&scope.linear("head", &Var::constant(x), Activation::Tanh)?, &target);
+        Ok(Loss::mean(loss, rows.len() as f64).reading(rows.len()))
     }
 }
 
@@ -27,8 +36,8 @@ pub(crate) struct By<F>(pub(crate) F);
 impl<F: Fn(&Scope<'_>, u64) -> Var> Objective for By<F> {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
-        Ok((self.0)(scope, step))
+    fn loss(&self, scope: &Scope<'_>, step: u64, _share: Share) -> Result<Loss, Error> {
+        Ok(Loss::mean((self.0)(scope, step), 1.0))
     }
 }
 
@@ -38,12 +47,12 @@ pub(crate) struct FailsAt(pub(crate) u64);
 impl Objective for FailsAt {
     type Error = Error;
 
-    fn loss(&self, scope: &Scope<'_>, step: u64) -> Result<Var, Error> {
+    fn loss(&self, scope: &Scope<'_>, step: u64, _share: Share) -> Result<Loss, Error> {
         let path = if step == self.0 { "heda" } else { "head" };
         let x = Var::constant(random::array("x", &[5, 4]));
         let mean =
             op::segment_mean(&scope.linear(path, &x, Activation::Identity)?, &Offsets::from_lengths(&[2, 3]));
-        Ok(op::mse(&mean, &Array::zeros(&[2, 6])))
+        Ok(Loss::mean(op::mse(&mean, &Array::zeros(&[2, 6])), 2.0))
     }
 }
 

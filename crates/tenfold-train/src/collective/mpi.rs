@@ -1,0 +1,130 @@
+//! Ranks that are processes, on one machine or on several, under an MPI library.
+
+use super::{Collective, CollectiveError};
+use mpi::collective::SystemOperation;
+use mpi::datatype::PartitionMut;
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator, CommunicatorCollectives, Root};
+use mpi::{Count, Threading};
+use std::time::{Duration, Instant};
+
+/// Bytes of one message at most: the library counts in 32 bits with a sign.
+const MESSAGE: usize = 1 << 30;
+/// How long a meeting is looked for without a pause: as long as ranks that work alike may be apart.
+const EAGER: Duration = Duration::from_millis(1);
+/// How long a rank sleeps between two looks afterwards.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The processes that one launcher started. Faults of the library end all of them, as MPI does by default.
+pub struct Mpi {
+    world: SimpleCommunicator,
+    /// Ends the library's work when it is dropped, and so comes last.
+    _universe: Universe,
+}
+
+impl Mpi {
+    /// Joins the other processes, once in a process.
+    ///
+    /// # Errors
+    /// [`CollectiveError::Unusable`] when this process has done so before, or when the library allows no other threads.
+    pub fn join() -> Result<Self, CollectiveError> {
+        let unusable = |reason| CollectiveError::Unusable { reason };
+        // Ops have threads of their own, which send no messages.
+        let (universe, threading) = mpi::initialize_with_threading(Threading::Funneled)
+            .ok_or(unusable("this process has joined before"))?;
+        if threading < Threading::Funneled {
+            return Err(unusable("it was built for programs of one thread"));
+        }
+        Ok(Self { world: universe.world(), _universe: universe })
+    }
+
+    /// How many ranks are on this machine, this one included.
+    pub fn neighbors(&self) -> usize {
+        self.world.split_shared(self.world.rank()).size().max(1) as usize
+    }
+
+    /// Ends all ranks at once with an exit code.
+    pub fn abort(&self, code: i32) -> ! {
+        self.world.abort(code)
+    }
+
+    fn lengths(&self, len: usize) -> Vec<u64> {
+        let mut lengths = vec![0u64; self.size()];
+        self.world.all_gather_into(&(len as u64), &mut lengths[..]);
+        lengths
+    }
+}
+
+impl Collective for Mpi {
+    fn rank(&self) -> usize {
+        self.world.rank().max(0) as usize
+    }
+
+    fn size(&self) -> usize {
+        self.world.size().max(1) as usize
+    }
+
+    fn sum(&self, numbers: &mut [f32]) -> Result<(), CollectiveError> {
+        // The trainer brings equal lengths: they follow from shapes, which are compared with every checkpoint.
+        let mut sums = vec![0.0; numbers.len()];
+        for (own, sum) in numbers.chunks(MESSAGE / 4).zip(sums.chunks_mut(MESSAGE / 4)) {
+            self.world.all_reduce_into(own, sum, SystemOperation::sum());
+        }
+        numbers.copy_from_slice(&sums);
+        Ok(())
+    }
+
+    fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
+        let first = self.world.process_at_rank(0);
+        let mut len = bytes.len() as u64;
+        first.broadcast_into(&mut len);
+        let mut bytes = if self.rank() == 0 { bytes } else { vec![0; len as usize] };
+        for part in bytes.chunks_mut(MESSAGE) {
+            first.broadcast_into(part);
+        }
+        Ok(bytes)
+    }
+
+    fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        let lengths = self.lengths(bytes.len());
+        if lengths.iter().sum::<u64>() > MESSAGE as u64 {
+            return Err(CollectiveError::Unusable { reason: "a message to all ranks is too long" });
+        }
+        let counts: Vec<Count> = lengths.iter().map(|len| *len as Count).collect();
+        let starts: Vec<Count> = counts
+            .iter()
+            .scan(0, |start, count| {
+                let own = *start;
+                *start += count;
+                Some(own)
+            })
+            .collect();
+        let mut all = vec![0u8; lengths.iter().sum::<u64>() as usize];
+        let mut parts = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
+        self.world.all_gather_varcount_into(bytes, &mut parts);
+        let mut rest = all.as_slice();
+        Ok(lengths
+            .iter()
+            .map(|len| {
+                let (own, others) = rest.split_at(*len as usize);
+                rest = others;
+                own.to_vec()
+            })
+            .collect())
+    }
+
+    fn meet(&self) -> Result<(), CollectiveError> {
+        let start = Instant::now();
+        let mut meeting = self.world.immediate_barrier();
+        loop {
+            match meeting.test() {
+                Ok(_) => return Ok(()),
+                Err(waiting) => meeting = waiting,
+            }
+            if start.elapsed() > EAGER {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+}
