@@ -60,9 +60,11 @@ pub use collective::{Alone, Collective, CollectiveError, ThreadRank, thread_rank
 pub use error::{CheckpointFault, Error};
 pub use event::{Event, Flow, Outcome};
 pub use gradient::gradients;
-pub use monitor::{Monitor, MonitorFault};
+pub use monitor::{Both, Monitor, MonitorFault};
 pub use objective::{Loss, Objective};
-pub use option::{CheckpointOptions, Group, TrainOptions, WEIGHT_DECAY_DEFAULT};
+pub use option::{
+    BALANCE_DEFAULT, CheckpointOptions, ExpertOptions, Group, TrainOptions, WEIGHT_DECAY_DEFAULT,
+};
 pub use part::{Drawn, Entries, Part};
 pub use schedule::{Decay, Schedule};
 pub use share::Share;

@@ -27,6 +27,8 @@ pub struct TrainOptions {
     pub dropout: f64,
     /// What the masks of dropout are drawn from, with the step.
     pub seed: u64,
+    /// How routers of experts are trained.
+    pub experts: ExpertOptions,
     /// The largest global norm of the gradient; longer ones are scaled down to it.
     pub clip: Option<f64>,
     /// The precision of the products of linear maps, forward and backward.
@@ -51,6 +53,7 @@ impl TrainOptions {
             weight_decay: WEIGHT_DECAY_DEFAULT,
             dropout: 0.0,
             seed: 0,
+            experts: ExpertOptions::default(),
             clip: None,
             precision: Precision::F32,
             gradient_checkpointing: false,
@@ -77,6 +80,13 @@ impl TrainOptions {
         }
         if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
             return fault("clip", "a finite number above 0", clip);
+        }
+        let ExpertOptions { balance, capacity } = self.experts;
+        if !(balance.is_finite() && balance >= 0.0) {
+            return fault("balance", "a finite number of at least 0", balance);
+        }
+        if let Some(capacity) = capacity.filter(|capacity| !(capacity.is_finite() && *capacity > 0.0)) {
+            return fault("capacity", "a finite number above 0", capacity);
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return fault("dropout", "a number from 0 to below 1", self.dropout);
@@ -115,6 +125,25 @@ impl TrainOptions {
             Some(group) => (group.rate, group.weight_decay),
             None => (1.0, if leaf.shape.len() < 2 { 0.0 } else { self.weight_decay }),
         }
+    }
+}
+
+/// The coefficient of the balance when nothing else is said (Fedus et al. 2022, section 2.2).
+pub const BALANCE_DEFAULT: f64 = 0.01;
+
+/// How routers of experts are trained, where a model has some.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExpertOptions {
+    /// How much of the balance of every router, 1 for even use, is made small beside the loss. Of several ranks each balances its
+    /// own share of a batch.
+    pub balance: f64,
+    /// The most rows of an expert as a multiple of its share under even use; nothing: no limit.
+    pub capacity: Option<f64>,
+}
+
+impl Default for ExpertOptions {
+    fn default() -> Self {
+        Self { balance: BALANCE_DEFAULT, capacity: None }
     }
 }
 

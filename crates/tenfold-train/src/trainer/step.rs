@@ -4,15 +4,19 @@ use super::Trainer;
 use crate::error::Error;
 use crate::event::Flow;
 use crate::objective::Objective;
+use crate::option::ExpertOptions;
 use crate::ranks::Combined;
+use crate::share::Share;
 use crate::slot::Update;
 use std::collections::BTreeMap;
 use tenfold_tensor::random::Random;
 use tenfold_tensor::{Array, optim};
-use tenfold_weight::{LeafId, Scope};
+use tenfold_weight::{LeafId, Routing, Scope};
 
 /// The stream of random numbers that dropout is drawn from.
 const MASKS: u64 = 0x4452_4F50;
+/// The stream of random numbers that noise of routers is drawn from.
+const NOISE: u64 = 0x4E4F_4953;
 
 /// What came of a step.
 pub(super) struct Stepped {
@@ -51,9 +55,13 @@ impl Trainer<'_> {
         let scope = Scope::train(&self.tree, &self.trains)
             .computing(self.options.precision)
             .checkpointing(self.options.gradient_checkpointing)
-            .dropping(self.options.dropout as f32, masks);
+            .dropping(self.options.dropout as f32, masks)
+            .routing(self.routing(step, share));
         let computed = objective.loss(&scope, step, share);
         let computed = computed.map_err(|source| Error::Objective { step, source: Box::new(source) });
+        if let Some(monitor) = &mut self.monitor {
+            monitor.loads(step, scope.loads());
+        }
         let Combined { own, loss, tokens } = self.ranks.combine(step, computed)?;
         if !loss.is_finite() {
             return Err(Error::NonFiniteLoss { step, loss: loss.into() });
@@ -93,6 +101,16 @@ impl Trainer<'_> {
         };
         let seen = self.update(step, gradients, Update { rate, grad_scale });
         Ok(Stepped { loss, rate, norm, tokens, seen })
+    }
+
+    /// How routers are trained at a step. What acts in the backward pass alone adds up over ranks.
+    fn routing(&self, step: u64, share: Share) -> Routing {
+        let ExpertOptions { balance, capacity } = self.options.experts;
+        Routing {
+            balance: (balance / share.of() as f64) as f32,
+            capacity: capacity.map(|capacity| capacity as f32),
+            seed: Random::labelled(self.options.seed, &[NOISE, step, share.rank() as u64]).bits(),
+        }
     }
 
     /// The gradients of what trains, where that is not all of a leaf.

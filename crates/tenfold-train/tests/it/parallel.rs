@@ -132,7 +132,7 @@ fn parts_and_draws_are_those_of_one_process() {
     let prepare = |trainer: &mut Trainer<'_>| {
         trainer.set_part(&weight, Part::Entries(Entries::new(vec![0, 3, 4, 17]))).unwrap();
         trainer.lighten(&weight).unwrap();
-        trainer.thin(&bias, Drawn { share: 0.5, seed: 3 }).unwrap();
+        trainer.thin(&bias, Drawn { share: 0.5, seed: 3, raised: true }).unwrap();
     };
     let alone = trained(1, &tree(), &options(6), &MATCH, prepare);
     assert_near(&trained(3, &tree(), &options(6), &MATCH, prepare), &alone);
