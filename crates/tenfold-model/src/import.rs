@@ -4,6 +4,7 @@ use crate::arch::{Architecture, Packed};
 use crate::error::Error;
 use crate::gptq;
 use crate::head::{self, Head};
+use crate::pretrain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
 use tenfold_format::checkpoint::Checkpoint;
@@ -190,7 +191,8 @@ pub(crate) fn check(dir: &FilePath, arch: &dyn Architecture, tree: &Tree) -> Res
     let mut known = BTreeSet::new();
     let mut missing = Vec::new();
     let outputs = Head::of(tree).map(|head| head.outputs);
-    for expected in arch.expected().into_iter().chain(head::expected(outputs, arch.sizes().width)) {
+    let heads = head::expected(outputs, arch.sizes().width).into_iter().chain(pretrain::expected(tree, arch));
+    for expected in arch.expected().into_iter().chain(heads) {
         match tree.get(&Path::new(&expected.path)) {
             Ok(form) if form.shape() != expected.shape => {
                 let (path, got) = (expected.path, form.shape());
