@@ -48,6 +48,7 @@ fn sample() -> Report {
         variants: variants(after),
         tasks: Vec::new(),
         language: Vec::new(),
+        masked: Vec::new(),
         study: Vec::new(),
         squeezes: Vec::new(),
         calibrations: Vec::new(),
@@ -87,6 +88,7 @@ fn variants(parameters: u64) -> Vec<Variant> {
             latency: Some(Latency { single_ms: 4.1 + seconds / 2e3, batch_ms: 70.0 + seconds / 100.0 }),
             seconds: Some(seconds),
             losses: losses(floor),
+            watched: Vec::new(),
         };
     vec![
         variant(

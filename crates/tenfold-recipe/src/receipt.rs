@@ -16,7 +16,7 @@ use crate::file;
 use crate::recipe::Recipe;
 use crate::result::{
     CalibrateResult, ContractionResult, GrowResult, PhaseResult, Scores, SqueezeResult, VariantResult,
-    WeightResult,
+    Watched, WeightResult,
 };
 use crate::run::Variant;
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,9 @@ pub struct PhaseRecord {
     pub first_loss: f64,
     /// Mean loss of the last tenth of the steps.
     pub last_loss: f64,
+    /// Held-out losses on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watched: Vec<Watched>,
     /// How the weights became smaller on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squeeze: Option<SqueezeResult>,
@@ -232,6 +235,7 @@ impl PhaseRecord {
             trained: phase.trained,
             first_loss: losses.first().copied().unwrap_or_default(),
             last_loss: last.iter().sum::<f64>() / last.len().max(1) as f64,
+            watched: phase.watched.clone(),
             squeeze: phase.squeeze.clone(),
             grow: phase.grow.clone(),
             contraction: phase.contraction.clone(),

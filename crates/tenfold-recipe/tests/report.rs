@@ -1,10 +1,10 @@
 //! The report page: well-formed, self-contained, and safe with any text and any numbers.
 
-use tenfold_eval::Language;
 use tenfold_eval::prompt::PromptScore;
+use tenfold_eval::{Language, Masked};
 use tenfold_recipe::report::{
-    Calibrated, Calibration, Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality,
-    Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
+    Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Loss, Original, Plan, PlanRow, Provenance,
+    Quality, Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
 };
 use tenfold_recipe::{Scores, VariantResult};
 
@@ -108,6 +108,7 @@ fn full(text: &str, value: f64) -> Report {
         latency,
         seconds: Some(value),
         losses: vec![Loss { step: 0, loss: value }, Loss { step: 1, loss: value / 2.0 }],
+        watched: vec![Loss { step: 1, loss: value }],
     };
     let row = |at: u64| PlanRow {
         path: format!("{text}.{at}.weight"),
@@ -146,6 +147,7 @@ fn full(text: &str, value: f64) -> Report {
                 tokens: usize::MAX >> 1,
             },
         }],
+        masked: vec![Guessed { model: own(), found: Masked { loss: value, right: value, tokens: 7 } }],
         study: (0..3).map(|at| studied(own(), value, at)).collect(),
         squeezes: vec![Squeeze {
             metric: own(),

@@ -5,6 +5,7 @@ pub(crate) mod comparison;
 pub(crate) mod headline;
 pub(crate) mod healing;
 pub(crate) mod language;
+pub(crate) mod masked;
 pub(crate) mod note;
 pub(crate) mod plan;
 pub(crate) mod provenance;
