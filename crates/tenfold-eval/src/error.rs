@@ -114,6 +114,32 @@ pub enum Error {
         /// The architecture found.
         architecture: &'static str,
     },
+    /// A vocabulary without a token that hides others.
+    #[error("{path} has no mask token ({known}); tokens are hidden by one: take a tokenizer that has it")]
+    NoMask {
+        /// The tokenizer.
+        path: PathBuf,
+        /// Names of such tokens.
+        known: String,
+    },
+    /// A tokenizer of another kind than those of encoders.
+    #[error(
+        "{path} puts {got} tokens around a text; masked text stands between two, as [CLS] and [SEP] of BERT: take such a tokenizer"
+    )]
+    NoFrame {
+        /// The tokenizer.
+        path: PathBuf,
+        /// Tokens of an empty text.
+        got: usize,
+    },
+    /// A vocabulary that does not tell pieces inside of words from others.
+    #[error(
+        "{path} has no token that begins with \"##\", so whole words cannot be told; take whole-words out of the phase"
+    )]
+    NoWords {
+        /// The tokenizer.
+        path: PathBuf,
+    },
     /// The model failed. Boxed: its faults are much larger than the others.
     #[error(transparent)]
     Model(Box<tenfold_model::Error>),

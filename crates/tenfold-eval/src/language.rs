@@ -128,7 +128,7 @@ pub(crate) fn log_shares(logits: &[f32]) -> Vec<f64> {
     logits.iter().map(|logit| f64::from(*logit) - norm).collect()
 }
 
-fn likeliest(shares: &[f64]) -> usize {
+pub(crate) fn likeliest(shares: &[f64]) -> usize {
     (0..shares.len()).fold(0, |best, at| if shares[at] > shares[best] { at } else { best })
 }
 

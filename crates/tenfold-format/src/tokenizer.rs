@@ -7,6 +7,7 @@
 
 mod byte_level;
 mod gguf;
+mod learn;
 mod llama2c;
 mod piece;
 mod sentencepiece;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use tokenizers::utils::truncation::{TruncationParams, truncate_encodings};
 use tokenizers::{Encoding, PostProcessor, TruncationDirection, TruncationStrategy};
 
+pub use learn::Around;
 pub use piece::PieceFault;
 
 use crate::error::{Error, Result};
@@ -114,6 +116,33 @@ impl Tokenizer {
     pub fn of_bytes() -> Result<Tokenizer> {
         let path = PathBuf::from("bytes");
         Ok(Tokenizer { inner: single::bytes(&path)?, path })
+    }
+
+    /// BERT's word pieces, `size` at most, learned from some texts by joining frequent neighbors. The tokens `[PAD]`, `[UNK]`, `[CLS]`,
+    /// `[SEP]` and `[MASK]` come first. With `lower`, texts lose their capitals and accents.
+    ///
+    /// # Errors
+    /// [`Error::Pieces`] for fewer tokens than the texts have characters need; [`Error::Tokenize`],
+    /// [`Error::BadTokenizer`] for faults of the library.
+    ///
+    /// # Source
+    /// Schuster and Nakajima 2012; pieces are chosen by frequency, as in Hugging Face's trainer.
+    pub fn learn_word_pieces(texts: &[&str], size: usize, lower: bool) -> Result<Tokenizer> {
+        let path = PathBuf::from("wordpiece");
+        Ok(Tokenizer { inner: learn::word_pieces(&path, texts, size, lower)?, path })
+    }
+
+    /// Byte pairs in the manner of GPT-2, `size` tokens at most, learned from some texts. `<pad>`, `<s>` and `</s>` come first; which
+    /// of them stand around a text, `around` says. With `lower`, texts lose their capitals.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::learn_word_pieces`].
+    ///
+    /// # Source
+    /// Sennrich et al. 2016; over bytes as in Radford et al. 2019.
+    pub fn learn_byte_pairs(texts: &[&str], size: usize, lower: bool, around: Around) -> Result<Tokenizer> {
+        let path = PathBuf::from("bpe");
+        Ok(Tokenizer { inner: learn::byte_pairs(&path, texts, size, lower, around)?, path })
     }
 
     /// The token that begins a text in fresh vocabularies.

@@ -40,6 +40,10 @@ pub(crate) trait Architecture: Debug + Send + Sync {
     fn hidden(&self, cx: &Scope<'_>, batch: &Batch, past: Option<&mut Past>) -> Result<Var, Error>;
     /// What turns hidden states into logits of the next token; nothing in an encoder.
     fn output(&self) -> Option<Output>;
+    /// How hidden states become guesses at chosen tokens; nothing where pre-training knows no such head.
+    fn guesses(&self) -> Option<Guesses> {
+        None
+    }
     /// The token that begins what the decoder of an encoder-decoder writes; nothing where texts go on from a prompt.
     fn start(&self) -> Option<u32> {
         None
@@ -138,6 +142,16 @@ impl Output {
     pub(crate) fn plain(path: &'static str, table: &'static str, tied: bool) -> Self {
         Self { path, table, tied, unless_stored: false, scale: 1.0 }
     }
+}
+
+/// What stands between hidden states and guesses at chosen tokens, beside weights.
+pub(crate) struct Guesses {
+    /// The table of tokens, without `.weight`.
+    pub(crate) table: &'static str,
+    /// The nonlinearity before the norm.
+    pub(crate) activation: Activation,
+    /// Added to the variance in the norm.
+    pub(crate) norm_eps: f32,
 }
 
 /// A tensor of a checkpoint that holds weights in another way than the tree.

@@ -157,6 +157,22 @@ pub enum Error {
         /// Where the model came from.
         origin: String,
     },
+    /// A model without the heads of pre-training was asked for what they say.
+    #[error(
+        "{origin} has no head of pre-training that could say this; train one with a phase whose objective is \"masked\""
+    )]
+    NoGuesses {
+        /// Where the model came from.
+        origin: String,
+    },
+    /// Heads of pre-training are made for encoders only.
+    #[error(
+        "chosen tokens are guessed by an encoder, which sees both sides of them; {architecture} has a decoder: take a bert, or the objective \"language\""
+    )]
+    GuessesOnDecoder {
+        /// The architecture.
+        architecture: &'static str,
+    },
     /// A model that reads in both directions was asked for the next token.
     #[error(
         "a {architecture} model does not say which token comes next; that takes a decoder, such as gpt2, llama or t5"

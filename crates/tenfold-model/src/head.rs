@@ -4,6 +4,7 @@ use crate::arch::{Architecture, Expected, Sizes};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::model::Model;
+use crate::pretrain;
 use serde_json::{Map, Value, json};
 use tenfold_format::config;
 use tenfold_tensor::random::Random;
@@ -34,10 +35,10 @@ impl Head {
 }
 
 /// A tree that says how it is wired. With a head nobody but the pooler reads the residual stream, so its coordinates mean
-/// nothing to others.
+/// nothing to others, unless a head of pre-training reads it, too.
 pub(crate) fn wired(tree: Tree, arch: &dyn Architecture) -> Tree {
     let mut wiring = arch.wiring().only(|path| tree.contains(path));
-    if Head::of(&tree).is_some() {
+    if Head::of(&tree).is_some() && !pretrain::reads_stream(&tree) {
         wiring.spaces.iter_mut().for_each(|space| space.exposed = false);
     }
     tree.with_wiring(wiring)

@@ -4,6 +4,7 @@ use crate::arch::{Architecture, Packed};
 use crate::error::Error;
 use crate::gptq;
 use crate::head::{self, Head};
+use crate::pretrain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
 use tenfold_format::checkpoint::Checkpoint;
@@ -197,7 +198,8 @@ pub(crate) fn check(dir: &FilePath, arch: &dyn Architecture, tree: &Tree) -> Res
             experts.extend(socket.experts.iter().map(|path| (path.clone(), count)));
         }
     }
-    for mut expected in arch.expected().into_iter().chain(head::expected(outputs, arch.sizes().width)) {
+    let heads = head::expected(outputs, arch.sizes().width).into_iter().chain(pretrain::expected(tree, arch));
+    for mut expected in arch.expected().into_iter().chain(heads) {
         let path = Path::new(&expected.path);
         // Behind a router there is a matrix for every expert.
         if let Some(count) = experts.get(&path) {

@@ -6,6 +6,7 @@ use crate::fresh::Drawn;
 use crate::head::{self, Head};
 use crate::import::{self, Quantized, Tensors};
 use crate::network::{Network, prefix_rows};
+use crate::pretrain;
 use crate::save;
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
@@ -119,6 +120,7 @@ impl Model {
         origin: String,
         files: BTreeMap<String, Vec<u8>>,
     ) -> Result<Self, Error> {
+        let tree = pretrain::tied(tree, &*arch);
         import::check(dir, &*arch, &tree)?;
         let tree = head::wired(tree, &*arch);
         let (tokens, rows) = (tokenizer.vocabulary_size(), arch.sizes().vocabulary);

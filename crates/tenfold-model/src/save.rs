@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::head::CLASSIFIER;
 use crate::import;
 use crate::model::Model;
+use crate::pretrain::{self, Pretraining};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
@@ -92,6 +93,7 @@ impl Model {
         }
         let (output, tied) = self.tied();
         let scale = self.network.arch.output().map_or(1.0, |output| output.scale);
+        rest.retain(|path, form| !pretrain::is_tied(path, form));
         for (path, _) in rest.into_iter().filter(|(path, _)| !(tied && output.as_ref() == Some(*path))) {
             let mut values = dense(path)?;
             if scale != 1.0 && output.as_ref() == Some(path) {
@@ -123,6 +125,9 @@ impl Model {
                 put(config, "scale_decoder_outputs", (tied && scale != 1.0).into());
             }
         }
+        if let (Some(untied), Some(config)) = (pretrain::untied(&self.tree), files.get_mut(config::FILE)) {
+            put(config, "tie_word_embeddings", (!untied).into());
+        }
         files
     }
 
@@ -144,9 +149,14 @@ impl Model {
     /// The name of a weight in a plain checkpoint: where there is a head or an output matrix, everything else stands under a
     /// prefix, as Hugging Face's classes expect.
     pub(crate) fn file_name(&self, path: &str) -> String {
+        if let Some(name) = pretrain::file_name(path) {
+            return name;
+        }
         let output = self.network.arch.output().map(|output| output.path);
+        let Pretraining { masked, order } = self.pretraining();
+        let bare = self.head.is_none() && output.is_none() && !masked && !order;
         let outer = path.starts_with(CLASSIFIER) || output.is_some_and(|output| path.starts_with(output));
-        if outer || (self.head.is_none() && output.is_none()) {
+        if outer || bare {
             return path.to_owned();
         }
         format!("{}{path}", self.network.arch.prefix())

@@ -48,9 +48,11 @@ fn sample() -> Report {
         variants: variants(after),
         tasks: Vec::new(),
         language: Vec::new(),
+        masked: Vec::new(),
         study: Vec::new(),
         squeezes: Vec::new(),
         calibrations: Vec::new(),
+        gauges: Vec::new(),
         measured_on: "500 sentences that no training saw".to_owned(),
         plan,
         spectra: spectra(),
@@ -87,6 +89,7 @@ fn variants(parameters: u64) -> Vec<Variant> {
             latency: Some(Latency { single_ms: 4.1 + seconds / 2e3, batch_ms: 70.0 + seconds / 100.0 }),
             seconds: Some(seconds),
             losses: losses(floor),
+            watched: Vec::new(),
         };
     vec![
         variant(

@@ -8,7 +8,17 @@ use tenfold_train::Decay;
 /// `seed`: of batches and of the choice of calibration text.
 pub const SEED: u64 = 17;
 /// `model.new.hidden`: this many times the width.
-pub const NEW_HIDDEN: usize = 3;
+pub const NEW_HIDDEN: usize = 4;
+/// `model.new.hidden` of a llama, whose feed-forward part has three matrices.
+pub const NEW_GATED_HIDDEN: usize = 3;
+/// `model.new.gated`: the first T5 has no gates.
+pub const NEW_GATED: bool = false;
+/// `model.new.lower-case` of word pieces, as in the published model without capitals.
+pub const NEW_LOWER_PIECES: bool = true;
+/// `model.new.lower-case` of byte pairs, which give texts back as they were.
+pub const NEW_LOWER_PAIRS: bool = false;
+/// Parts of a large text that a vocabulary is learned from, at most: 256 MiB, spread over it.
+pub const NEW_SAMPLE: usize = 1024;
 /// `model.new.positions`.
 pub const NEW_POSITIONS: usize = 256;
 /// `model.new.tied`: a small vocabulary is no place for two tables.
@@ -25,9 +35,19 @@ pub const BATCH_TOKENS: usize = 2048;
 pub const BATCH_EXAMPLES: usize = 32;
 /// `phase.dropout` under the objective `task`, the share that BERT was published with.
 pub const TASK_DROPOUT: f64 = 0.1;
-/// `phase.dropout` under the objectives `distill`, where a student should repeat its teacher and not itself, and `language`, which
-/// sees most texts few times.
+/// `phase.dropout` under the objectives `distill`, where a student should repeat its teacher and not itself, and `language` and
+/// `masked`, which see most texts few times.
 pub const DISTILL_DROPOUT: f64 = 0.0;
+/// `phase.packed`: texts of their own, as older recipes have them.
+pub const PACKED: bool = false;
+/// `phase.shuffle`, in MiB: some ten million tokens, which take as much memory as the text.
+pub const SHUFFLE: u64 = 64;
+/// The most MiB of text that are shuffled together.
+pub const SHUFFLE_LIMIT: u64 = 1 << 20;
+/// `phase.order`: no second segment.
+pub const ORDER_WEIGHT: f64 = 0.0;
+/// `phase.watch.tokens`: seconds to measure, a standard error of about 2 % of the loss.
+pub const WATCH_TOKENS: usize = 20_000;
 /// `phase.precision`.
 pub const PRECISION: Precision = Precision::F32;
 /// `phase.gradient-checkpointing`: most models that fit here train with everything kept.
@@ -94,9 +114,14 @@ pub const LAB_LIMIT: usize = 100_000_000;
 /// What the layers of a model of another depth begin as.
 pub const COPIES: tenfold_model::Copies = tenfold_model::Copies::Stack;
 
+/// How many times a phase measures the updates of layers.
+pub const GAUGE: u64 = 0;
+/// The most times.
+pub const GAUGE_LIMIT: u64 = 1000;
+
 /// The longest recipe that is read, in bytes.
 pub const RECIPE_LIMIT: u64 = 4 << 20;
-/// The longest text file that is read, in bytes.
+/// The most bytes of text that are read as a whole: all but what a phase learns from.
 pub const TEXT_LIMIT: u64 = 1 << 30;
 /// The longest name, in characters: it becomes a folder's name.
 pub const NAME_LIMIT: usize = 100;

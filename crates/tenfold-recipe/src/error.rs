@@ -65,6 +65,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A single text that is longer than any that is held in memory.
+    #[error(
+        "{} holds a text of more than {most} bytes; break it into lines, or put lines <|endoftext|> between texts", .path.display()
+    )]
+    LongText {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that a text may have.
+        most: u64,
+    },
     /// A file of a run cannot be understood.
     #[error("{} is not what a run writes there; remove it, or start anew without resuming", .path.display())]
     BadState {

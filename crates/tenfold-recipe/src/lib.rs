@@ -59,9 +59,11 @@ pub use place::{Located, Place};
 pub use plan::{Near, Plan, Row, Totals};
 pub use receipt::Receipt;
 pub use recipe::{
-    Calibration, Eval, Group, NewModel, Objective, Optimizer, Order, Phase, Recipe, Schedule, Step, Task,
-    VariantSteps, Vocabulary,
+    Calibration, Eval, Group, Learned, NewArchitecture, NewModel, Objective, Optimizer, Order, Phase,
+    Reading, Recipe, Schedule, Step, Task, VariantSteps, Vocabulary, Watch,
 };
-pub use result::{PhaseResult, Scores, VariantResult, WeightResult};
+pub use result::{
+    GaugeResult, PhaseResult, RouterResult, Scores, UpdateResult, VariantResult, Watched, WeightResult,
+};
 pub use run::{Event, Finished, Flow, Outcome, RunOptions, Runner, Session, SessionOptions, Stage, Variant};
-pub use text::{TextSource, Use};
+pub use text::{Broken, TextSource, Use};

@@ -59,7 +59,7 @@ pub fn phases(recipe: &Recipe, plan: &Plan, model: &Model) -> Vec<PhaseMemory> {
                 let answers = network.answer_numbers(tokens).saturating_mul(BYTES);
                 (tokens, answers.saturating_mul(phase.steps as usize).min(TEACHER_BYTES.max(answers)))
             }
-            Objective::Language { tokens, .. } => (tokens, 0),
+            Objective::Language { tokens, .. } | Objective::Masked { tokens, .. } => (tokens, 0),
             Objective::Task { batch, .. } => (batch * longest, 0),
         };
         let longest = longest.min(tokens);

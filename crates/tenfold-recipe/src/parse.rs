@@ -2,6 +2,7 @@
 
 mod new;
 mod phase;
+mod pretrain;
 mod reader;
 mod section;
 mod step;

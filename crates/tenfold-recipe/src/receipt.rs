@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::file;
 use crate::recipe::Recipe;
 use crate::result::{
-    CalibrateResult, ContractionResult, GrowResult, PhaseResult, Scores, SqueezeResult, VariantResult,
-    WeightResult,
+    CalibrateResult, ContractionResult, GaugeResult, GrowResult, PhaseResult, Scores, SqueezeResult,
+    VariantResult, Watched, WeightResult,
 };
 use crate::run::Variant;
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,9 @@ pub struct PhaseRecord {
     pub first_loss: f64,
     /// Mean loss of the last tenth of the steps.
     pub last_loss: f64,
+    /// Held-out losses on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watched: Vec<Watched>,
     /// How the weights became smaller on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squeeze: Option<SqueezeResult>,
@@ -161,6 +164,9 @@ pub struct PhaseRecord {
     /// How it went from full to light training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibrate: Option<CalibrateResult>,
+    /// What was seen of routers and layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gauge: Option<GaugeResult>,
 }
 
 /// What a receipt is made of besides the recipe.
@@ -260,10 +266,12 @@ impl PhaseRecord {
             trained: phase.trained,
             first_loss: losses.first().copied().unwrap_or_default(),
             last_loss: last.iter().sum::<f64>() / last.len().max(1) as f64,
+            watched: phase.watched.clone(),
             squeeze: phase.squeeze.clone(),
             grow: phase.grow.clone(),
             contraction: phase.contraction.clone(),
             calibrate: phase.calibrate.clone(),
+            gauge: phase.gauge.clone(),
         }
     }
 }

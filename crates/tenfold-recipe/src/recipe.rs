@@ -1,10 +1,12 @@
 //! What a recipe says, with every default filled in.
 
+mod new;
 mod phase;
 mod write;
 
+pub use new::{Learned, NewArchitecture, NewModel, Vocabulary};
 pub(crate) use phase::{Calibrate, Component, Grow, Importance, Selection, Squeeze};
-pub use phase::{Group, Objective, Optimizer, Phase, Schedule};
+pub use phase::{Group, Objective, Optimizer, Phase, Reading, Schedule, Watch};
 
 use crate::default;
 use crate::error::Error;
@@ -52,27 +54,6 @@ pub struct Recipe {
     pub hashes: BTreeMap<String, String>,
 }
 
-/// A LLaMA decoder that begins with random weights, drawn by the recipe's seed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewModel {
-    /// What its tokens are.
-    pub vocabulary: Vocabulary,
-    /// D.
-    pub width: usize,
-    /// F.
-    pub hidden: usize,
-    /// Layers.
-    pub layers: usize,
-    /// H, heads of queries; divides the width.
-    pub heads: usize,
-    /// Heads of keys and values; divides the heads.
-    pub key_heads: usize,
-    /// The longest text, in tokens.
-    pub positions: usize,
-    /// Whether the output matrix is the table of tokens.
-    pub tied: bool,
-}
-
 /// A depth that a model is given before anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
@@ -80,17 +61,6 @@ pub struct Depth {
     pub layers: usize,
     /// What they begin as.
     pub copies: Copies,
-}
-
-/// The tokens of a new model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Vocabulary {
-    /// One for every byte.
-    Bytes,
-    /// One for every character of a text.
-    Characters(TextSource),
-    /// Those of a tokenizer, by the folder of its files.
-    Folder(PathBuf),
 }
 
 /// Text over which evidence is collected.
@@ -167,7 +137,7 @@ pub struct VariantSteps {
 pub struct Eval {
     /// Tasks.
     pub tasks: Vec<Task>,
-    /// Texts for fidelity; the shipped held-out text when nothing else is said.
+    /// Texts for fidelity and the masked loss; the shipped held-out text when nothing else is said.
     pub text: TextSource,
     /// The most questions of a prompt task, spread over all of them.
     pub questions: usize,
@@ -183,11 +153,20 @@ pub struct Eval {
 pub enum Task {
     /// How close sentence vectors stay to the untouched model's.
     Fidelity,
+    /// How well an encoder guesses hidden tokens of the texts for fidelity.
+    Masked,
     /// Labeled texts in a data folder, answered by the model's head. STS-B is scored by the cosine of sentence vectors
     /// where the model has no head for it.
     Labeled(&'static LabeledTask),
     /// Questions that a decoder answers in words.
     Prompt(&'static PromptTask),
+}
+
+impl Eval {
+    /// Whether a task measures texts of the recipe.
+    pub(crate) fn reads_text(&self) -> bool {
+        self.tasks.contains(&Task::Fidelity) || self.tasks.contains(&Task::Masked)
+    }
 }
 
 impl PartialEq for Task {
@@ -223,12 +202,26 @@ impl Recipe {
         })
     }
 
-    /// The model with the head that the recipe trains: its own where that has the right size, else a fresh one drawn by
-    /// the recipe's seed.
+    /// Whether a phase trains heads of pre-training, and whether that for the order of segments is among them.
+    fn pretrains(&self) -> Option<bool> {
+        let order = |phase: &Phase| match phase.objective {
+            Objective::Masked { order, .. } => Some(order > 0.0),
+            _ => None,
+        };
+        self.phases.iter().filter_map(order).reduce(|one, other| one || other)
+    }
+
+    /// The model with the heads that the recipe trains: its own where they have the right size, else fresh ones drawn by
+    /// the recipe's seed. Heads of pre-training that are neither trained nor measured are left out.
     ///
     /// # Errors
     /// A head on a model that takes none.
     pub fn headed(&self, model: Model) -> Result<Model, Error> {
+        let model = match self.pretrains() {
+            Some(order) => model.with_pretraining(order, self.seed)?,
+            None if self.eval.tasks.contains(&Task::Masked) => model,
+            None => model.without_pretraining(),
+        };
         match self.head() {
             Some(task) => Ok(model.with_head(task.outputs(), self.seed)?),
             None => Ok(model),
@@ -278,13 +271,18 @@ impl Task {
     /// Every task.
     pub fn all() -> Vec<Self> {
         let labeled = labeled::ALL.iter().map(Self::Labeled);
-        std::iter::once(Self::Fidelity).chain(labeled).chain(prompt::ALL.iter().map(Self::Prompt)).collect()
+        [Self::Fidelity, Self::Masked]
+            .into_iter()
+            .chain(labeled)
+            .chain(prompt::ALL.iter().map(Self::Prompt))
+            .collect()
     }
 
     /// Name and version, as recipes write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fidelity => "fidelity@1",
+            Self::Masked => "masked@1",
             Self::Labeled(task) => task.name,
             Self::Prompt(task) => task.name,
         }
@@ -298,7 +296,7 @@ impl Task {
     /// Whether it reads files from a data folder.
     pub fn needs_data(self) -> bool {
         match self {
-            Self::Fidelity => false,
+            Self::Fidelity | Self::Masked => false,
             Self::Labeled(_) => true,
             Self::Prompt(task) => task.needs_data(),
         }

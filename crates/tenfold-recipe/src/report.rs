@@ -13,9 +13,9 @@ mod section;
 mod table;
 mod verdict;
 
-use crate::result::VariantResult;
+use crate::result::{GaugeResult, VariantResult};
 use serde::{Deserialize, Serialize};
-use tenfold_eval::Language;
+use tenfold_eval::{Language, Masked};
 
 /// Everything that the page shows. What is absent is left out of the page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Report {
     /// What a decoder makes of the next token: of the original, after the rewrite, after training.
     #[serde(default)]
     pub language: Vec<Foretold>,
+    /// What an encoder makes of hidden tokens: of the original, after the rewrite, after training.
+    #[serde(default)]
+    pub masked: Vec<Guessed>,
     /// The untouched model and every variant that was measured beside it.
     #[serde(default)]
     pub study: Vec<VariantResult>,
@@ -48,6 +51,9 @@ pub struct Report {
     /// Stable ranks over every phase that calibrated.
     #[serde(default)]
     pub calibrations: Vec<Calibration>,
+    /// What phases saw of routers and layers.
+    #[serde(default)]
+    pub gauges: Vec<GaugeResult>,
     /// What fidelity was measured on, such as `500 sentences that no training saw`.
     pub measured_on: String,
     /// What the chosen rewrite did to each weight.
@@ -98,6 +104,9 @@ pub struct Variant {
     pub seconds: Option<f64>,
     /// The training loss over its steps, all finite.
     pub losses: Vec<Loss>,
+    /// Held-out losses on the way.
+    #[serde(default)]
+    pub watched: Vec<Loss>,
 }
 
 impl Variant {
@@ -145,6 +154,16 @@ pub struct Foretold {
     pub model: String,
     /// What was measured.
     pub found: Language,
+}
+
+/// What one model makes of hidden tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guessed {
+    /// `original`, `rewritten` or `trained`.
+    pub model: String,
+    /// What was measured.
+    pub found: Masked,
 }
 
 /// One phase of squeezing.
@@ -317,6 +336,11 @@ impl Report {
     /// The whole page, as UTF-8 HTML that is also well-formed XML.
     pub fn html(&self) -> String {
         page::draw(self)
+    }
+
+    /// Whether weights were rewritten, so that training is healing.
+    fn heals(&self) -> bool {
+        !self.plan.rows.is_empty() || self.variants.len() > 1
     }
 
     /// What the recipe chose.

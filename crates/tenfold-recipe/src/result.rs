@@ -1,10 +1,13 @@
 //! Results: what receipts, reports and tables are made of.
 
+mod gauge;
+
+pub use gauge::{GaugeResult, RouterResult, UpdateResult};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tenfold_eval::prompt::PromptScore;
 use tenfold_eval::task::{TaskScore, stsb};
-use tenfold_eval::{Fidelity, Language};
+use tenfold_eval::{Fidelity, Language, Masked};
 
 /// What was measured of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +19,9 @@ pub struct Scores {
     /// How well it foretells text, where it is a decoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
+    /// How well it guesses hidden tokens, where the recipe asks and it is an encoder with that head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<Masked>,
     /// STS-B by the cosine of sentence vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stsb: Option<stsb::Score>,
@@ -80,6 +86,9 @@ pub struct PhaseResult {
     pub losses: Vec<f64>,
     /// Stored parameters of the leaves that trained.
     pub trained: usize,
+    /// Held-out losses on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watched: Vec<Watched>,
     /// How the weights became smaller on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub squeeze: Option<SqueezeResult>,
@@ -92,13 +101,35 @@ pub struct PhaseResult {
     /// How it went from full to light training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibrate: Option<CalibrateResult>,
+    /// What was seen of routers and layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gauge: Option<GaugeResult>,
 }
 
 impl PhaseResult {
     /// Plain training: losses, and the stored parameters of the leaves that trained.
     pub(crate) fn of(losses: Vec<f64>, trained: usize) -> Self {
-        Self { losses, trained, squeeze: None, grow: None, contraction: None, calibrate: None }
+        Self {
+            losses,
+            trained,
+            watched: Vec::new(),
+            squeeze: None,
+            grow: None,
+            contraction: None,
+            calibrate: None,
+            gauge: None,
+        }
     }
+}
+
+/// A held-out loss on the way through a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Watched {
+    /// Steps done.
+    pub step: u64,
+    /// The loss, in nats a token.
+    pub loss: f64,
 }
 
 /// Which weights became larger in the course of training.

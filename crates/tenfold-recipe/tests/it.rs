@@ -15,6 +15,7 @@ mod it {
     mod opf;
     mod parse;
     mod plan;
+    mod pretrain;
     mod ranks;
     mod recipes;
     mod resume;

@@ -1,12 +1,12 @@
 //! The report page: well-formed, self-contained, and safe with any text and any numbers.
 
-use tenfold_eval::Language;
 use tenfold_eval::prompt::PromptScore;
+use tenfold_eval::{Language, Masked};
 use tenfold_recipe::report::{
-    Calibrated, Calibration, Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality,
-    Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
+    Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Loss, Original, Plan, PlanRow, Provenance,
+    Quality, Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
 };
-use tenfold_recipe::{Scores, VariantResult};
+use tenfold_recipe::{GaugeResult, RouterResult, Scores, UpdateResult, VariantResult};
 
 /// Text that would break a page that did not escape it.
 const HOSTILE: &str = "</style><script>alert('x')</script> \"quoted\" & <b>\u{0}\u{b}";
@@ -108,6 +108,7 @@ fn full(text: &str, value: f64) -> Report {
         latency,
         seconds: Some(value),
         losses: vec![Loss { step: 0, loss: value }, Loss { step: 1, loss: value / 2.0 }],
+        watched: vec![Loss { step: 1, loss: value }],
     };
     let row = |at: u64| PlanRow {
         path: format!("{text}.{at}.weight"),
@@ -146,11 +147,27 @@ fn full(text: &str, value: f64) -> Report {
                 tokens: usize::MAX >> 1,
             },
         }],
+        masked: vec![Guessed { model: own(), found: Masked { loss: value, right: value, tokens: 7 } }],
         study: (0..3).map(|at| studied(own(), value, at)).collect(),
         squeezes: vec![Squeeze {
             metric: own(),
             words: own(),
             rounds: (1..6).map(|at| SqueezeRound { parameters: 10 * at, score: value }).collect(),
+        }],
+        gauges: vec![GaugeResult {
+            routers: (0..6)
+                .map(|_| RouterResult {
+                    path: own(),
+                    steps: vec![10, 20, 30],
+                    balance: vec![1.4, 1.2, value],
+                    dropped: vec![0.1, value, 0.0],
+                    shares: vec![vec![0.7, 0.3], vec![0.6, 0.4], vec![value, 0.45]],
+                })
+                .collect(),
+            updates: vec![
+                UpdateResult { step: 5, layers: vec![1e-3, value, 3e-3] },
+                UpdateResult { step: 15, layers: vec![1e-3, 0.0, 5e-4] },
+            ],
         }],
         calibrations: vec![Calibration {
             words: own(),

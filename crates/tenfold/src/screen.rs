@@ -72,6 +72,7 @@ impl Screen {
             Event::Started { stage } => self.begin(*stage),
             Event::Progress { stage, item, done, total } => self.progress(*stage, item, *done, *total),
             Event::Training { stage, event } => self.training(*stage, event),
+            Event::Watched { stage, step, loss } => self.watched(*stage, *step, *loss),
             Event::Finished { stage, seconds, before } => self.end(*stage, *seconds, *before),
             _ => {}
         }
@@ -114,6 +115,14 @@ impl Screen {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn watched(&mut self, stage: Stage, step: u64, loss: f64) {
+        let told = format!("{}{stage}: step {step}, held-out loss {loss:.4}", self.label);
+        match &self.bar {
+            Some(bar) => bar.println(told),
+            None => line(&told),
         }
     }
 

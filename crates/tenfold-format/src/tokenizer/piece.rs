@@ -29,6 +29,18 @@ pub(super) const SPACES: &str = " {2,}";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PieceFault {
+    /// A size that no vocabulary of some texts can have.
+    #[error(
+        "{got} tokens, and the texts need {least} to {most}: their characters and the special tokens come first"
+    )]
+    Size {
+        /// The least.
+        least: usize,
+        /// The most.
+        most: usize,
+        /// What was asked for.
+        got: usize,
+    },
     /// The file ends inside a record.
     #[error("truncated at byte {offset}")]
     Truncated {

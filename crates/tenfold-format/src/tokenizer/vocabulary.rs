@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::map;
 
 /// Words longer than this become the unknown token, as in the published tokenizer.
-const MAX_CHARACTERS: usize = 100;
+pub(super) const MAX_CHARACTERS: usize = 100;
 
 /// Opens the word pieces at `path`, with the settings at `settings` when that file exists.
 pub(super) fn open(path: &Path, settings: &Path) -> Result<Tokenizer> {
@@ -28,6 +28,11 @@ pub(super) fn open(path: &Path, settings: &Path) -> Result<Tokenizer> {
         Settings::default()
     };
     build(path, &text, &settings)
+}
+
+/// The tokenizer of some pieces, one a line, with the usual names of BERT's own tokens.
+pub(super) fn of_pieces(path: &Path, text: &str, lower: bool) -> Result<Tokenizer> {
+    build(path, text, &Settings { do_lower_case: lower, ..Settings::default() })
 }
 
 /// What matters in `tokenizer_config.json`, with Hugging Face's defaults.

@@ -14,6 +14,7 @@ mod gguf;
 mod gguf_file;
 mod gguf_model;
 mod gptq;
+mod learn;
 mod llama2c;
 mod manifest;
 mod mutate;

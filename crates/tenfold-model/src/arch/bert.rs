@@ -1,11 +1,12 @@
 //! BERT: a post-norm encoder with learned positions (Devlin et al. 2019).
 
 use super::stack::{self, Places, Stack};
-use super::{Architecture, Expected, Kept, Output, Sizes, activation, bias, weight};
+use super::{Architecture, Expected, Guesses, Kept, Output, Sizes, activation, bias, weight};
 use crate::batch::Batch;
 use crate::block::{AttentionPaths, FeedPaths, Heads, attention, feed_forward};
 use crate::error::Error;
 use crate::past::Past;
+use crate::pretrain;
 use tenfold_format::config::{BertConfig, ModelConfig};
 use tenfold_tensor::{Var, op};
 use tenfold_weight::{Place, Scope, Socket, Space, Structure, Wiring};
@@ -13,7 +14,7 @@ use tenfold_weight::{Place, Scope, Socket, Space, Structure, Wiring};
 /// The prefix under which checkpoints with a task head keep the encoder.
 const PREFIX: &str = "bert.";
 
-/// Parts of a checkpoint that belong to pre-training heads or are constants, and are left out.
+/// Parts of a checkpoint that belong to heads of other tasks or are constants, and are left out.
 const IGNORED: [&str; 2] = ["cls.", "embeddings.position_ids"];
 
 /// The sockets of a layer, as ends of paths.
@@ -122,6 +123,11 @@ impl Architecture for Bert {
         None
     }
 
+    fn guesses(&self) -> Option<Guesses> {
+        let (activation, norm_eps) = (activation(self.config.activation), self.eps());
+        Some(Guesses { table: "embeddings.word_embeddings", activation, norm_eps })
+    }
+
     /// In a layer: input, query, key, value, what attention gives, its projection, the first norm's result, the layer's last
     /// map; the hidden units and their slopes. Outside: both terms of the first norm, and the sequences' vectors.
     fn kept(&self) -> Kept {
@@ -142,14 +148,15 @@ impl Architecture for Bert {
 
     fn path_of(&self, name: &str) -> Option<String> {
         let name = name.strip_prefix(PREFIX).unwrap_or(name);
-        if IGNORED.iter().any(|ignored| name.starts_with(ignored)) {
-            return None;
-        }
         // Checkpoints converted from the first release name a norm's gain gamma and its bias beta.
         let modern = |old: &str, new: &str| name.strip_suffix(old).map(|stem| format!("{stem}{new}"));
         let renamed = modern("LayerNorm.gamma", "LayerNorm.weight")
             .or_else(|| modern("LayerNorm.beta", "LayerNorm.bias"));
-        Some(renamed.unwrap_or_else(|| name.to_owned()))
+        let name = renamed.unwrap_or_else(|| name.to_owned());
+        match pretrain::path_of(&name) {
+            None if IGNORED.iter().any(|ignored| name.starts_with(ignored)) => None,
+            head => Some(head.unwrap_or(name)),
+        }
     }
 
     /// The residual stream, and per layer the heads of query and key, those of value and output, and the hidden units. The
@@ -256,7 +263,12 @@ mod tests {
             of("bert.encoder.layer.0.output.LayerNorm.beta").as_deref(),
             Some("encoder.layer.0.output.LayerNorm.bias")
         );
-        assert_eq!(of("cls.predictions.bias"), None);
+        assert_eq!(of("cls.predictions.bias").as_deref(), Some("cls.predictions.decoder.bias"));
+        assert_eq!(
+            of("cls.predictions.transform.LayerNorm.gamma").as_deref(),
+            Some("cls.predictions.transform.LayerNorm.weight")
+        );
+        assert_eq!(of("cls.other.weight"), None);
         assert_eq!(of("embeddings.position_ids"), None);
     }
 }

@@ -72,6 +72,7 @@ pub fn measure_recipe(
         objective: match phase.objective {
             Objective::Distill { .. } => "distill",
             Objective::Language { .. } => "language",
+            Objective::Masked { .. } => "masked",
             Objective::Task { .. } => "task",
         },
         steps: phase.steps,

@@ -1,5 +1,6 @@
 //! A phase: an objective, what trains, and how.
 
+use super::pretrain;
 use super::reader::Reader;
 use super::section::text_source;
 use crate::default;
@@ -10,12 +11,16 @@ use crate::recipe::{
 };
 use tenfold_eval::task;
 use tenfold_tensor::Precision;
-use tenfold_train::Decay;
+use tenfold_train::{Decay, ExpertOptions};
 use tenfold_weight::Selector;
 
 /// The objectives by name.
-const OBJECTIVES: [(&str, Kind); 3] =
-    [("distill", Kind::Distill), ("language", Kind::Language), ("task", Kind::Task)];
+const OBJECTIVES: [(&str, Kind); 4] = [
+    ("distill", Kind::Distill),
+    ("language", Kind::Language),
+    ("masked", Kind::Masked),
+    ("task", Kind::Task),
+];
 /// The optimizers by name.
 const OPTIMIZERS: [(&str, ()); 1] = [("adamw", ())];
 
@@ -23,21 +28,24 @@ const OPTIMIZERS: [(&str, ()); 1] = [("adamw", ())];
 enum Kind {
     Distill,
     Language,
+    Masked,
     Task,
 }
 
 /// One `[[phase]]`; nothing when a fault leaves no phase.
 pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     let kind = table
-        .need("objective", "what is minimized, \"distill\", \"language\" or \"task\"")
+        .need("objective", "what is minimized, \"distill\", \"language\", \"masked\" or \"task\"")
         .and_then(|entry| table.word("objective", "objective", entry, &OBJECTIVES));
     let objective = match kind {
         Some(Kind::Task) => labeled(table),
         Some(Kind::Distill) => Some(distill(table)),
-        Some(Kind::Language) => Some(Objective::Language { text: text_source(table), tokens: tokens(table) }),
+        Some(Kind::Language) => Some(pretrain::language(table)),
+        Some(Kind::Masked) => Some(pretrain::masked(table)),
         None => {
             // The keys of either are known, so that only the objective is reported.
             distill(table);
+            pretrain::masked(table);
             let _ = table.get("task").and_then(|_| labeled(table));
             None
         }
@@ -51,15 +59,26 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     };
     let optimizer = optimizer(table);
     let schedule = schedule(table, steps.unwrap_or(default::STEPS_LIMIT));
-    let usual =
-        if matches!(kind, Some(Kind::Task)) { default::TASK_DROPOUT } else { default::DISTILL_DROPOUT };
+    let usual = match kind {
+        Some(Kind::Task) => default::TASK_DROPOUT,
+        _ => default::DISTILL_DROPOUT,
+    };
     let dropout = table.number("dropout", "a number from 0 to below 1", |x| (0.0..1.0).contains(&x), usual);
     let words = Precision::ALL.map(|one| (one.word(), one));
     let precision =
         table.get("precision").and_then(|entry| table.word("precision", "precision", entry, &words));
     let gradient_checkpointing = table.flag("gradient-checkpointing", default::GRADIENT_CHECKPOINTING);
     // Only a task has a score to watch.
-    let texts = matches!(kind, Some(Kind::Distill | Kind::Language));
+    let texts = matches!(kind, Some(Kind::Distill | Kind::Language | Kind::Masked));
+    let watch = match kind {
+        Some(Kind::Language | Kind::Masked) => pretrain::watch(table),
+        // Where the objective is not known, neither is whether there is something to watch.
+        None => {
+            table.get("watch");
+            None
+        }
+        _ => None,
+    };
     let squeeze = if texts { None } else { squeeze(table) };
     let grow = if texts { None } else { grow(table) };
     if let (Some(_), Some(_), Some(entry)) = (&squeeze, &grow, table.get("grow")) {
@@ -70,6 +89,8 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     if let (Some(both), Some(first)) = (&calibrate, changing) {
         table.fault(both.place, Problem::Exclusive { first, second: "calibrate" });
     }
+    let experts = experts(table);
+    let gauge = table.count("gauge", 0..=default::GAUGE_LIMIT, default::GAUGE);
     let clip = table.number("clip", "a number of at least 0 (0: no clipping)", |x| x >= 0.0, default::CLIP);
     let checkpoint_every =
         table.count("checkpoint-every", 1..=default::STEPS_LIMIT, default::CHECKPOINT_EVERY);
@@ -82,6 +103,7 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
     Some(Phase {
         objective: objective?,
         steps: steps?,
+        watch,
         dropout,
         precision: precision.unwrap_or(default::PRECISION),
         gradient_checkpointing,
@@ -91,6 +113,8 @@ pub(super) fn phase(table: &Reader<'_>) -> Option<Phase> {
         train: train?,
         optimizer,
         schedule,
+        experts,
+        gauge,
         clip: (clip > 0.0).then_some(clip),
         checkpoint_every,
         groups: groups.into_iter().collect::<Option<_>>()?,
@@ -105,7 +129,7 @@ fn distill(table: &Reader<'_>) -> Objective {
     }
 }
 
-fn tokens(table: &Reader<'_>) -> usize {
+pub(super) fn tokens(table: &Reader<'_>) -> usize {
     table.count("tokens", 1..=default::TOKENS_LIMIT, default::BATCH_TOKENS as u64) as usize
 }
 
@@ -190,6 +214,19 @@ fn optimizer(table: &Reader<'_>) -> Optimizer {
         found.beta1 = table.number("beta1", "a number from 0 to below 1", moment, found.beta1);
         found.beta2 = table.number("beta2", "a number from 0 to below 1", moment, found.beta2);
         found.eps = table.number("eps", "a number above 0 and at most 1", |x| x > 0.0 && x <= 1.0, found.eps);
+        table.finish();
+    }
+    found
+}
+
+fn experts(table: &Reader<'_>) -> ExpertOptions {
+    let mut found = ExpertOptions::default();
+    if let Some(table) = table.table("experts", "experts") {
+        let expected = "a number from 0 to 10";
+        found.balance = table.number("balance", expected, |x| (0.0..=10.0).contains(&x), found.balance);
+        let expected = "a number of at least 0 (0: no limit)";
+        let capacity = table.number("capacity", expected, |x| x >= 0.0, 0.0);
+        found.capacity = (capacity > 0.0).then_some(capacity);
         table.finish();
     }
     found

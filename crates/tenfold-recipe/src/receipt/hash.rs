@@ -4,8 +4,9 @@ use crate::error::Error;
 use crate::file::unreadable;
 use crate::recipe::{Objective, Recipe, Task, Vocabulary};
 use crate::run::Found;
-use crate::text::{TextSource, Use};
+use crate::text::{Broken, Parts, TextSource, Use};
 use sha2::{Digest, Sha256};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -53,34 +54,45 @@ impl Inputs {
                 fetched.origin.clone()
             }
             Found::New { model, .. } => {
-                match &model.vocabulary {
-                    Vocabulary::Bytes => {}
-                    Vocabulary::Characters(text) => {
-                        hashes.insert("text/vocabulary".to_owned(), of_texts(&text.texts(Use::Train)?));
-                    }
-                    Vocabulary::Folder(folder) => {
-                        let tokenizer = Tokenizer::open(folder)?.json()?;
-                        hashes.insert("model/tokenizer.json".to_owned(), of_bytes(tokenizer.as_bytes()));
-                    }
+                if let Some(text) = model.vocabulary.text() {
+                    let parts = Parts::of(text, Broken::Stop)?;
+                    hashes.insert("text/vocabulary".to_owned(), of_parts(&parts)?);
+                }
+                if let Vocabulary::Folder(folder) = &model.vocabulary {
+                    let tokenizer = Tokenizer::open(folder)?.json()?;
+                    hashes.insert("model/tokenizer.json".to_owned(), of_bytes(tokenizer.as_bytes()));
                 }
                 found.origin()
             }
         };
-        let mut text = |name: String, source: &TextSource, purpose| {
-            hashes.insert(format!("text/{name}"), of_texts(&source.texts(purpose)?));
+        let hashes = RefCell::new(hashes);
+        let text = |name: String, source: &TextSource, purpose| {
+            hashes.borrow_mut().insert(format!("text/{name}"), of_texts(&source.texts(purpose)?));
+            Ok::<_, Error>(())
+        };
+        let plain = |name: String, source: &TextSource, broken| {
+            hashes.borrow_mut().insert(format!("text/{name}"), of_parts(&Parts::of(source, broken)?)?);
             Ok::<_, Error>(())
         };
         text("calibration".to_owned(), &recipe.calibration.text, Use::Train)?;
         for (at, phase) in recipe.phases.iter().enumerate() {
-            if let Objective::Distill { text: source, .. } | Objective::Language { text: source, .. } =
-                &phase.objective
-            {
-                text(format!("phase-{}", at + 1), source, Use::Train)?;
+            let name = format!("phase-{}", at + 1);
+            match &phase.objective {
+                Objective::Distill { text: source, .. } => text(name, source, Use::Train)?,
+                Objective::Language { text: source, reading, .. }
+                | Objective::Masked { text: source, reading, .. } => {
+                    plain(name, source, reading.broken)?;
+                }
+                Objective::Task { .. } => {}
+            }
+            if let Some(watch) = &phase.watch {
+                text(format!("watch-{}", at + 1), &watch.text, Use::Evaluate)?;
             }
         }
-        if recipe.eval.tasks.contains(&Task::Fidelity) {
+        if recipe.eval.reads_text() {
             text("eval".to_owned(), &recipe.eval.text, Use::Evaluate)?;
         }
+        let mut hashes = hashes.into_inner();
         if let Some(dir) = data {
             for path in data_files(recipe, dir)? {
                 hashes.insert(format!("data/{path}"), of_file(&dir.join(path))?);
@@ -144,7 +156,7 @@ fn data_files(recipe: &Recipe, dir: &Path) -> Result<Vec<String>, Error> {
     let mut files: Vec<String> = trained.map(str::to_owned).collect();
     for task in &recipe.eval.tasks {
         match task {
-            Task::Fidelity => {}
+            Task::Fidelity | Task::Masked => {}
             Task::Labeled(task) => files.push(task.dev.path.to_owned()),
             Task::Prompt(task) => files.extend(task.files(dir)?),
         }
@@ -182,11 +194,22 @@ fn of_file(path: &Path) -> Result<String, Error> {
 /// The hash of texts, each ended by a line break.
 fn of_texts(texts: &[String]) -> String {
     let mut hash = Sha256::new();
-    for text in texts {
-        hash.update(text.as_bytes());
-        hash.update(b"\n");
-    }
+    texts.iter().for_each(|text| add(&mut hash, text));
     hex(&hash.finalize())
+}
+
+/// The same of texts that are read in parts.
+fn of_parts(parts: &Parts) -> Result<String, Error> {
+    let mut hash = Sha256::new();
+    for part in 0..parts.len() {
+        parts.texts(part)?.iter().for_each(|text| add(&mut hash, text));
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn add(hash: &mut Sha256, text: &str) {
+    hash.update(text.as_bytes());
+    hash.update(b"\n");
 }
 
 /// The hash of bytes in hexadecimal.

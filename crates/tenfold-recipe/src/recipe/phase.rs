@@ -1,10 +1,11 @@
 //! A phase of a recipe: what it minimizes, what trains, and how.
 
 use crate::place::{Located, Place};
-use crate::text::TextSource;
+use crate::text::{Broken, TextSource};
+use tenfold_eval::Masking;
 use tenfold_eval::task::Task as LabeledTask;
 use tenfold_tensor::Precision;
-use tenfold_train::Decay;
+use tenfold_train::{Decay, ExpertOptions};
 use tenfold_weight::Selector;
 
 /// What a phase minimizes.
@@ -26,6 +27,22 @@ pub enum Objective {
     Language {
         /// Where the texts come from.
         text: TextSource,
+        /// How they are read.
+        reading: Reading,
+        /// Tokens of one step's batch, about.
+        tokens: usize,
+    },
+    /// Of an encoder: the cross-entropy of chosen tokens, mean over them, and that of the order of two segments. The model gets
+    /// fresh heads where it has none.
+    Masked {
+        /// Where the texts come from.
+        text: TextSource,
+        /// How they are read.
+        reading: Reading,
+        /// Which tokens are chosen, and what is seen in their places.
+        masking: Masking,
+        /// Weight of the term for the order of segments; 0: a sequence is one segment.
+        order: f64,
         /// Tokens of one step's batch, about.
         tokens: usize,
     },
@@ -41,6 +58,28 @@ pub enum Objective {
     },
 }
 
+/// How plain texts become sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Whether texts are joined and cut into sequences of the model's length; otherwise a sequence is of one text.
+    pub packed: bool,
+    /// MiB of text whose sequences are shuffled together, and held in memory. A text of no more is shuffled as a whole.
+    pub shuffle: usize,
+    /// What becomes of texts that are not UTF-8.
+    pub broken: Broken,
+}
+
+/// A held-out loss on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Where the texts come from.
+    pub text: TextSource,
+    /// Steps between two measurements; there is one before the first and one after the last step, too.
+    pub every: u64,
+    /// Tokens to read, about, from the beginning.
+    pub tokens: usize,
+}
+
 /// One stretch of training.
 #[derive(Clone, Debug)]
 pub struct Phase {
@@ -48,6 +87,8 @@ pub struct Phase {
     pub objective: Objective,
     /// Optimizer steps.
     pub steps: u64,
+    /// What is measured on the way.
+    pub watch: Option<Watch>,
     /// Which leaves train, as far as their method lets them.
     pub train: Vec<Located<Selector>>,
     /// The optimizer, AdamW.
@@ -66,6 +107,10 @@ pub struct Phase {
     pub grow: Option<Grow>,
     /// Trains weights of a method that calibrates in full at first; nothing: their light method trains from the start.
     pub calibrate: Option<Calibrate>,
+    /// How routers of experts are trained, where the model has some.
+    pub experts: ExpertOptions,
+    /// How many times the updates of layers are measured over the steps; 0: never.
+    pub gauge: u64,
     /// The largest norm of all gradients together; nothing: no limit.
     pub clip: Option<f64>,
     /// Steps between checkpoints.

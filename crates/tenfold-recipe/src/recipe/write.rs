@@ -1,9 +1,14 @@
 //! A recipe as text, every default spelled out.
 
-use super::{Calibrate, Depth, Group, Grow, NewModel, Objective, Phase, Recipe, Squeeze, Step, Vocabulary};
+use super::{
+    Calibrate, Depth, Group, Grow, Learned, NewArchitecture, NewModel, Objective, Phase, Reading, Recipe,
+    Squeeze, Step, Vocabulary, Watch,
+};
 use crate::place::Located;
+use crate::text::TextSource;
 use std::fmt::Write;
 use tenfold_method::Value;
+use tenfold_train::ExpertOptions;
 use tenfold_weight::Selector;
 use toml::Value as Toml;
 
@@ -60,8 +65,16 @@ pub(super) fn recipe(recipe: &Recipe) -> String {
 
 fn new(out: &mut Text, model: &NewModel) {
     out.head("[model.new]");
-    out.key("architecture", "llama");
+    out.key("architecture", model.architecture.word());
+    let mut learn = |kind: &str, from: &Learned| {
+        out.key("vocabulary", kind);
+        out.key("text", from.text.to_string());
+        out.key("tokens", integer(from.tokens));
+        out.key("lower-case", from.lower);
+    };
     match &model.vocabulary {
+        Vocabulary::WordPieces(from) => learn("wordpiece", from),
+        Vocabulary::BytePairs(from) => learn("bpe", from),
         Vocabulary::Bytes => out.key("vocabulary", "bytes"),
         Vocabulary::Characters(text) => {
             out.key("vocabulary", "characters");
@@ -74,13 +87,24 @@ fn new(out: &mut Text, model: &NewModel) {
         ("hidden", model.hidden),
         ("layers", model.layers),
         ("heads", model.heads),
-        ("key-heads", model.key_heads),
         ("positions", model.positions),
     ];
     for (key, size) in sizes {
         out.key(key, integer(size));
     }
-    out.key("tied", model.tied);
+    match model.architecture {
+        NewArchitecture::Bert => {}
+        NewArchitecture::Gpt2 { tied } => out.key("tied", tied),
+        NewArchitecture::Llama { key_heads, tied } => {
+            out.key("key-heads", integer(key_heads));
+            out.key("tied", tied);
+        }
+        NewArchitecture::T5 { decoder_layers, gated, tied } => {
+            out.key("decoder-layers", integer(decoder_layers));
+            out.key("gated", gated);
+            out.key("tied", tied);
+        }
+    }
 }
 
 /// Steps and phases stand at the top, or in the list that `within` names with a dot.
@@ -105,10 +129,18 @@ fn phase(out: &mut Text, within: &str, phase: &Phase) {
             out.key("hidden", *hidden);
             out.key("tokens", integer(*tokens));
         }
-        Objective::Language { text, tokens } => {
+        Objective::Language { text, reading, tokens } => {
             out.key("objective", "language");
-            out.key("text", text.to_string());
-            out.key("tokens", integer(*tokens));
+            plain(out, text, *reading, *tokens);
+        }
+        Objective::Masked { text, reading, masking, order, tokens } => {
+            out.key("objective", "masked");
+            plain(out, text, *reading, *tokens);
+            out.key("chosen", masking.chosen);
+            out.key("masked", masking.masked);
+            out.key("random", masking.random);
+            out.key("whole-words", masking.whole);
+            out.key("order", *order);
         }
         Objective::Task { task, batch, rows } => {
             out.key("objective", "task");
@@ -144,8 +176,15 @@ fn phase(out: &mut Text, within: &str, phase: &Phase) {
             ("floor", schedule.floor.into()),
         ],
     );
+    let ExpertOptions { balance, capacity } = phase.experts;
+    out.inline("experts", &[("balance", balance.into()), ("capacity", capacity.unwrap_or(0.0).into())]);
+    out.key("gauge", integer(phase.gauge));
     out.key("clip", phase.clip.unwrap_or(0.0));
     out.key("checkpoint-every", integer(phase.checkpoint_every));
+    if let Some(Watch { text, every, tokens }) = &phase.watch {
+        let (text, every, tokens) = (text.to_string().into(), integer(*every), integer(*tokens));
+        out.inline("watch", &[("text", text), ("every", every), ("tokens", tokens)]);
+    }
     if let Some(squeeze) = &phase.squeeze {
         let Squeeze { to, round, gap, held_out } = *squeeze;
         let pairs = [("to", to), ("round", round), ("gap", gap), ("held-out", held_out)];
@@ -174,6 +213,15 @@ fn phase(out: &mut Text, within: &str, phase: &Phase) {
     for one in &phase.groups {
         group(out, within, one);
     }
+}
+
+/// What plain texts become.
+fn plain(out: &mut Text, text: &TextSource, reading: Reading, tokens: usize) {
+    out.key("text", text.to_string());
+    out.key("packed", reading.packed);
+    out.key("shuffle", integer(reading.shuffle));
+    out.key("broken", reading.broken.word());
+    out.key("tokens", integer(tokens));
 }
 
 fn group(out: &mut Text, within: &str, group: &Group) {

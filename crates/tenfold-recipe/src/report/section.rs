@@ -2,9 +2,11 @@
 
 pub(crate) mod calibration;
 pub(crate) mod comparison;
+pub(crate) mod gauge;
 pub(crate) mod headline;
 pub(crate) mod healing;
 pub(crate) mod language;
+pub(crate) mod masked;
 pub(crate) mod note;
 pub(crate) mod plan;
 pub(crate) mod provenance;

@@ -20,6 +20,7 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
     [
         size(report, chosen),
         language(report),
+        masked(report),
         fidelity(report, chosen),
         comparison(report, chosen),
         task(report, chosen),
@@ -48,6 +49,18 @@ fn size(report: &Report, chosen: &Variant) -> Option<String> {
         "{name} {change}: {} instead of {}, {parameters}.",
         bytes(chosen.bytes),
         bytes(original.bytes)
+    ))
+}
+
+fn masked(report: &Report) -> Option<String> {
+    let (first, last) = (&report.masked.first()?.found, &report.masked.last()?.found);
+    Some(format!(
+        "Of {} hidden tokens it guesses {} right, with a loss of {} nats; before, {} and {}.",
+        count(last.tokens as u64),
+        percent(last.right),
+        fixed(last.loss, 3),
+        percent(first.right),
+        fixed(first.loss, 3)
     ))
 }
 

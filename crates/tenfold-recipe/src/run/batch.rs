@@ -81,6 +81,11 @@ impl Batches {
         (!sequences.is_empty()).then(|| Batch::from_sequences(&sequences))
     }
 
+    /// All sequences, in their own order.
+    pub(super) fn sequences(&self) -> Arc<[Vec<u32>]> {
+        Arc::clone(&self.sequences)
+    }
+
     /// What tells these batches from others: equal for equal sequences, seed and tokens.
     pub fn id(&self) -> [u8; 32] {
         self.id

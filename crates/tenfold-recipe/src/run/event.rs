@@ -70,6 +70,15 @@ pub enum Event {
         /// Of how much, where that is known.
         total: Option<u64>,
     },
+    /// A held-out loss was measured on the way.
+    Watched {
+        /// The stage.
+        stage: Stage,
+        /// Steps done.
+        step: u64,
+        /// The loss, in nats a token.
+        loss: f64,
+    },
     /// What the training loop tells.
     Training {
         /// The stage.

@@ -1,23 +1,16 @@
-//! The model of a recipe: the first source that answers.
+//! The model of a recipe: the first source that answers, or one that begins from nothing.
+
+mod new;
 
 use super::event::{Event, Flow, Reporter, Stage};
 use crate::error::Error;
-use crate::recipe::{NewModel, Recipe, Vocabulary};
-use crate::text::Use;
+use crate::recipe::{NewModel, Recipe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tenfold_format::config::{LlamaConfig, ModelConfig};
 use tenfold_format::manifest;
 use tenfold_format::source::{FetchOptions, Fetched, Source, SourceError};
-use tenfold_format::tokenizer::Tokenizer;
 use tenfold_model::{Model, Waiting};
 use tenfold_weight::Tree;
-
-/// Added to the mean square in norms of new models, as in llama2.c and in most published LLaMA models.
-const NORM_EPS: f64 = 1e-5;
-/// The tokens that begin and end texts in vocabularies of LLaMA models.
-const BEGIN: &str = "<s>";
-const END: &str = "</s>";
 
 /// What a recipe's model is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +31,7 @@ impl Found {
     pub fn origin(&self) -> String {
         match self {
             Self::Files(fetched) => fetched.origin.clone(),
-            Self::New { seed, .. } => format!("new:llama, seed {seed}"),
+            Self::New { model, seed } => format!("new:{}, seed {seed}", model.architecture.word()),
         }
     }
 
@@ -68,7 +61,7 @@ impl Found {
         match self {
             Self::Files(fetched) => load_model(fetched),
             Self::New { model, seed } => {
-                let mut fresh = fresh(model, *seed)?;
+                let mut fresh = new::fresh(model, *seed)?;
                 fresh.origin = self.origin();
                 Ok(fresh)
             }
@@ -98,38 +91,6 @@ impl From<Model> for Opened {
     fn from(model: Model) -> Self {
         Self { model, waiting: None }
     }
-}
-
-fn fresh(model: &NewModel, seed: u64) -> Result<Model, Error> {
-    let tokenizer = match &model.vocabulary {
-        Vocabulary::Bytes => Tokenizer::of_bytes()?,
-        Vocabulary::Characters(text) => {
-            Tokenizer::of_characters(text.texts(Use::Train)?.iter().map(String::as_str))?
-        }
-        Vocabulary::Folder(folder) => Tokenizer::open(folder)?,
-    };
-    let usual = LlamaConfig::default();
-    let named = |name: &str, fresh: u32| match model.vocabulary {
-        Vocabulary::Folder(_) => tokenizer.id(name),
-        _ => Some(fresh),
-    };
-    let config = LlamaConfig {
-        vocabulary: tokenizer.vocabulary_size(),
-        width: model.width,
-        layers: model.layers,
-        heads: model.heads,
-        key_heads: model.key_heads,
-        // What does not divide is refused by name below.
-        head_width: model.width / model.heads.max(1),
-        hidden: model.hidden,
-        positions: model.positions,
-        tied: model.tied,
-        begin_token: named(BEGIN, Tokenizer::BEGIN),
-        end_tokens: named(END, Tokenizer::END).into_iter().collect(),
-        norm_eps: NORM_EPS,
-        ..usual
-    };
-    Ok(Model::fresh(ModelConfig::Llama(config), tokenizer, seed)?)
 }
 
 /// Brings a recipe's model to this machine: the first of its sources that answers, or what a new one begins with.

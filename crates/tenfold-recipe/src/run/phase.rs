@@ -2,29 +2,37 @@
 
 use super::batch::Batches;
 use super::contract::{self, Asked};
+use super::cut::Cut;
 use super::distill::Distill;
 use super::event::{Event, Reporter, Stage};
+use super::gauge::Gauge;
 use super::grow::{Growing, Sample};
 use super::labeled::{self, Labeled};
 use super::language::Language;
 use super::light::Governed;
+use super::masked::Masked;
 use super::ranking::Ranking;
 use super::rounds;
 use super::session::Session;
 use super::squeeze::Squeezing;
+use super::watch::Watching;
 use crate::error::Error;
 use crate::plan::Resolved;
 use crate::recipe::{Objective, Phase, Recipe};
 use crate::result::PhaseResult;
 use std::sync::Arc;
+use tenfold_eval::Masker;
 use tenfold_eval::task::Example;
 use tenfold_method::Method;
 use tenfold_method::squeeze::SqueezeOptions;
 use tenfold_tensor::optim::AdamW;
-use tenfold_train::{CheckpointOptions, Collective, Group, Part, Schedule, TrainOptions, Trainer};
+use tenfold_train::{
+    Both, CheckpointOptions, Collective, Group, Monitor, Part, Schedule, TrainOptions, Trainer,
+};
 use tenfold_weight::{LeafId, LeafInfo, Path, Tree};
 
 /// Where a phase keeps its checkpoints, and what a checkpoint must belong to.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) dir: std::path::PathBuf,
     pub(super) run_id: String,
@@ -46,7 +54,9 @@ pub(super) fn train(
     let seed = recipe.seed.wrapping_add(index as u64);
     let governed = Governed::of(phase, resolved);
     let ranks = session.ranks();
-    let straight = Straight { phase, governed: &governed, ranks, seed, stage, also: None };
+    let watching = Watching::of(session, phase)?;
+    let watching = watching.as_ref();
+    let straight = Straight { phase, governed: &governed, ranks, seed, stage, also: None, watching };
     let (tree, mut result, asked) = match &phase.objective {
         Objective::Distill { text, hidden, tokens } => {
             let sequences = session.sequences(text, stage, reporter)?;
@@ -58,12 +68,24 @@ pub(super) fn train(
             let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;
             (tree, result, asked)
         }
-        Objective::Language { text, tokens } => {
-            let sequences = session.stretches(text, stage, reporter)?;
-            let asked = Asked::texts(session.model(), &sequences);
-            let pass = Batches::pass(&sequences, seed, *tokens);
-            let batches = Batches::new(sequences, seed, *tokens, phase.steps.max(governed.batches(pass)));
-            let objective = Language { model: session.model(), batches: &batches };
+        Objective::Language { text, reading, tokens } => {
+            let model = session.model();
+            let cut = Cut::next(model, reading.packed)?;
+            let plain = session.plain(text, *reading, cut, stage, reporter)?;
+            let (supply, pass) = plain.supply(seed, *tokens, phase.steps, &governed)?;
+            let asked = Asked::texts(model, &supply.some()?);
+            let objective = Language { model, supply: &supply };
+            let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;
+            (tree, result, asked)
+        }
+        Objective::Masked { text, reading, masking, order, tokens } => {
+            let model = session.model();
+            let masker = Masker::new(&model.tokenizer, *masking)?;
+            let cut = Cut::framed(model, &masker, reading.packed, *order > 0.0);
+            let plain = session.plain(text, *reading, cut, stage, reporter)?;
+            let (supply, pass) = plain.supply(seed, *tokens, phase.steps, &governed)?;
+            let asked = Asked::texts(model, &supply.some()?);
+            let objective = Masked::new(model, &supply, masker, *order, seed);
             let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;
             (tree, result, asked)
         }
@@ -123,6 +145,8 @@ pub(super) struct Straight<'s> {
     pub(super) stage: Stage,
     /// What looks on where the phase itself has no monitor.
     pub(super) also: Option<&'s Ranking>,
+    /// What is measured on the way.
+    pub(super) watching: Option<&'s Watching<'s>>,
 }
 
 impl Straight<'_> {
@@ -136,22 +160,41 @@ impl Straight<'_> {
         reporter: &mut Reporter<'_>,
     ) -> Result<(Tree, PhaseResult), Error> {
         let Self { phase, governed, seed, stage, .. } = *self;
+        let watched = place.clone().filter(|_| self.watching.is_some());
         let options = options(phase, phase.steps, seed, &tree, place);
-        let (mut watch, mut also) = (governed.watch(&tree), self.also);
+        let mut both;
+        let (mut watch, mut also, mut gauge) = (governed.watch(&tree), self.also, Gauge::of(phase, &tree));
         let mut trainer = Trainer::new(tree, options.clone())?
             .scheduled(|step, leaf| governed.rate(step, leaf))
             .among(self.ranks);
-        if let Some(watch) = &mut watch {
-            trainer = trainer.monitored(watch);
-        } else if let Some(also) = &mut also {
-            trainer = trainer.monitored(also);
+        let first = match (&mut watch, &mut also) {
+            (Some(watch), _) => Some(watch as &mut dyn Monitor),
+            (None, Some(also)) => Some(also as &mut dyn Monitor),
+            (None, None) => None,
+        };
+        match (first, &mut gauge) {
+            (Some(first), Some(gauge)) => {
+                both = Both(first, gauge);
+                trainer = trainer.monitored(&mut both);
+            }
+            (Some(only), None) => trainer = trainer.monitored(only),
+            (None, Some(only)) => trainer = trainer.monitored(only),
+            (None, None) => {}
         }
         governed.prepare(&mut trainer)?;
         // What a checkpoint holds was chosen before the first step; later weights would choose otherwise.
         if trainer.resume_if_present()?.is_none() {
             governed.choose(&mut trainer, &options, objective, pass, (stage, reporter))?;
         }
-        let outcome = trainer.run(objective, &mut |event| reporter.ask(Event::Training { stage, event }))?;
+        let (outcome, watched) = match self.watching {
+            Some(watching) => {
+                watching.run(&mut trainer, objective, phase.steps, watched.as_ref(), (stage, reporter))?
+            }
+            None => {
+                let events = &mut |event| reporter.ask(Event::Training { stage, event });
+                (trainer.run(objective, events)?, Vec::new())
+            }
+        };
         if outcome.stopped {
             return Err(Error::Interrupted { stage });
         }
@@ -163,7 +206,8 @@ impl Straight<'_> {
         let trained = parameters(governed, trainer.tree(), &outcome.idle, size);
         let tree = trainer.into_tree();
         let calibrate = watch.map(|watch| watch.result(at_end));
-        Ok((tree, PhaseResult { calibrate, ..PhaseResult::of(outcome.losses, trained) }))
+        let gauge = gauge.map(Gauge::result);
+        Ok((tree, PhaseResult { calibrate, gauge, watched, ..PhaseResult::of(outcome.losses, trained) }))
     }
 
     /// A trainer that keeps whole rounds in place of checkpoints, its tree that of the last one where there is one.
@@ -234,6 +278,7 @@ pub(super) fn options(
     options.weight_decay = optimizer.weight_decay;
     options.precision = phase.precision;
     options.gradient_checkpointing = phase.gradient_checkpointing;
+    options.experts = phase.experts;
     options.clip = phase.clip;
     options.groups = groups(phase, tree);
     if let Some(Place { dir, run_id }) = place {

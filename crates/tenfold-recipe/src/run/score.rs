@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::recipe::Task;
 use crate::result::Scores;
 use tenfold_eval::task::{self, Example, Split, TaskScore, stsb};
-use tenfold_eval::{EmbedOptions, Language, embed, fidelity, language};
+use tenfold_eval::{EmbedOptions, Language, Masked, embed, fidelity, language, masked};
 use tenfold_tensor::Array;
 use tenfold_weight::Tree;
 
@@ -38,8 +38,9 @@ impl Session {
             None => None,
         };
         let language = self.language_of(stage, tree, reporter)?;
+        let masked = self.masked_of(stage, tree, reporter)?;
         let prompts = self.prompt_scores(stage, tree, reporter)?;
-        Ok(Scores { fidelity, language, prompts, ..self.task_scores(stage, tree, true, reporter)? })
+        Ok(Scores { fidelity, language, masked, prompts, ..self.task_scores(stage, tree, true, reporter)? })
     }
 
     /// Scores of a tree in the labeled tasks; the head counts only where it has been trained.
@@ -105,6 +106,22 @@ impl Session {
         let windows = self.windows();
         counted(reporter, stage, if windows.is_some() { "windows" } else { "texts" }, |progress| {
             Ok(Some(language(model, tree, original, &texts, windows, &EmbedOptions::default(), progress)?))
+        })
+    }
+
+    /// How well an encoder guesses hidden tokens of the texts for fidelity.
+    pub(super) fn masked_of(
+        &self,
+        stage: Stage,
+        tree: &Tree,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Option<Masked>, Error> {
+        if !self.watches_masked() {
+            return Ok(None);
+        }
+        let texts: Vec<&str> = self.texts().iter().map(String::as_str).collect();
+        counted(reporter, stage, "hidden tokens", |progress| {
+            Ok(Some(masked(self.model(), tree, &texts, &EmbedOptions::default(), progress)?))
         })
     }
 

@@ -104,7 +104,7 @@ impl Session {
         if recipe.calibration.order != Order::AtOnce {
             model.network.walk()?;
         }
-        let texts = match recipe.eval.tasks.contains(&Task::Fidelity) {
+        let texts = match recipe.eval.reads_text() {
             true => recipe.eval.text.texts(Use::Evaluate)?,
             false => Vec::new(),
         };
@@ -266,6 +266,7 @@ impl Session {
             Ok(Scores {
                 language,
                 prompts,
+                masked: self.masked_of(Stage::Original, tree, on)?,
                 ..self.task_scores(Stage::Original, tree, self.head_trained, on)?
             })
         })?;
@@ -311,6 +312,11 @@ impl Session {
     /// Whether the recipe asks what is left of the untouched model's answers.
     pub(super) fn watches_fidelity(&self) -> bool {
         self.eval.tasks.contains(&Task::Fidelity)
+    }
+
+    /// Whether the recipe asks how well hidden tokens are guessed.
+    pub(super) fn watches_masked(&self) -> bool {
+        self.eval.tasks.contains(&Task::Masked)
     }
 
     /// The texts for fidelity.

@@ -7,12 +7,12 @@ use crate::plan::Row;
 use crate::receipt::Receipt;
 use crate::recipe::Recipe;
 use crate::report::{
-    Calibrated, Calibration, Fact, Foretold, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality,
-    Report, Spectrum, Squeeze, SqueezeRound, TaskScore,
+    Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Loss, Original, Plan, PlanRow, Provenance,
+    Quality, Report, Spectrum, Squeeze, SqueezeRound, TaskScore,
 };
 use crate::result::{
     CalibrateResult, ComponentResult, ContractionResult, GrowResult, GrowRound, RoundResult, Scores,
-    SqueezeResult, Stopped, WeightResult,
+    SqueezeResult, Stopped, Watched, WeightResult,
 };
 use std::collections::BTreeMap;
 use tenfold_linalg::{Matrix, MpoShape, entropy, parallel, spectra, stable_rank};
@@ -74,6 +74,10 @@ pub fn report(
             true => Vec::new(),
             false => shown_language(&record.original, &record.truncated, record.healed.as_ref()),
         },
+        masked: match recipe.only_studies() {
+            true => Vec::new(),
+            false => shown_masked(&record.original, &record.truncated, record.healed.as_ref()),
+        },
         study,
         squeezes: record
             .phases
@@ -81,6 +85,7 @@ pub fn report(
             .filter_map(|phase| phase.squeeze.as_ref())
             .map(shown_squeeze)
             .collect(),
+        gauges: record.phases.iter().filter_map(|phase| phase.gauge.clone()).collect(),
         calibrations: record
             .phases
             .iter()
@@ -109,6 +114,12 @@ pub fn report(
 fn shown_variant(shown: &Shown<'_>) -> crate::report::Variant {
     let variant = shown.variant;
     let losses = variant.phases.iter().flat_map(|phase| &phase.losses).enumerate();
+    let (mut watched, mut before) = (Vec::new(), 0);
+    for phase in &variant.phases {
+        let placed = |one: &Watched| Loss { step: before + one.step, loss: one.loss };
+        watched.extend(phase.watched.iter().map(placed));
+        before += phase.losses.len() as u64;
+    }
     crate::report::Variant {
         name: shown.name.to_owned(),
         description: shown.description.to_owned(),
@@ -119,6 +130,7 @@ fn shown_variant(shown: &Shown<'_>) -> crate::report::Variant {
         latency: shown.latency.map(shown_latency),
         seconds: Some(variant.seconds),
         losses: losses.map(|(step, loss)| Loss { step: step as u64, loss: *loss }).collect(),
+        watched,
     }
 }
 
@@ -169,6 +181,14 @@ fn shown_language(original: &Scores, truncated: &Scores, healed: Option<&Scores>
     let stages = [("original", Some(original)), ("rewritten", Some(truncated)), ("trained", healed)];
     let shown = |(model, scores): (&str, Option<&Scores>)| {
         Some(Foretold { model: model.to_owned(), found: scores?.language? })
+    };
+    stages.into_iter().filter_map(shown).collect()
+}
+
+fn shown_masked(original: &Scores, truncated: &Scores, healed: Option<&Scores>) -> Vec<Guessed> {
+    let stages = [("original", Some(original)), ("rewritten", Some(truncated)), ("trained", healed)];
+    let shown = |(model, scores): (&str, Option<&Scores>)| {
+        Some(Guessed { model: model.to_owned(), found: scores?.masked? })
     };
     stages.into_iter().filter_map(shown).collect()
 }

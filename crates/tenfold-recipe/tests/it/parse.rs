@@ -161,7 +161,7 @@ fn evaluation_and_budget() {
     check_after_sound(
         "[eval]\ntasks = [\"stsb\", \"fidelity@1\"]\ntext = \"shiped\"\n[budget]\nparameter = 0.7\n[extra]\n",
         &[
-            "5:10: unknown task \"stsb\"; did you mean \"stsb@1\"?; known are fidelity@1, cola@1",
+            "5:10: unknown task \"stsb\"; did you mean \"stsb@1\"?; known are fidelity@1, masked@1, cola@1",
             "6:8: text is \"shiped\"; expected",
             "7:1: [budget] needs the key \"parameters\"",
             "8:1: [budget] has no key \"parameter\"; did you mean \"parameters\"?",

@@ -2,9 +2,11 @@
 
 use super::Session;
 use crate::error::Error;
+use crate::recipe::Reading;
+use crate::run::cut::Cut;
 use crate::run::event::{Reporter, Stage};
-use crate::run::language;
-use crate::text::{TextSource, Use};
+use crate::run::supply::Plain;
+use crate::text::{Parts, TextSource, Use};
 use std::sync::Arc;
 
 impl Session {
@@ -23,15 +25,35 @@ impl Session {
         })
     }
 
-    /// Token sequences of a training text with nothing cut off, each ended.
-    pub(in crate::run) fn stretches(
-        &self,
+    /// A training text with nothing cut off, tokenized once where it may be held in memory.
+    pub(in crate::run) fn plain<'s>(
+        &'s self,
         text: &TextSource,
+        reading: Reading,
+        cut: Cut<'s>,
         stage: Stage,
         reporter: &mut Reporter<'_>,
-    ) -> Result<Arc<[Vec<u32>]>, Error> {
-        let key = format!("stretches of {text}");
-        self.tokenized(key, text, stage, reporter, |texts| language::sequences(&self.model, texts))
+    ) -> Result<Plain<'s>, Error> {
+        let key = format!("{} of {text}, {}", cut.key(), reading.broken.word());
+        if let Some(known) = self.sequences.borrow().get(&key) {
+            return Ok(Plain::Held(Arc::clone(known)));
+        }
+        reporter.progress(stage, "reading", 0, None)?;
+        let (parts, per_pile) = (Parts::of(text, reading.broken)?, Plain::per_pile(reading));
+        if parts.len() > per_pile {
+            return Ok(Plain::Large { parts, per_pile, cut });
+        }
+        let mut sequences = Vec::new();
+        for part in 0..parts.len() {
+            reporter.progress(stage, "tokenizing", part, Some(parts.len()))?;
+            sequences.append(&mut cut.sequences(&parts.texts(part)?)?);
+        }
+        if sequences.is_empty() {
+            return Err(Error::NoTokens { purpose: "training" });
+        }
+        let sequences: Arc<[Vec<u32>]> = sequences.into();
+        self.sequences.borrow_mut().insert(key, Arc::clone(&sequences));
+        Ok(Plain::Held(sequences))
     }
 
     fn tokenized(
