@@ -7,6 +7,7 @@ mod it {
     mod calibrate;
     mod decoder;
     mod decoder_basis;
+    mod experts;
     mod gradual;
     mod language;
     mod layers;

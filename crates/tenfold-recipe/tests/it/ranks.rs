@@ -103,6 +103,19 @@ fn tasks_of_classes_and_of_numbers() {
     }
 }
 
+/// Without a balance and a capacity, which are those of a share, every token goes where it goes alone; and experts that one rank's
+/// tokens never reach learn from the others'.
+#[test]
+fn experts_behind_routers() {
+    let bench = Bench::new();
+    let rest = format!(
+        "[[step]]\nmethod = \"mpoe\"\nselect = \"**.router\"\nexperts = 4\ncores = 3\nmask = 0.3\n\
+         [[phase]]\nobjective = \"distill\"\nsteps = 5\ntokens = 60\ntext = \"path:TRAIN\"\n\
+         experts = {{ balance = 0.0 }}\n{STEADY}"
+    );
+    check(&bench, &bench.recipe(&rest));
+}
+
 /// Plain text first, then the model's own distribution after a rewrite.
 #[test]
 fn decoders_that_learn_from_text_and_from_themselves() {

@@ -51,6 +51,11 @@ fn toy(layers: usize) -> Tree {
             Socket::prefix(at("attention.self.prefix"), width, [None, None]),
             Socket::bottleneck(at("attention.output.bottleneck"), Place::AfterAttention, width, 0),
             Socket::bottleneck(at("output.bottleneck"), Place::AfterFeedForward, width, 0),
+            Socket::router(
+                at("intermediate.router"),
+                width,
+                ["intermediate", "output"].map(|name| Path::new(at(&format!("{name}.dense.weight")))).into(),
+            ),
         ]
     });
     tree.with_wiring(Wiring { spaces: Vec::new(), sockets: sockets.collect() })
