@@ -4,6 +4,7 @@
 //! [`Runner`] carries one recipe through to its receipt, in a folder that survives being stopped at any moment.
 
 mod batch;
+mod begin;
 mod calibrated;
 mod contract;
 mod cut;
