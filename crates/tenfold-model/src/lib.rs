@@ -12,7 +12,8 @@
 //! # Ok::<(), tenfold_model::Error>(())
 //! ```
 //!
-//! It knows no form, no method, no optimizer and no task; a task head is a pooler and a linear layer ([`Head`]). There is one forward pass per architecture, whatever its
+//! It knows no form, no method, no optimizer and no task; a task head is a pooler and a linear layer ([`Head`]), and heads of
+//! pre-training guess hidden tokens and the order of segments ([`Pretraining`]). There is one forward pass per architecture, whatever its
 //! weights are made of.
 //!
 //! Start reading at `arch.rs`, then [`Network`] and [`Model`].

@@ -107,6 +107,12 @@ impl Network {
         inner + tokens * (outside + passing)
     }
 
+    /// Numbers of arrays that a training step holds at most for the guesses of M chosen tokens: logits with their gradient, and what
+    /// stands before them. An estimate.
+    pub fn guess_numbers(&self, chosen: usize) -> usize {
+        chosen.saturating_mul(2 * self.sizes().vocabulary + 4 * self.width())
+    }
+
     /// Numbers of arrays that a layer holds at most while N tokens pass through it and nothing is recorded. An estimate.
     pub fn pass_numbers(&self, tokens: usize) -> usize {
         tokens * self.arch.kept().layer

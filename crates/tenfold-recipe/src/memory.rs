@@ -65,8 +65,14 @@ pub fn phases(recipe: &Recipe, plan: &Plan, model: &Model) -> Vec<PhaseMemory> {
         let longest = longest.min(tokens);
         let moments = 2 * BYTES * plan.totals.trainable;
         let gradients = BYTES * plan.totals.trainable;
-        let activations =
-            BYTES * network.step_numbers(tokens, longest, phase.gradient_checkpointing, modules());
+        let guesses = match &phase.objective {
+            Objective::Masked { masking, .. } => {
+                network.guess_numbers((masking.chosen * tokens as f64).ceil() as usize)
+            }
+            _ => 0,
+        };
+        let step = network.step_numbers(tokens, longest, phase.gradient_checkpointing, modules());
+        let activations = BYTES * (step + guesses);
         let rebuilt = 2 * BYTES * dense;
         // Activations go as gradients come.
         let held = weights + moments + teacher + rebuilt + activations.max(gradients);

@@ -5,6 +5,7 @@
 
 mod assist;
 mod batch;
+mod begin;
 mod calibrated;
 mod company;
 mod contract;

@@ -60,6 +60,7 @@ pub fn measure_recipe(
         phase.steps = (WARM_UP + options.repetitions.max(1)) as u64;
         phase.schedule.warmup = 0;
         phase.squeeze = None;
+        phase.watch = None;
     }
     let session = Session::open(model, &short, &SessionOptions { data, ..SessionOptions::default() })?;
     let mut found = Heard::default();

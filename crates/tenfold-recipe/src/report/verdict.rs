@@ -17,8 +17,10 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
         return report.verdict.clone();
     }
     let Some(chosen) = report.chosen() else { return study::sentences(report) };
+    // What was trained and not rewritten has the size that it had.
+    let resized = report.heals() || report.masked.is_empty();
     [
-        size(report, chosen),
+        size(report, chosen).filter(|_| resized),
         language(report),
         masked(report),
         fidelity(report, chosen),

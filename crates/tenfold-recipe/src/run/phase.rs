@@ -72,7 +72,7 @@ pub(super) fn train(
             let model = session.model();
             let cut = Cut::next(model, reading.packed)?;
             let plain = session.plain(text, *reading, cut, stage, reporter)?;
-            let (supply, pass) = plain.supply(seed, *tokens, phase.steps, &governed)?;
+            let (supply, pass) = plain.supply(seed, *tokens, phase.steps, &governed, place.as_ref())?;
             let asked = Asked::texts(model, &supply.some()?);
             let objective = Language { model, supply: &supply };
             let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;
@@ -83,7 +83,7 @@ pub(super) fn train(
             let masker = Masker::new(&model.tokenizer, *masking)?;
             let cut = Cut::framed(model, &masker, reading.packed, *order > 0.0);
             let plain = session.plain(text, *reading, cut, stage, reporter)?;
-            let (supply, pass) = plain.supply(seed, *tokens, phase.steps, &governed)?;
+            let (supply, pass) = plain.supply(seed, *tokens, phase.steps, &governed, place.as_ref())?;
             let asked = Asked::texts(model, &supply.some()?);
             let objective = Masked::new(model, &supply, masker, *order, seed);
             let (tree, result) = straight.run(tree, &objective, pass, place, reporter)?;

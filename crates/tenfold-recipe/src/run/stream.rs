@@ -6,11 +6,11 @@
 //! begins in a pile of its own is noted, so that going back costs one pile.
 
 use super::batch::shuffled;
+use super::begin::{Begin, Begins};
 use super::cut::Cut;
 use crate::error::Error;
 use crate::text::Parts;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tenfold_model::Batch;
 
@@ -32,25 +32,23 @@ pub(super) struct Stream<'m> {
 }
 
 struct State {
-    /// Where the first batch of a pile begins, by its step.
-    begins: BTreeMap<u64, Place>,
+    begins: Begins,
     /// Where the batch of the step after the last one asked for begins.
-    next: (u64, Place),
+    next: (u64, Begin),
     held: Vec<(u64, Arc<[Vec<u32>]>)>,
-}
-
-/// A sequence, by its pile, counted through all epochs, and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    pile: u64,
-    at: usize,
 }
 
 impl<'m> Stream<'m> {
     /// Batches of as many sequences as fit into `tokens` tokens, a longer one alone.
-    pub(super) fn new(parts: Parts, per_pile: usize, cut: Cut<'m>, seed: u64, tokens: usize) -> Self {
-        let start = Place { pile: 0, at: 0 };
-        let state = State { begins: BTreeMap::from([(0, start)]), next: (0, start), held: Vec::new() };
+    pub(super) fn new(
+        parts: Parts,
+        per_pile: usize,
+        cut: Cut<'m>,
+        (seed, tokens): (u64, usize),
+        begins: Begins,
+    ) -> Self {
+        let next = (0, Begin { pile: 0, at: 0 });
+        let state = State { begins, next, held: Vec::new() };
         Self { parts, per_pile: per_pile.max(1), cut, seed, tokens, state: RefCell::new(state) }
     }
 
@@ -60,15 +58,15 @@ impl<'m> Stream<'m> {
     /// Faults of the text and the tokenizer, [`Error::NoTokens`].
     pub(super) fn batch(&self, step: u64) -> Result<Batch, Error> {
         let mut state = self.state.borrow_mut();
-        let noted = state.begins.range(..=step).next_back().map(|(step, place)| (*step, *place));
+        let noted = state.begins.before(step);
         let close = Some(state.next).filter(|(next, _)| *next <= step);
         let known = [noted, close].into_iter().flatten().max_by_key(|(begins, _)| *begins);
-        let (mut now, mut place) = known.unwrap_or((0, Place { pile: 0, at: 0 }));
+        let (mut now, mut place) = known.unwrap_or((0, Begin { pile: 0, at: 0 }));
         loop {
             let (members, after) = self.fill(&mut state, place)?;
             now += 1;
             if after.pile > place.pile {
-                state.begins.insert(now, after);
+                state.begins.note(now, after)?;
             }
             state.next = (now, after);
             if now > step {
@@ -85,12 +83,12 @@ impl<'m> Stream<'m> {
     /// As [`Stream::batch`].
     pub(super) fn pass(&self) -> Result<u64, Error> {
         let mut state = self.state.borrow_mut();
-        let (mut steps, mut place) = (0, Place { pile: 0, at: 0 });
+        let (mut steps, mut place) = (0, Begin { pile: 0, at: 0 });
         while place.pile < self.piles() {
             let after = self.fill(&mut state, place)?.1;
             steps += 1;
             if after.pile > place.pile {
-                state.begins.insert(steps, after);
+                state.begins.note(steps, after)?;
             }
             place = after;
         }
@@ -106,9 +104,9 @@ impl<'m> Stream<'m> {
     }
 
     /// The sequences of the batch that begins at a place, and where the next one begins.
-    fn fill(&self, state: &mut State, from: Place) -> Result<(Vec<Vec<u32>>, Place), Error> {
+    fn fill(&self, state: &mut State, from: Begin) -> Result<(Vec<Vec<u32>>, Begin), Error> {
         let (mut members, mut held) = (Vec::new(), 0);
-        let Place { mut pile, mut at } = from;
+        let Begin { mut pile, mut at } = from;
         let mut empty = 0;
         loop {
             let sequences = self.pile(state, pile)?;
@@ -118,7 +116,7 @@ impl<'m> Stream<'m> {
             }
             for sequence in &sequences[at.min(sequences.len())..] {
                 if !members.is_empty() && held + sequence.len() > self.tokens {
-                    return Ok((members, Place { pile, at }));
+                    return Ok((members, Begin { pile, at }));
                 }
                 held += sequence.len();
                 members.push(sequence.clone());
@@ -165,6 +163,7 @@ mod tests {
     use super::*;
     use crate::run::batch::Batches;
     use crate::run::cut::tests::decoder;
+    use crate::run::phase::Place;
     use crate::text::{Broken, Corpus, TextSource, Use};
     use tenfold_model::Model;
 
@@ -177,7 +176,8 @@ mod tests {
     }
 
     fn stream<'m>(model: &'m Model, parts: Parts, per_pile: usize, seed: u64) -> Stream<'m> {
-        Stream::new(parts, per_pile, Cut::next(model, false).unwrap(), seed, 20)
+        let (cut, begins) = (Cut::next(model, false).unwrap(), Begins::open(None).unwrap());
+        Stream::new(parts, per_pile, cut, (seed, 20), begins)
     }
 
     #[test]
@@ -213,6 +213,23 @@ mod tests {
             assert_eq!(whole.batch(step).unwrap(), all[step as usize], "{step}");
         }
         assert!((0..120).any(|step| fresh(5).batch(step).unwrap() != all[step as usize]));
+    }
+
+    /// What an earlier attempt noted leads to the same batch, and to it without what came before.
+    #[test]
+    fn a_resumed_stream_goes_on_where_it_stood() {
+        let (model, dir) = (decoder(), tempfile::tempdir().unwrap());
+        let place = Place { dir: dir.path().join("phase"), run_id: "run".to_owned() };
+        let noted = || {
+            let (cut, begins) = (Cut::next(&model, false).unwrap(), Begins::open(Some(&place)).unwrap());
+            Stream::new(corpus(&dir, 60, 50).0, 2, cut, (4, 20), begins)
+        };
+        let first = noted();
+        let all: Vec<Batch> = (0..90).map(|step| first.batch(step).unwrap()).collect();
+        let resumed = noted();
+        assert_eq!(resumed.batch(89).unwrap(), all[89]);
+        let piles: Vec<u64> = resumed.state.borrow().held.iter().map(|(pile, _)| *pile).collect();
+        assert!(piles.len() <= HELD && !piles.contains(&0), "{piles:?}");
     }
 
     #[test]

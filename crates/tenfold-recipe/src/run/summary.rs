@@ -5,7 +5,7 @@ use super::study::untouched;
 use crate::error::Error;
 use crate::plan::Row;
 use crate::receipt::Receipt;
-use crate::recipe::Recipe;
+use crate::recipe::{Objective, Phase, Recipe};
 use crate::report::{
     Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Loss, Original, Plan, PlanRow, Provenance,
     Quality, Report, Spectrum, Squeeze, SqueezeRound, TaskScore,
@@ -95,7 +95,7 @@ pub fn report(
         measured_on: measured_on(recipe, &record.truncated),
         plan: chosen.map(shown_plan).unwrap_or_default(),
         spectra,
-        notes: notes(receipt),
+        notes: notes(recipe, receipt),
         provenance: Provenance {
             model_origin: record.origin.clone(),
             model_hash: weights_hash(&record.hashes),
@@ -323,9 +323,18 @@ fn weights_hash(hashes: &BTreeMap<String, String>) -> String {
 }
 
 /// What a reader should not overlook.
-fn notes(receipt: &Receipt) -> Vec<String> {
+fn notes(recipe: &Recipe, receipt: &Receipt) -> Vec<String> {
     let record = &receipt.record;
     let mut notes = Vec::new();
+    let ordered = |phase: &Phase| {
+        phase.watch.is_some() && matches!(phase.objective, Objective::Masked { order, .. } if order > 0.0)
+    };
+    if recipe.phases.iter().any(ordered) {
+        notes.push(
+            "The training loss has a term for the order of segments, which the held-out loss has not."
+                .to_owned(),
+        );
+    }
     if let Some(budget) = record.budget.filter(|budget| !budget.kept) {
         let after = record.parameters.after;
         notes.push(format!(

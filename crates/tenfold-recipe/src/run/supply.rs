@@ -1,8 +1,10 @@
 //! Where the batches of a phase come from that learns from plain text: from memory, or from files pile by pile.
 
 use super::batch::Batches;
+use super::begin::Begins;
 use super::cut::Cut;
 use super::light::Governed;
+use super::phase::Place;
 use super::stream::Stream;
 use crate::error::Error;
 use crate::recipe::Reading;
@@ -46,6 +48,7 @@ impl<'m> Plain<'m> {
         tokens: usize,
         steps: u64,
         governed: &Governed<'_>,
+        place: Option<&Place>,
     ) -> Result<(Supply<'m>, u64), Error> {
         Ok(match self {
             Self::Held(sequences) => {
@@ -54,7 +57,7 @@ impl<'m> Plain<'m> {
                 (Supply::Held(batches), pass)
             }
             Self::Large { parts, per_pile, cut } => {
-                let stream = Stream::new(parts, per_pile, cut, seed, tokens);
+                let stream = Stream::new(parts, per_pile, cut, (seed, tokens), Begins::open(place)?);
                 let asked = governed.batches(u64::MAX) == u64::MAX;
                 let pass = if asked { stream.pass()? } else { 0 };
                 (Supply::Large(stream), pass)

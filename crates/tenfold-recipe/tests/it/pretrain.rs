@@ -120,6 +120,36 @@ fn text_in_many_files_trains_as_the_same_text_in_one() {
     assert!(weights(&bench, "one") == weights(&bench, "many out"));
 }
 
+/// Text of more than one pile is never held as a whole, and a stopped phase goes on to the same bits.
+#[test]
+fn text_larger_than_a_pile_resumes_to_the_bit() {
+    let bench = Bench::new();
+    chains(&bench);
+    let words = ["ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen"];
+    // Lines of some 3,200 words, so that few steps pass through several piles.
+    let line = |at: usize| [words[at * 5 % 8], words[at * 3 % 7]].join(" ").repeat(400 + at % 9);
+    fs::write(bench.at("large.txt"), (0..700).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    assert!(fs::metadata(bench.at("large.txt")).unwrap().len() > 2 << 20);
+    let large = bench.at("large.txt").display().to_string();
+    let new = "vocabulary = \"characters\"\ntext = \"path:TRAIN\"\nwidth = 8\nlayers = 1\nheads = 1\npositions = 3072\n";
+    let phase = "objective = \"language\"\nshuffle = 1\nsteps = 6\ncheckpoint-every = 2";
+    let mut recipe = recipe(&bench, new, phase).unwrap();
+    recipe.eval.tasks.clear();
+    let tenfold_recipe::Objective::Language { text, .. } = &mut recipe.phases[0].objective else { panic!() };
+    *text = tenfold_recipe::TextSource::parse(&format!("path:{large}")).unwrap();
+    let done = bench.finish(&recipe, "once");
+    let mut steps = 0;
+    let stop = |event: &Event| {
+        steps +=
+            usize::from(matches!(event, Event::Training { event: tenfold_train::Event::Step { .. }, .. }));
+        steps > 3
+    };
+    assert_eq!(bench.stop_at(&recipe, "twice", stop), Some(Stage::Phase(1)));
+    let again = bench.finish(&recipe, "twice");
+    assert!(weights(&bench, "once") == weights(&bench, "twice"));
+    assert_eq!(again.receipt.record.phases, done.receipt.record.phases);
+}
+
 #[test]
 fn broken_text_is_an_error_unless_it_is_dealt_with() {
     let bench = Bench::new();

@@ -10,8 +10,8 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tenfold_eval::Language;
 use tenfold_eval::task::TaskScore;
+use tenfold_eval::{Language, Masked};
 use tenfold_recipe::run::Finished;
 use tenfold_recipe::{Outcome, Recipe, RunOptions, Runner, Scores};
 
@@ -62,10 +62,16 @@ fn text(finished: &Finished) -> String {
         all.into_iter().flatten().flat_map(|scores| scores.tasks.keys().map(String::as_str)).collect();
     let mut heads = vec!["".to_owned(), ">parameters".to_owned(), ">bytes".to_owned()];
     let decodes = record.original.language.is_some();
-    let columns: &[&str] = match decodes {
-        true => &[">perplexity", ">divergence", ">tokens flipped"],
-        false => &[">mean cosine", ">neighbors kept", ">STS-B by cosine"],
+    let guesses = record.original.masked.is_some();
+    let guesses_alone = guesses && record.truncated.fidelity.is_none();
+    let compares = !(decodes || guesses_alone);
+    let columns: &[&str] = match (decodes, compares) {
+        (true, _) => &[">perplexity", ">divergence", ">tokens flipped"],
+        (false, true) => &[">mean cosine", ">neighbors kept", ">STS-B by cosine"],
+        (false, false) => &[],
     };
+    let guessed: &[&str] = if guesses { &[">masked loss", ">guessed right"] } else { &[] };
+    heads.extend(guessed.iter().map(|name| (*name).to_owned()));
     heads.extend(columns.iter().map(|name| (*name).to_owned()));
     heads.extend(tasks.iter().map(|task| format!(">{task}")));
     let mut table = Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
@@ -73,13 +79,14 @@ fn text(finished: &Finished) -> String {
         let share = percent(parameters, record.parameters.before);
         let fidelity = scores.fidelity.as_ref();
         let mut cells = vec![name.to_owned(), format!("{} ({share})", count(parameters)), bytes(size)];
+        cells.extend(scores.masked.filter(|_| guesses).map(|found| masked(&found)).into_iter().flatten());
         cells.extend(scores.language.map(|found| language(&found)).into_iter().flatten());
         let encoder = [
             fidelity.map(|found| format!("{:.4}", found.mean_cosine)).unwrap_or_default(),
             fidelity.map(|found| format!("{:.3}", found.neighbor_agreement)).unwrap_or_default(),
             scores.stsb.map(|found| format!("{:.1}", found.spearman)).unwrap_or_default(),
         ];
-        cells.extend(encoder.into_iter().filter(|_| !decodes));
+        cells.extend(encoder.into_iter().filter(|_| compares));
         cells.extend(tasks.iter().map(|task| scores.tasks.get(*task).map(task_score).unwrap_or_default()));
         table.row(cells);
     };
@@ -97,6 +104,11 @@ fn text(finished: &Finished) -> String {
         _ => "",
     };
     format!("{}\n{}\n{budget}", table.render(), paths.join("\n"))
+}
+
+/// The loss of hidden tokens, and how many are guessed right.
+fn masked(found: &Masked) -> [String; 2] {
+    [format!("{:.4}", found.loss), format!("{:.1} %", 100.0 * found.right)]
 }
 
 /// Perplexity, and the distance from the original where there is one.
