@@ -10,6 +10,9 @@ use std::sync::Arc;
 use tenfold_method::{Method, Training};
 use tenfold_weight::{Path, Role, Selector};
 
+/// Steps of a phase, spread over it, at which a plan looks what trains.
+const LOOKED_AT: u128 = 256;
+
 /// One leaf's part in one phase.
 pub(crate) struct Trained<'a> {
     /// Who says what trains in the weight.
@@ -182,8 +185,9 @@ fn roles_that(
 ) -> Vec<(Role, usize)> {
     let trains = |(role, _): &(Role, usize)| {
         let leaf = Trained { governing, path: weight.path, role: *role };
-        // Schedules change slowly; what trains at the first or the last step trains in the phase.
-        [0, phase.steps.saturating_sub(1)].iter().any(|step| trains(*step, &leaf))
+        // Schedules change slowly, or draw again at every step: what trains trains at one of some steps.
+        let last = phase.steps.saturating_sub(1);
+        (0..=LOOKED_AT).map(|at| (u128::from(last) * at / LOOKED_AT) as u64).any(|step| trains(step, &leaf))
     };
     roles(weight).into_iter().filter(trains).collect()
 }
