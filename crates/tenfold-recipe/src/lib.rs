@@ -59,8 +59,8 @@ pub use place::{Located, Place};
 pub use plan::{Near, Plan, Row, Totals};
 pub use receipt::Receipt;
 pub use recipe::{
-    Calibration, Eval, Group, NewModel, Objective, Optimizer, Order, Phase, Recipe, Schedule, Step, Task,
-    VariantSteps, Vocabulary,
+    Calibration, Eval, Group, NewModel, Objective, Optimizer, OptimizerKind, Order, Phase, Recipe, Schedule,
+    Step, Task, VariantSteps, Vocabulary,
 };
 pub use result::{PhaseResult, Scores, VariantResult, WeightResult};
 pub use run::{Event, Finished, Flow, Outcome, RunOptions, Runner, Session, SessionOptions, Stage, Variant};

@@ -4,7 +4,7 @@ mod phase;
 mod write;
 
 pub(crate) use phase::{Calibrate, Component, Grow, Importance, Selection, Squeeze};
-pub use phase::{Group, Objective, Optimizer, Phase, Schedule};
+pub use phase::{Group, Objective, Optimizer, OptimizerKind, Phase, Schedule};
 
 use crate::default;
 use crate::error::Error;
