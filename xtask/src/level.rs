@@ -17,6 +17,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("indicatif", &["tenfold"]),
     ("memmap2", &["tenfold-format"]),
     ("mimalloc", &["tenfold"]),
+    ("mpi", &["tenfold-train"]),
     ("safetensors", &["tenfold-format"]),
     ("tokenizers", &["tenfold-format"]),
     ("ureq", &["tenfold-format"]),

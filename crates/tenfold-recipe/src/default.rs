@@ -82,6 +82,14 @@ pub const BETA1: f64 = 0.9;
 pub const BETA2: f64 = 0.999;
 /// `phase.optimizer.eps`. Source: Kingma and Ba 2015, algorithm 1.
 pub const EPS: f64 = 1e-8;
+/// The same under `lamb`. Source: You et al. 2020, appendix.
+pub const LAMB_EPS: f64 = 1e-6;
+/// `phase.optimizer.bias-correction`. Source: You et al. 2020, algorithm 2.
+pub const BIAS_CORRECTION: bool = true;
+/// `phase.optimizer.least-norm`. Source: the first version of You et al. 2020.
+pub const LEAST_NORM: f64 = 0.0;
+/// `phase.optimizer.most-norm`. Source: the first version of You et al. 2020.
+pub const MOST_NORM: f64 = 10.0;
 /// `phase.schedule.warmup`: steps over which the rate rises from 0; all of them where there are fewer.
 pub const WARMUP: u64 = 10;
 /// `phase.schedule.decay`: how the rate falls after the warm-up.

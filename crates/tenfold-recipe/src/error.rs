@@ -233,6 +233,11 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether another rank has the fault, and tells of it.
+    pub fn is_of_another_rank(&self) -> bool {
+        matches!(self, Self::Train(error) if matches!(**error, tenfold_train::Error::OtherRank { .. }))
+    }
 }
 
 impl From<tenfold_train::Error> for Error {

@@ -59,8 +59,8 @@ pub use place::{Located, Place};
 pub use plan::{Near, Plan, Row, Totals};
 pub use receipt::Receipt;
 pub use recipe::{
-    Calibration, Eval, Group, Learned, NewArchitecture, NewModel, Objective, Optimizer, Order, Phase,
-    Reading, Recipe, Schedule, Step, Task, VariantSteps, Vocabulary, Watch,
+    Calibration, Eval, Group, Learned, NewArchitecture, NewModel, Objective, Optimizer, OptimizerKind, Order,
+    Phase, Reading, Recipe, Schedule, Step, Task, VariantSteps, Vocabulary, Watch,
 };
 pub use result::{
     GaugeResult, PhaseResult, RouterResult, Scores, UpdateResult, VariantResult, Watched, WeightResult,

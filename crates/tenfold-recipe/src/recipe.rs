@@ -6,7 +6,7 @@ mod write;
 
 pub use new::{Learned, NewArchitecture, NewModel, Vocabulary};
 pub(crate) use phase::{Calibrate, Component, Grow, Importance, Selection, Squeeze};
-pub use phase::{Group, Objective, Optimizer, Phase, Reading, Schedule, Watch};
+pub use phase::{Group, Objective, Optimizer, OptimizerKind, Phase, Reading, Schedule, Watch};
 
 use crate::default;
 use crate::error::Error;

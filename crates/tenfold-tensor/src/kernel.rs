@@ -7,6 +7,7 @@ pub(crate) mod elementwise;
 pub(crate) mod expand;
 pub(crate) mod few;
 pub(crate) mod group;
+pub(crate) mod lamb;
 pub(crate) mod lines;
 pub(crate) mod math;
 pub(crate) mod norm;

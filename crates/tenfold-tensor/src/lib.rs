@@ -51,7 +51,7 @@ pub use error::Error;
 pub use half::Half;
 pub use offsets::Offsets;
 pub use op::attention::attention_numbers;
-pub use par::{placed, threads};
+pub use par::{placed, set_threads, threads};
 pub use precision::Precision;
 pub use scheme::{Affine, AffineRow, Blocks, Scheme, Trellis, blocks};
 pub use tape::{Gradients, Tape, Var};

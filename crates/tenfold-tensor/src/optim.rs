@@ -1,5 +1,9 @@
 //! Arithmetic of one optimizer step.
 
+mod lamb;
+
+pub use lamb::Lamb;
+
 use crate::Array;
 use crate::kernel::{adam, reduce};
 use crate::par::{self, Shared};
@@ -36,6 +40,94 @@ impl AdamWState {
     }
 }
 
+/// One step of one leaf.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Step {
+    /// The leaf's steps so far and this one: from 1.
+    pub number: u64,
+    /// The learning rate.
+    pub lr: f32,
+    /// The weight decay.
+    pub weight_decay: f32,
+    /// What the gradient is multiplied by first.
+    pub grad_scale: f32,
+    /// Whether the rate may depend on the leaf's norm, where the optimizer has it so: that of matrices and operators.
+    pub adapts: bool,
+}
+
+/// An optimizer with its constants. All keep the same two moments.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Optimizer {
+    /// Adam with decoupled weight decay.
+    AdamW(AdamW),
+    /// Its direction, by a share of the leaf's norm.
+    Lamb(Lamb),
+}
+
+impl Default for Optimizer {
+    fn default() -> Optimizer {
+        Optimizer::AdamW(AdamW::default())
+    }
+}
+
+impl From<AdamW> for Optimizer {
+    fn from(adamw: AdamW) -> Optimizer {
+        Optimizer::AdamW(adamw)
+    }
+}
+
+impl From<Lamb> for Optimizer {
+    fn from(lamb: Lamb) -> Optimizer {
+        Optimizer::Lamb(lamb)
+    }
+}
+
+impl Optimizer {
+    /// Decay rates of the moments.
+    pub fn betas(&self) -> (f32, f32) {
+        match self {
+            Optimizer::AdamW(adamw) => adamw.betas,
+            Optimizer::Lamb(lamb) => lamb.betas,
+        }
+    }
+
+    /// What is added to the root of the second moment.
+    pub fn eps(&self) -> f32 {
+        match self {
+            Optimizer::AdamW(adamw) => adamw.eps,
+            Optimizer::Lamb(lamb) => lamb.eps,
+        }
+    }
+
+    /// One step in place.
+    ///
+    /// # Panics
+    /// When the lengths differ or the step is 0.
+    #[track_caller]
+    pub fn step(&self, value: &mut Array, grad: &Array, state: &mut AdamWState, step: Step) {
+        match self {
+            Optimizer::AdamW(adamw) => {
+                adamw.step(value, grad, state, step.number, step.lr, step.weight_decay, step.grad_scale);
+            }
+            Optimizer::Lamb(lamb) => lamb.step(value, grad, state, step),
+        }
+    }
+}
+
+/// Asserts that a leaf's arrays are of one length and that steps count from 1.
+#[track_caller]
+fn check(value: &Array, grad: &Array, state: &AdamWState, step: Step) {
+    assert!(step.number > 0, "optimizer steps count from 1");
+    let len = value.len();
+    assert!(
+        grad.len() == len && state.m.len() == len && state.v.len() == len,
+        "a leaf of {len} elements with a gradient of {} and moments of {} and {}",
+        grad.len(),
+        state.m.len(),
+        state.v.len()
+    );
+}
+
 impl AdamW {
     /// One step in place. `step` counts from 1; the gradient is multiplied by `grad_scale` first.
     ///
@@ -53,15 +145,7 @@ impl AdamW {
         weight_decay: f32,
         grad_scale: f32,
     ) {
-        assert!(step > 0, "optimizer steps count from 1");
-        let len = value.len();
-        assert!(
-            grad.len() == len && state.m.len() == len && state.v.len() == len,
-            "a leaf of {len} elements with a gradient of {} and moments of {} and {}",
-            grad.len(),
-            state.m.len(),
-            state.v.len()
-        );
+        check(value, grad, state, Step { number: step, lr, weight_decay, grad_scale, adapts: false });
         let power = |beta: f32| 1.0 - f64::from(beta).powf(step as f64);
         let constants = adam::Step {
             beta1: self.betas.0,

@@ -17,6 +17,11 @@ pub fn placed<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Settles how many threads ops share their work among, before the first of them; whether that was still possible.
+pub fn set_threads(threads: usize) -> bool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().is_ok()
+}
+
 /// How many threads an op may use: those of rayon's current pool, so that one setting holds for all work.
 pub fn threads() -> usize {
     rayon::current_num_threads()
@@ -108,15 +113,34 @@ pub(crate) fn all(data: &[f32], grain: usize, f: impl Fn(&[f32]) -> bool + Sync 
 
 /// Sum over chunks of `f(start, end)`, added in order of the chunks.
 pub(crate) fn sum(len: usize, grain: usize, f: impl Fn(usize, usize) -> f64 + Sync + Send) -> f64 {
+    let [sum] = sums(len, grain, |start, end| [f(start, end)]);
+    sum
+}
+
+/// Several sums over chunks of `f(start, end)` at once, each added in order of the chunks.
+pub(crate) fn sums<const N: usize>(
+    len: usize,
+    grain: usize,
+    f: impl Fn(usize, usize) -> [f64; N] + Sync + Send,
+) -> [f64; N] {
     if len <= grain {
         return f(0, len);
     }
-    let parts: Vec<AtomicU64> = (0..len.div_ceil(grain)).map(|_| AtomicU64::new(0)).collect();
+    let parts: Vec<[AtomicU64; N]> =
+        (0..len.div_ceil(grain)).map(|_| [const { AtomicU64::new(0) }; N]).collect();
     each(parts.len(), |i| {
         let part = f(i * grain, ((i + 1) * grain).min(len));
-        parts[i].store(part.to_bits(), Ordering::Relaxed);
+        for (kept, part) in parts[i].iter().zip(part) {
+            kept.store(part.to_bits(), Ordering::Relaxed);
+        }
     });
-    parts.into_iter().map(|part| f64::from_bits(part.into_inner())).sum()
+    let mut sums = [0.0; N];
+    for part in parts {
+        for (sum, part) in sums.iter_mut().zip(part) {
+            *sum += f64::from_bits(part.into_inner());
+        }
+    }
+    sums
 }
 
 /// A mutable slice that several threads write at disjoint places.

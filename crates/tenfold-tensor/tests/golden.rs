@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::Value;
-use tenfold_tensor::optim::{AdamW, AdamWState};
+use tenfold_tensor::optim::{AdamW, AdamWState, Lamb, Step};
 use tenfold_tensor::{Activation, AffineRow, Array, Codes, Offsets, Precision, Scheme, Tape, Var, op};
 
 #[allow(dead_code)]
@@ -170,6 +170,57 @@ fn adamw_steps() {
             assert_close(&format!("step {i}"), &value, &Array::from_vec(numbers(&step["value"]), &shape));
         }
     });
+}
+
+/// Against two implementations: one of PyTorch's world, and the published algorithm in double precision.
+#[test]
+fn lamb_steps() {
+    let all: Value = serde_json::from_str(include_str!("golden/lamb/expected.json")).unwrap();
+    for case in all["cases"].as_array().unwrap() {
+        let number = |key: &str| case[key].as_f64().unwrap() as f32;
+        let lamb = Lamb {
+            betas: (number("beta1"), number("beta2")),
+            eps: number("eps"),
+            bias_correction: case["bias_correction"].as_bool().unwrap(),
+            norms: (number("least"), number("most")),
+        };
+        let adapts = case["adapts"].as_bool().unwrap();
+        at_every_level(|_| {
+            let mut value = array(&case["start"]);
+            let shape = value.shape().to_vec();
+            let mut state = AdamWState::new(&shape);
+            for (i, expected) in case["values"].as_array().unwrap().iter().enumerate() {
+                // Twice the gradient with half the scale is the same step.
+                let mut gradient = Array::from_vec(numbers(&case["gradients"][i]), &shape);
+                gradient.data_mut().iter_mut().for_each(|g| *g *= 2.0);
+                let (lr, weight_decay) = (number("lr"), number("decay"));
+                let step = Step { number: i as u64 + 1, lr, weight_decay, grad_scale: 0.5, adapts };
+                lamb.step(&mut value, &gradient, &mut state, step);
+                let name = format!("{}, step {i}", case["name"]);
+                assert_close(&name, &value, &Array::from_vec(numbers(expected), &shape));
+            }
+        });
+    }
+}
+
+/// The quotient of norms is over the whole leaf, also where that is longer than what one thread gets at a time.
+#[test]
+fn lamb_sees_a_leaf_as_a_whole() {
+    let len = 3 * 32 * 1024 + 5;
+    let at = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 50.0;
+    let mut value = Array::from_vec((0..len).map(at).collect(), &[1, len]);
+    let gradient = Array::from_vec((0..len).map(|i| at(i + 13)).collect(), &[1, len]);
+    let before = value.data().to_vec();
+    let lamb = Lamb { norms: (0.0, f32::INFINITY), ..Lamb::default() };
+    let step = Step { number: 1, lr: 0.01, weight_decay: 0.1, grad_scale: 1.0, adapts: true };
+    lamb.step(&mut value, &gradient, &mut AdamWState::new(&[1, len]), step);
+    let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
+    let moved = norm(&mut before.iter().zip(value.data()).map(|(a, b)| f64::from(a - b)));
+    let whole = norm(&mut before.iter().map(|a| f64::from(*a)));
+    assert!((moved / whole - 0.01).abs() < 1e-5, "{moved} of {whole}");
+    let mut zero = Array::zeros(&[3, 3]);
+    lamb.step(&mut zero, &Array::full(&[3, 3], 1.0), &mut AdamWState::new(&[3, 3]), step);
+    assert!(zero.data().iter().all(|x| (x + 0.01).abs() < 1e-6), "{zero:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Results do not depend on the number of threads, bit for bit, nor does an inference pass differ from a recorded one.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use tenfold_tensor::optim::{AdamW, AdamWState, global_norm};
+use tenfold_tensor::optim::{AdamW, AdamWState, Lamb, Step, global_norm};
 use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 
 #[path = "common/codes.rs"]
@@ -92,6 +92,9 @@ fn step() -> Vec<Vec<u32>> {
         let mut state = AdamWState::new(value.shape());
         AdamW::default().step(&mut value, gradient, &mut state, 1, 1e-3, 0.01, (1.0 / norm) as f32);
         out.push(bits(gradient));
+        out.push(bits(&value));
+        let step = Step { number: 2, lr: 1e-2, weight_decay: 0.1, grad_scale: 1.0, adapts: true };
+        Lamb::default().step(&mut value, gradient, &mut state, step);
         out.push(bits(&value));
     }
     out

@@ -1,4 +1,4 @@
-//! The training loop: AdamW over the leaves that train, learning-rate schedules, clipping, checkpoints that resume
+//! The training loop: AdamW or LAMB over the leaves that train, learning-rate schedules, clipping, checkpoints that resume
 //! to the bit.
 //!
 //! ```

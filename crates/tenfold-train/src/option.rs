@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::schedule::Schedule;
 use std::path::PathBuf;
 use tenfold_tensor::Precision;
-use tenfold_tensor::optim::AdamW;
+use tenfold_tensor::optim::Optimizer;
 use tenfold_weight::{LeafInfo, Selector};
 
 /// Weight decay when nothing else is said; PyTorch's default for AdamW.
@@ -19,8 +19,8 @@ pub struct TrainOptions {
     pub schedule: Schedule,
     /// Leaves with rates or decay of their own; the first group that matches a leaf wins.
     pub groups: Vec<Group>,
-    /// The optimizer's constants.
-    pub adamw: AdamW,
+    /// The optimizer with its constants.
+    pub optimizer: Optimizer,
     /// Weight decay of leaves in no group. Vectors in no group (biases, norms) never decay.
     pub weight_decay: f64,
     /// Dropout of hidden numbers, where the model drops; 0 for none.
@@ -43,13 +43,13 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
-    /// Options with PyTorch's defaults for AdamW, no groups, no clipping and no checkpoints.
+    /// Options with AdamW and PyTorch's defaults for it, no groups, no clipping and no checkpoints.
     pub fn new(steps: u64, schedule: Schedule) -> Self {
         Self {
             steps,
             schedule,
             groups: Vec::new(),
-            adamw: AdamW::default(),
+            optimizer: Optimizer::default(),
             weight_decay: WEIGHT_DECAY_DEFAULT,
             dropout: 0.0,
             seed: 0,
@@ -70,13 +70,23 @@ impl TrainOptions {
             return fault("steps", "at least 1", 0.0);
         }
         self.schedule.check(self.steps)?;
-        for beta in [self.adamw.betas.0, self.adamw.betas.1] {
+        let (betas, eps) = (self.optimizer.betas(), self.optimizer.eps());
+        for beta in [betas.0, betas.1] {
             if !(0.0..1.0).contains(&beta) {
                 return fault("beta", "a number from 0 to below 1", beta.into());
             }
         }
-        if !(self.adamw.eps.is_finite() && self.adamw.eps > 0.0) {
-            return fault("eps", "a finite number above 0", self.adamw.eps.into());
+        if !(eps.is_finite() && eps > 0.0) {
+            return fault("eps", "a finite number above 0", eps.into());
+        }
+        if let Optimizer::Lamb(lamb) = self.optimizer {
+            let (least, most) = lamb.norms;
+            if !(least >= 0.0 && least.is_finite()) {
+                return fault("least norm", "a finite number of at least 0", least.into());
+            }
+            if most.is_nan() || most <= 0.0 || most < least {
+                return fault("largest norm", "a number above 0, not below the least norm", most.into());
+            }
         }
         if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
             return fault("clip", "a finite number above 0", clip);
@@ -171,6 +181,7 @@ pub struct CheckpointOptions {
 mod tests {
     use super::*;
     use tenfold_tensor::Array;
+    use tenfold_tensor::optim::{AdamW, Lamb};
     use tenfold_weight::{Form, Path, Tree};
 
     fn leaves() -> Vec<LeafInfo> {
@@ -206,8 +217,14 @@ mod tests {
             ("peak rate", Box::new(|o| o.schedule.peak = f64::NAN)),
             ("warm-up", Box::new(|o| o.schedule.warmup = 5)),
             ("floor", Box::new(|o| o.schedule.floor = 1.5)),
-            ("beta", Box::new(|o| o.adamw.betas.1 = 1.0)),
-            ("eps", Box::new(|o| o.adamw.eps = 0.0)),
+            ("beta", Box::new(|o| o.optimizer = AdamW { betas: (0.9, 1.0), eps: 1e-8 }.into())),
+            ("eps", Box::new(|o| o.optimizer = AdamW { betas: (0.9, 0.9), eps: 0.0 }.into())),
+            ("eps", Box::new(|o| o.optimizer = Lamb { eps: f32::NAN, ..Lamb::default() }.into())),
+            ("least norm", Box::new(|o| o.optimizer = Lamb { norms: (-1.0, 1.0), ..Lamb::default() }.into())),
+            (
+                "largest norm",
+                Box::new(|o| o.optimizer = Lamb { norms: (2.0, 1.0), ..Lamb::default() }.into()),
+            ),
             ("clip", Box::new(|o| o.clip = Some(0.0))),
             ("dropout", Box::new(|o| o.dropout = 1.0)),
             ("weight decay", Box::new(|o| o.weight_decay = f64::INFINITY)),

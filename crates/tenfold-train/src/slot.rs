@@ -3,7 +3,7 @@
 use crate::option::TrainOptions;
 use crate::part::{Drawn, Entries, Part, gathered};
 use tenfold_tensor::Array;
-use tenfold_tensor::optim::AdamWState;
+use tenfold_tensor::optim::{AdamWState, Step};
 use tenfold_weight::{Leaf, LeafInfo};
 
 /// Says for a step and a leaf whether it trains, and with which multiple of the rate.
@@ -144,9 +144,16 @@ impl Slot {
         let scale = f64::from(self.scale.unwrap_or(0.0));
         let rate = (update.rate * self.rate * scale) as f32;
         self.updates += 1;
-        let (decay, grad_scale, updates) = (self.decay as f32, update.grad_scale, self.updates);
+        let step = Step {
+            number: self.updates,
+            lr: rate,
+            weight_decay: self.decay as f32,
+            grad_scale: update.grad_scale,
+            // Biases, gains and shifts are vectors; the cores of an operator are leaves of their own.
+            adapts: self.info.shape.len() > 1,
+        };
         let step = |value: &mut Array, moments: &mut AdamWState| {
-            options.adamw.step(value, gradient, moments, updates, rate, decay, grad_scale);
+            options.optimizer.step(value, gradient, moments, step);
         };
         let shape = self.shape();
         let moments = self.moments.get_or_insert_with(|| AdamWState::new(&shape));

@@ -210,6 +210,9 @@ pub(crate) struct Run {
     /// Data folder for the tasks that read one
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Threads of this process [default: all processors; among ranks, those that no other rank is to use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
     /// Start anew instead of going on with an earlier run in the same folder
     #[arg(long)]
     pub(crate) fresh: bool,

@@ -1,6 +1,7 @@
 //! The program `tenfold`: verbs only. Each verb is one file under `verb/`; what they know is in the libraries.
 
 mod cli;
+mod company;
 mod interrupt;
 mod model;
 mod screen;
@@ -32,12 +33,17 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    match tenfold_tensor::placed(|| verb::run(&command)) {
+    let company = match company::Company::join(&command) {
+        Ok(company) => company,
+        Err(error) => {
+            screen::print_error("", &error);
+            return FAILED.into();
+        }
+    };
+    match tenfold_tensor::placed(|| verb::run(&command, &company)) {
         Ok(verb::Verdict::Done) => DONE.into(),
         Ok(verb::Verdict::CheckFailed) => CHECK_FAILED.into(),
-        Err(error) => {
-            screen::print_error(&error);
-            FAILED.into()
-        }
+        Ok(verb::Verdict::Told) => FAILED.into(),
+        Err(error) => company.fail(&error).into(),
     }
 }

@@ -14,9 +14,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// Steps between the plain lines of a training phase.
 const PLAIN_STEPS: u64 = 20;
 
-/// Prints an error with its causes, each on a line of its own.
-pub(crate) fn print_error(error: &anyhow::Error) {
-    let mut lines = vec![format!("error: {error}")];
+/// Prints an error with its causes, each on a line of its own; `whose` stands before it.
+pub(crate) fn print_error(whose: &str, error: &anyhow::Error) {
+    let mut lines = vec![format!("{whose}error: {error}")];
     let mut last = error.to_string();
     for cause in error.chain().skip(1) {
         let text = cause.to_string();

@@ -12,6 +12,7 @@ mod quickstart;
 mod run;
 
 use crate::cli::{Command, Verb};
+use crate::company::Company;
 use crate::screen;
 use anyhow::Result;
 use serde::Serialize;
@@ -23,18 +24,20 @@ pub(crate) enum Verdict {
     Done,
     /// The work was done and a check failed.
     CheckFailed,
+    /// It was not done, and why has been told.
+    Told,
 }
 
 /// Carries out a command.
 ///
 /// # Errors
 /// Whatever the verb meets.
-pub(crate) fn run(command: &Command) -> Result<Verdict> {
+pub(crate) fn run(command: &Command, company: &Company) -> Result<Verdict> {
     match &command.verb {
         Verb::Quickstart(args) => quickstart::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Plan(args) => plan::run(args),
-        Verb::Run(args) => run::run(args),
+        Verb::Run(args) => run::run(args, company),
         Verb::Eval(args) => eval::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Generate(args) => generate::run(args),

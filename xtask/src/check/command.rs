@@ -46,6 +46,29 @@ pub(super) fn guard(root: &Path) -> Result<Outcome> {
     outcome(&mut command, "an op left its buffers or read what nobody wrote")
 }
 
+/// Clippy and the runs of several ranks with the feature `mpi`, where there is an MPI library.
+pub(super) fn ranks(root: &Path) -> Result<Outcome> {
+    let here = |program: &str| {
+        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    if let Some(missing) = ["mpicc", "mpirun"].into_iter().find(|program| !here(program)) {
+        return Ok(Outcome::Skipped(format!(
+            "there is no {missing}; Debian has it in openmpi-bin and libopenmpi-dev, with libclang-dev for its binding"
+        )));
+    }
+    let feature = ["--locked", "--workspace", "--features", "tenfold/mpi"];
+    let mut command = cargo(root);
+    command.arg("clippy").args(feature).args(["--", "-D", "warnings"]);
+    if missing_component(root, "clippy", "clippy")?.is_none()
+        && let Outcome::Failed(why) = outcome(&mut command, "clippy has warnings about the feature mpi")?
+    {
+        return Ok(Outcome::Failed(why));
+    }
+    let mut command = cargo(root);
+    command.arg("test").args(feature).args(["--quiet", "--test", "mpi"]);
+    outcome(&mut command, "runs of several ranks went wrong")
+}
+
 /// `cargo test` over the workspace; its lines are shown as they come and its summaries are added up.
 pub(super) fn tests(root: &Path) -> Result<Outcome> {
     let mut child = cargo(root)

@@ -7,7 +7,8 @@ use crate::default;
 use crate::fault::Problem;
 use crate::place::Located;
 use crate::recipe::{
-    Calibrate, Component, Group, Grow, Importance, Objective, Optimizer, Phase, Schedule, Selection, Squeeze,
+    Calibrate, Component, Group, Grow, Importance, Objective, Optimizer, OptimizerKind, Phase, Schedule,
+    Selection, Squeeze,
 };
 use tenfold_eval::task;
 use tenfold_tensor::Precision;
@@ -22,7 +23,7 @@ const OBJECTIVES: [(&str, Kind); 4] = [
     ("task", Kind::Task),
 ];
 /// The optimizers by name.
-const OPTIMIZERS: [(&str, ()); 1] = [("adamw", ())];
+const OPTIMIZERS: [(&str, bool); 2] = [("adamw", false), ("lamb", true)];
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -196,6 +197,7 @@ fn calibrate(table: &Reader<'_>) -> Option<Calibrate> {
 
 fn optimizer(table: &Reader<'_>) -> Optimizer {
     let mut found = Optimizer {
+        kind: OptimizerKind::AdamW,
         rate: default::RATE,
         weight_decay: default::WEIGHT_DECAY,
         beta1: default::BETA1,
@@ -203,9 +205,10 @@ fn optimizer(table: &Reader<'_>) -> Optimizer {
         eps: default::EPS,
     };
     if let Some(table) = table.table("optimizer", "optimizer") {
-        if let Some(entry) = table.get("kind") {
-            // There is one optimizer; its name may be left out.
-            let _ = table.word("kind", "optimizer", entry, &OPTIMIZERS);
+        let kind = table.get("kind").and_then(|entry| table.word("kind", "optimizer", entry, &OPTIMIZERS));
+        if kind == Some(true) {
+            found.eps = default::LAMB_EPS;
+            found.kind = lamb(&table);
         }
         let moment = |x: f64| (0.0..1.0).contains(&x);
         found.rate =
@@ -230,6 +233,20 @@ fn experts(table: &Reader<'_>) -> ExpertOptions {
         table.finish();
     }
     found
+}
+
+fn lamb(table: &Reader<'_>) -> OptimizerKind {
+    let bias_correction = table.flag("bias-correction", default::BIAS_CORRECTION);
+    let least_norm = table.number(
+        "least-norm",
+        "a number from 0 to 1e6",
+        |x| (0.0..=1e6).contains(&x),
+        default::LEAST_NORM,
+    );
+    let most = "a number above 0 and at most 1e6, not below least-norm";
+    let most_norm =
+        table.number("most-norm", most, |x| x > 0.0 && x >= least_norm && x <= 1e6, default::MOST_NORM);
+    OptimizerKind::Lamb { bias_correction, least_norm, most_norm }
 }
 
 fn schedule(table: &Reader<'_>, steps: u64) -> Schedule {

@@ -91,7 +91,7 @@ pub struct Phase {
     pub watch: Option<Watch>,
     /// Which leaves train, as far as their method lets them.
     pub train: Vec<Located<Selector>>,
-    /// The optimizer, AdamW.
+    /// The optimizer.
     pub optimizer: Optimizer,
     /// The rate over the steps.
     pub schedule: Schedule,
@@ -222,9 +222,27 @@ pub struct Component {
     pub select: Vec<Located<Selector>>,
 }
 
-/// Settings of AdamW.
+/// Which optimizer a phase has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OptimizerKind {
+    /// Adam with decoupled weight decay.
+    AdamW,
+    /// Its direction, by a share of each leaf's norm.
+    Lamb {
+        /// Whether moments are corrected for having begun at 0.
+        bias_correction: bool,
+        /// The least norm of a leaf that counts.
+        least_norm: f64,
+        /// The largest.
+        most_norm: f64,
+    },
+}
+
+/// An optimizer and its settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Optimizer {
+    /// Which one.
+    pub kind: OptimizerKind,
     /// Peak rate.
     pub rate: f64,
     /// Decoupled weight decay of matrices.

@@ -1,8 +1,8 @@
 //! A recipe as text, every default spelled out.
 
 use super::{
-    Calibrate, Depth, Group, Grow, Learned, NewArchitecture, NewModel, Objective, Phase, Reading, Recipe,
-    Squeeze, Step, Vocabulary, Watch,
+    Calibrate, Depth, Group, Grow, Learned, NewArchitecture, NewModel, Objective, OptimizerKind, Phase,
+    Reading, Recipe, Squeeze, Step, Vocabulary, Watch,
 };
 use crate::place::Located;
 use crate::text::TextSource;
@@ -157,17 +157,26 @@ fn phase(out: &mut Text, within: &str, phase: &Phase) {
     out.key("gradient-checkpointing", phase.gradient_checkpointing);
     out.key("train", selectors(&phase.train));
     let (optimizer, schedule) = (&phase.optimizer, &phase.schedule);
-    out.inline(
-        "optimizer",
-        &[
-            ("kind", "adamw".into()),
-            ("lr", optimizer.rate.into()),
-            ("weight-decay", optimizer.weight_decay.into()),
-            ("beta1", optimizer.beta1.into()),
-            ("beta2", optimizer.beta2.into()),
-            ("eps", optimizer.eps.into()),
-        ],
-    );
+    let (kind, own): (_, Vec<(&str, Toml)>) = match optimizer.kind {
+        OptimizerKind::AdamW => ("adamw", Vec::new()),
+        OptimizerKind::Lamb { bias_correction, least_norm, most_norm } => (
+            "lamb",
+            vec![
+                ("bias-correction", bias_correction.into()),
+                ("least-norm", least_norm.into()),
+                ("most-norm", most_norm.into()),
+            ],
+        ),
+    };
+    let all = [
+        ("kind", kind.into()),
+        ("lr", optimizer.rate.into()),
+        ("weight-decay", optimizer.weight_decay.into()),
+        ("beta1", optimizer.beta1.into()),
+        ("beta2", optimizer.beta2.into()),
+        ("eps", optimizer.eps.into()),
+    ];
+    out.inline("optimizer", &all.into_iter().chain(own).collect::<Vec<_>>());
     out.inline(
         "schedule",
         &[

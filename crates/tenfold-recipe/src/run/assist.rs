@@ -46,7 +46,9 @@ impl Runner<'_> {
             };
             let tree = Model::load(&tree)?.tree;
             let place = Some(Place { dir, run_id: runner::phase_id(&id, index) });
+            reporter.set_patient(true);
             session.phase(recipe, index, &resolved, tree, place, reporter)?;
+            reporter.set_patient(false);
             known = Some((session, resolved));
         }
     }

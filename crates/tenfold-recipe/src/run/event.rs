@@ -105,11 +105,13 @@ pub(crate) struct Reporter<'e> {
     seconds: Vec<(Stage, f64)>,
     /// Tokens and seconds of training steps.
     trained: Vec<(Stage, u64, f64)>,
+    /// Whether a wish to stop waits for the training loop.
+    patient: bool,
 }
 
 impl<'e> Reporter<'e> {
     pub(crate) fn new(events: &'e mut dyn FnMut(Event) -> Flow) -> Self {
-        Self { events, seconds: Vec::new(), trained: Vec::new() }
+        Self { events, seconds: Vec::new(), trained: Vec::new(), patient: false }
     }
 
     /// Sends an event of a stage.
@@ -118,9 +120,14 @@ impl<'e> Reporter<'e> {
     /// [`Error::Interrupted`] when the listener wants to stop.
     pub(crate) fn send(&mut self, stage: Stage, event: Event) -> Result<(), Error> {
         match (self.events)(event) {
-            Flow::Stop => Err(Error::Interrupted { stage }),
+            Flow::Stop if !self.patient => Err(Error::Interrupted { stage }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a wish to stop waits for the training loop: among ranks nobody may leave before all agree to.
+    pub(crate) fn set_patient(&mut self, patient: bool) {
+        self.patient = patient;
     }
 
     /// Sends an event and returns the listener's wish, for loops that stop by themselves.

@@ -18,14 +18,14 @@ use super::squeeze::Squeezing;
 use super::watch::Watching;
 use crate::error::Error;
 use crate::plan::Resolved;
-use crate::recipe::{Objective, Phase, Recipe};
+use crate::recipe::{Objective, OptimizerKind, Phase, Recipe};
 use crate::result::PhaseResult;
 use std::sync::Arc;
 use tenfold_eval::Masker;
 use tenfold_eval::task::Example;
 use tenfold_method::Method;
 use tenfold_method::squeeze::SqueezeOptions;
-use tenfold_tensor::optim::AdamW;
+use tenfold_tensor::optim::{AdamW, Lamb};
 use tenfold_train::{
     Both, CheckpointOptions, Collective, Group, Monitor, Part, Schedule, TrainOptions, Trainer,
 };
@@ -273,8 +273,13 @@ pub(super) fn options(
     };
     let mut options = TrainOptions::new(steps, peak);
     (options.dropout, options.seed) = (phase.dropout, seed);
-    options.adamw =
-        AdamW { betas: (optimizer.beta1 as f32, optimizer.beta2 as f32), eps: optimizer.eps as f32 };
+    let (betas, eps) = ((optimizer.beta1 as f32, optimizer.beta2 as f32), optimizer.eps as f32);
+    options.optimizer = match optimizer.kind {
+        OptimizerKind::AdamW => AdamW { betas, eps }.into(),
+        OptimizerKind::Lamb { bias_correction, least_norm, most_norm } => {
+            Lamb { betas, eps, bias_correction, norms: (least_norm as f32, most_norm as f32) }.into()
+        }
+    };
     options.weight_decay = optimizer.weight_decay;
     options.precision = phase.precision;
     options.gradient_checkpointing = phase.gradient_checkpointing;

@@ -285,7 +285,9 @@ impl Work<'_> {
         let dir = self.folder.checkpoint(index + 1);
         let place = Some(Place { dir: dir.clone(), run_id: phase_id(&self.state.run_id, index) });
         self.company.send(index, &[&self.folder.tree(index), &dir])?;
+        reporter.set_patient(!self.company.is_alone());
         let (tree, result) = self.session.phase(self.recipe, index, &self.resolved, tree, place, reporter)?;
+        reporter.set_patient(false);
         self.company.trained();
         self.keep(&tree, index + 1)?;
         self.state.phases.push(result);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use tenfold_recipe::{Error, Problem, Recipe, default};
+use tenfold_recipe::{Error, OptimizerKind, Problem, Recipe, default};
 
 /// What every case begins with: three lines without faults.
 const SOUND: &str = "name = \"x\"\n[model]\nfrom = \"path:m\"\n";
@@ -139,7 +139,7 @@ fn phases() {
          [[phase.group]]\nrate = 2\n",
         &[
             "5:13: unknown objective \"destil\"; did you mean \"distill\"?",
-            "6:22: unknown optimizer \"sgd\"; known are adamw",
+            "6:22: unknown optimizer \"sgd\"; known are adamw, lamb",
             "6:34: lr is 0; expected a number above 0",
             "6:45: beta1 is 1; expected a number from 0 to below 1",
             "6:50: optimizer has no key \"betta2\"; did you mean \"beta2\"?",
@@ -154,6 +154,27 @@ fn phases() {
         "[[phase]]\n",
         &["4:1: [[phase]] needs the key \"objective\"", "4:1: [[phase]] needs the key \"steps\""],
     );
+}
+
+#[test]
+fn optimizers_have_keys_of_their_own() {
+    let phase = "[[phase]]\nobjective = \"distill\"\nsteps = 3\n";
+    check_after_sound(
+        &format!("{phase}optimizer = {{ kind = \"lamb\", most-norm = 1.0, least-norm = 2.0 }}\n"),
+        &["7:42: most-norm is 1; expected a number above 0 and at most 1e6, not below least-norm"],
+    );
+    check_after_sound(
+        &format!("{phase}optimizer = {{ kind = \"adamw\", most-norm = 1.0 }}\n"),
+        &["7:31: optimizer has no key \"most-norm\""],
+    );
+    let sound =
+        format!("{SOUND}{phase}optimizer = {{ kind = \"lamb\", bias-correction = false, most-norm = 3 }}\n");
+    let recipe = Recipe::parse(Path::new("r.toml"), &sound).unwrap();
+    let optimizer = recipe.phases[0].optimizer;
+    let expected = OptimizerKind::Lamb { bias_correction: false, least_norm: 0.0, most_norm: 3.0 };
+    assert_eq!((optimizer.kind, optimizer.eps), (expected, 1e-6));
+    let again = Recipe::parse(Path::new("r.toml"), &recipe.to_toml()).unwrap();
+    assert_eq!((again.phases[0].optimizer, again.to_toml()), (optimizer, recipe.to_toml()));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tenfold_tensor::Array;
 use tenfold_train::thread_ranks;
 use tenfold_weight::LeafId;
 
-type Found = Result<Outcome, Error>;
+type Found = Result<Outcome, Box<Error>>;
 
 /// A run among so many ranks, in one folder, each with its recipe; what each came to.
 fn among(
@@ -30,7 +30,9 @@ fn among(
                 scope.spawn(move || {
                     let recipe = recipe(rank);
                     let runner = Runner::new(&recipe, bench.options(out)).among(Rc::new(member));
-                    runner.run(&mut |event| if stop(rank, &event) { Flow::Stop } else { Flow::Continue })
+                    runner
+                        .run(&mut |event| if stop(rank, &event) { Flow::Stop } else { Flow::Continue })
+                        .map_err(Box::new)
                 })
             })
             .collect();
@@ -170,6 +172,23 @@ fn a_stop_outside_of_training_lets_the_others_go() {
     let found = among(&bench, 2, "out", |_| recipe.clone(), stop);
     assert!(matches!(found[0], Ok(Outcome::Interrupted { stage: Stage::Truncated })), "{:?}", found[0]);
     assert!(matches!(found[1], Ok(Outcome::Assisted)), "{:?}", found[1]);
+}
+
+/// A wish that comes while a rank gets ready to train is heard when all are.
+#[test]
+fn nobody_leaves_between_the_word_and_the_first_step() {
+    let bench = Bench::new();
+    let recipe = bench.recipe(WHOLE);
+    let wished = std::sync::atomic::AtomicBool::new(false);
+    let stop = |rank: usize, event: &Event| {
+        let ready = matches!(event, Event::Started { stage: Stage::Phase(1) });
+        let wishes = rank == 1 && (ready || wished.load(std::sync::atomic::Ordering::Relaxed));
+        wished.fetch_or(wishes, std::sync::atomic::Ordering::Relaxed);
+        wishes
+    };
+    let found = among(&bench, 2, "out", |_| recipe.clone(), stop);
+    let stopped = |one: &Found| matches!(one, Ok(Outcome::Interrupted { stage: Stage::Phase(1) }));
+    assert!(found.iter().all(stopped), "{found:?}");
 }
 
 #[test]

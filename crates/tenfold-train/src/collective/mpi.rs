@@ -7,6 +7,7 @@ use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Root};
 use mpi::{Count, Threading};
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 /// Bytes of one message at most: the library counts in 32 bits with a sign.
@@ -16,9 +17,14 @@ const EAGER: Duration = Duration::from_millis(1);
 /// How long a rank sleeps between two looks afterwards.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Exit code of a program that panicked, by convention of Rust.
+const PANICKED: i32 = 101;
+
 /// The processes that one launcher started. Faults of the library end all of them, as MPI does by default.
 pub struct Mpi {
     world: SimpleCommunicator,
+    /// Where sums arrive: the library does not write where it reads.
+    sums: RefCell<Vec<f32>>,
     /// Ends the library's work when it is dropped, and so comes last.
     _universe: Universe,
 }
@@ -36,12 +42,12 @@ impl Mpi {
         if threading < Threading::Funneled {
             return Err(unusable("it was built for programs of one thread"));
         }
-        Ok(Self { world: universe.world(), _universe: universe })
+        Ok(Self { world: universe.world(), sums: RefCell::default(), _universe: universe })
     }
 
-    /// How many ranks are on this machine, this one included.
-    pub fn neighbors(&self) -> usize {
-        self.world.split_shared(self.world.rank()).size().max(1) as usize
+    /// The name of the machine that this rank runs on.
+    pub fn machine(&self) -> String {
+        mpi::environment::processor_name().unwrap_or_default()
     }
 
     /// Ends all ranks at once with an exit code.
@@ -56,6 +62,15 @@ impl Mpi {
     }
 }
 
+impl Drop for Mpi {
+    fn drop(&mut self) {
+        // The end of the library's work waits for all ranks, who wait for this one.
+        if std::thread::panicking() {
+            self.abort(PANICKED);
+        }
+    }
+}
+
 impl Collective for Mpi {
     fn rank(&self) -> usize {
         self.world.rank().max(0) as usize
@@ -67,11 +82,15 @@ impl Collective for Mpi {
 
     fn sum(&self, numbers: &mut [f32]) -> Result<(), CollectiveError> {
         // The trainer brings equal lengths: they follow from shapes, which are compared with every checkpoint.
-        let mut sums = vec![0.0; numbers.len()];
+        let mut sums = self.sums.borrow_mut();
+        if sums.len() < numbers.len() {
+            sums.resize(numbers.len(), 0.0);
+        }
+        let sums = &mut sums[..numbers.len()];
         for (own, sum) in numbers.chunks(MESSAGE / 4).zip(sums.chunks_mut(MESSAGE / 4)) {
             self.world.all_reduce_into(own, sum, SystemOperation::sum());
         }
-        numbers.copy_from_slice(&sums);
+        numbers.copy_from_slice(sums);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Training makes losses small, in every form, and does the same thing twice.
 
 use crate::objective::{By, MATCH, bits, options, trained, tree};
+use tenfold_tensor::optim::{AdamW, Lamb};
 use tenfold_tensor::{Activation, Precision, Var, op};
 use tenfold_testkit::{case, random};
 use tenfold_train::{Decay, Event, Flow, Schedule, TrainOptions, Trainer};
@@ -59,6 +60,34 @@ fn every_form_learns_to_be_another_of_its_kind() {
     }
 }
 
+/// Each leaf moves by the rate times its own norm, whatever the size of its gradient; vectors move as under Adam.
+#[test]
+fn lamb_moves_a_leaf_by_a_share_of_its_norm() {
+    let mut as_adam = 0;
+    for case in case::forms() {
+        let task = crate::objective::Match { rows: case.rows, cols: case.cols };
+        let lamb = Lamb { norms: (0.0, f32::INFINITY), ..Lamb::default() };
+        let options = TrainOptions { optimizer: lamb.into(), weight_decay: 0.0, ..options(1) };
+        let (after, _) = trained(case.tree.clone(), options, &task);
+        let (before, after) = (case.tree.values(), after.values());
+        for leaf in case.tree.leaves() {
+            let norm = |numbers: Vec<f32>| numbers.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            let (old, new) = (before[&leaf.id].data(), after[&leaf.id].data());
+            let moved = norm(old.iter().zip(new).map(|(a, b)| a - b).collect());
+            let whole = norm(old.to_vec());
+            if leaf.shape.len() > 1 && moved > 0.0 {
+                assert!((moved / whole - 0.02).abs() < 2e-4, "{} of {}: {moved} {whole}", leaf.id, case.name);
+            } else if moved > 0.0 {
+                // A first step of Adam moves every number by the rate; by less where its gradient is as small as eps.
+                let most = old.iter().zip(new).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(most < 0.0202, "{} of {}: {most}", leaf.id, case.name);
+                as_adam += usize::from(most > 0.0198);
+            }
+        }
+    }
+    assert!(as_adam > 5, "{as_adam}");
+}
+
 #[test]
 fn the_same_run_twice_gives_the_same_bits() {
     let run = || trained(tree(), options(12), &MATCH);
@@ -93,8 +122,7 @@ fn clipping_shortens_long_gradients_only() {
     let first_step = |clip| {
         // Plain sums of the gradient: with betas of 0 and a large eps the update is the gradient itself, scaled.
         let mut options = TrainOptions { clip, ..options(1) };
-        options.adamw.betas = (0.0, 0.0);
-        options.adamw.eps = 1e6;
+        options.optimizer = AdamW { betas: (0.0, 0.0), eps: 1e6 }.into();
         options.weight_decay = 0.0;
         options.schedule = Schedule::constant(1e6);
         let (after, outcome) = trained(tree(), options, &MATCH);

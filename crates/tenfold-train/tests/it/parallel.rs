@@ -4,6 +4,7 @@ use crate::objective::{By, MATCH, bits, options, tree};
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::thread;
+use tenfold_tensor::optim::{AdamW, Lamb};
 use tenfold_tensor::{Activation, Array, Var, op};
 use tenfold_testkit::{case, random, stored};
 use tenfold_train::{
@@ -81,12 +82,19 @@ fn as_many_ranks_as_may_be_train_the_tree_of_one_process() {
 }
 
 #[test]
+fn the_quotient_of_norms_is_that_of_the_whole_gradient() {
+    let options = TrainOptions { optimizer: Lamb::default().into(), ..options(8) };
+    let alone = trained(1, &tree(), &options, &MATCH, nothing);
+    assert_near(&trained(3, &tree(), &options, &MATCH, nothing), &alone);
+}
+
+#[test]
 fn every_form_trains_alike_on_three_ranks() {
     for case in case::forms() {
         let objective = crate::objective::Match { rows: case.rows, cols: case.cols };
         // Plain gradient steps: those of AdamW turn what rounding makes of a zero into a whole step.
         let mut options = options(3);
-        (options.adamw.betas, options.adamw.eps) = ((0.0, 0.0), 10.0);
+        options.optimizer = AdamW { betas: (0.0, 0.0), eps: 10.0 }.into();
         options.schedule = tenfold_train::Schedule::constant(1.0);
         let alone = trained(1, &case.tree, &options, &objective, nothing);
         assert_near(&trained(3, &case.tree, &options, &objective, nothing), &alone);

@@ -3,6 +3,7 @@
 use crate::objective::{MATCH, bits, options, trained, tree};
 use std::fs;
 use std::path::Path;
+use tenfold_tensor::optim::Lamb;
 use tenfold_testkit::stored;
 use tenfold_train::{
     CheckpointOptions, Decay, Error, Event, Flow, Outcome, Schedule, TrainOptions, Trainer, checkpoint,
@@ -36,6 +37,22 @@ fn go(dir: &Path, until: u64) -> (Option<u64>, Tree, Outcome) {
     };
     let outcome = trainer.run(&MATCH, &mut stop).unwrap();
     (resumed, trainer.into_tree(), outcome)
+}
+
+/// Other optimizers keep the same of a leaf.
+#[test]
+fn a_resumed_run_under_lamb_is_the_same_run() {
+    let lamb = |dir: &Path| TrainOptions { optimizer: Lamb::default().into(), ..with_folder(dir, 100) };
+    let go = |dir: &Path, until: u64| {
+        let mut trainer = Trainer::new(tree(), lamb(dir)).unwrap().scheduled(when);
+        trainer.resume_if_present().unwrap();
+        trainer.run_to(until, &MATCH, &mut |_| Flow::Continue).unwrap();
+        trainer.into_tree()
+    };
+    let (whole, halves) = (stored::folder(), stored::folder());
+    let expected = go(whole.path(), STEPS);
+    go(halves.path(), 5);
+    assert_eq!(bits(&go(halves.path(), STEPS)), bits(&expected));
 }
 
 fn uninterrupted() -> (Tree, Outcome) {

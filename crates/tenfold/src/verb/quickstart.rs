@@ -183,7 +183,7 @@ fn draft<'r>(
         original,
         variant,
         variants: &[],
-        stages: vec![StageTime { stage: "quickstart, all variants".to_owned(), seconds }],
+        stages: vec![StageTime { stage: "quickstart, all variants".to_owned(), seconds, training: None }],
         peak_memory: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Verdict, print_json};
 use crate::cli;
+use crate::company::Company;
 use crate::screen::{self, Screen};
 use crate::table::{Table, bytes, count, percent};
 use crate::{interrupt, model};
@@ -10,16 +11,17 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tenfold_eval::task::TaskScore;
 use tenfold_eval::{Language, Masked};
 use tenfold_recipe::run::Finished;
-use tenfold_recipe::{Outcome, Recipe, RunOptions, Runner, Scores};
+use tenfold_recipe::{Flow, Outcome, Recipe, RunOptions, Runner, Scores};
 
 /// Runs a recipe, or goes on with it.
 ///
 /// # Errors
 /// Faults of the recipe and everything it touches; an interrupted run is an error that says how to go on.
-pub(crate) fn run(args: &cli::Run) -> Result<Verdict> {
+pub(crate) fn run(args: &cli::Run, company: &Company) -> Result<Verdict> {
     let recipe = Recipe::read(&args.recipe)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.name));
     let flag = interrupt::flag()?;
@@ -28,10 +30,23 @@ pub(crate) fn run(args: &cli::Run) -> Result<Verdict> {
     options.fetch = model::options(&args.fetching, &flag);
     options.resume = !args.fresh;
     let mut screen = Screen::new(Arc::clone(&flag));
-    let finished = match Runner::new(&recipe, options).run(&mut |event| screen.show(&event))? {
+    let mut show = |event| match company.is_first() {
+        true => screen.show(&event),
+        false if flag.load(Ordering::Relaxed) => Flow::Stop,
+        false => Flow::Continue,
+    };
+    let finished = match Runner::new(&recipe, options).among(company.ranks()).run(&mut show)? {
         Outcome::Finished(finished) => finished,
+        Outcome::Assisted => return Ok(Verdict::Done),
+        Outcome::Interrupted { .. } if !company.is_first() => return Ok(Verdict::Told),
         Outcome::Interrupted { stage } => {
-            anyhow::bail!("stopped during: {stage}; the same command goes on from there ({})", out.display());
+            drop(screen);
+            let told = anyhow::anyhow!(
+                "stopped during: {stage}; the same command goes on from there ({})",
+                out.display()
+            );
+            screen::print_error("", &told);
+            return Ok(Verdict::Told);
         }
     };
     drop(screen);

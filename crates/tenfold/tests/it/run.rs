@@ -120,3 +120,30 @@ fn a_selector_that_matches_nothing_is_an_error() {
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("matches nothing"), "{}", stderr(&output));
 }
+
+#[test]
+fn threads_change_no_byte() {
+    let bench = Bench::new();
+    bench.must(&["run", "recipe.toml", "--out", "one", "--threads", "1"]);
+    bench.must(&["run", "recipe.toml", "--out", "three", "--threads", "3"]);
+    assert_eq!(bench.read("one/model/model.safetensors"), bench.read("three/model/model.safetensors"));
+}
+
+/// Without MPI every process would do the whole run, all in one folder.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn one_of_several_processes_needs_mpi() {
+    let bench = Bench::new();
+    let run = |processes: &str| {
+        let mut command = bench.command(&["run", "recipe.toml", "--out", "out"]);
+        command.env("OMPI_COMM_WORLD_SIZE", processes).output().unwrap()
+    };
+    let output = run("2");
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("one of 2, and the program was built without MPI"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(code(&run("1")), 0);
+}
