@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of one message at most: the library counts in 32 bits with a sign.
 const MESSAGE: usize = 1 << 30;
+/// What a message of no bytes points to.
+const NOTHING: &[u8] = &[0];
 /// How long a meeting is looked for without a pause: as long as ranks that work alike may be apart.
 const EAGER: Duration = Duration::from_millis(1);
 /// How long a rank sleeps between two looks afterwards.
@@ -106,6 +108,8 @@ impl Collective for Mpi {
     }
 
     fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        // Slices of nothing point anywhere, also to the address by which MPI means the buffer of the result.
+        let bytes = if bytes.is_empty() { &NOTHING[..0] } else { bytes };
         let lengths = self.lengths(bytes.len());
         if lengths.iter().sum::<u64>() > MESSAGE as u64 {
             return Err(CollectiveError::Unusable { reason: "a message to all ranks is too long" });
@@ -119,7 +123,7 @@ impl Collective for Mpi {
                 Some(own)
             })
             .collect();
-        let mut all = vec![0u8; lengths.iter().sum::<u64>() as usize];
+        let mut all = vec![0u8; (lengths.iter().sum::<u64>() as usize).max(1)];
         let mut parts = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
         self.world.all_gather_varcount_into(bytes, &mut parts);
         let mut rest = all.as_slice();
