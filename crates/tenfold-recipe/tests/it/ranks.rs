@@ -118,6 +118,16 @@ fn experts_behind_routers() {
     check(&bench, &bench.recipe(&rest));
 }
 
+/// Hidden tokens are drawn for the whole batch, and each term is the mean over all that is asked, wherever it is asked.
+#[test]
+fn hidden_tokens_and_the_order_of_segments() {
+    let bench = Bench::new();
+    let rest = format!(
+        "[[phase]]\nobjective = \"masked\"\norder = true\nsteps = 5\ntokens = 60\ntext = \"path:TRAIN\"\n{STEADY}"
+    );
+    check(&bench, &bench.recipe(&rest));
+}
+
 /// Plain text first, then the model's own distribution after a rewrite.
 #[test]
 fn decoders_that_learn_from_text_and_from_themselves() {
