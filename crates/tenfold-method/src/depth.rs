@@ -4,6 +4,9 @@ use crate::error::Error;
 use std::collections::BTreeMap;
 use tenfold_weight::{Form, Path};
 
+/// What the weights of a kind have in common: the path but for its numbers, and the shape.
+type Kind = (String, Vec<usize>);
+
 /// A weight among those of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -21,7 +24,7 @@ pub(crate) struct Place {
 /// # Errors
 /// [`Error::Groups`] where a kind has fewer weights than groups. A kind of a single weight is one group.
 pub(crate) fn places(weights: &[(Path, &Form)], groups: usize) -> Result<Vec<Place>, Error> {
-    let mut kinds: BTreeMap<(String, Vec<usize>), Vec<(Vec<u64>, usize)>> = BTreeMap::new();
+    let mut kinds: BTreeMap<Kind, Vec<(Vec<u64>, usize)>> = BTreeMap::new();
     for (at, (path, form)) in weights.iter().enumerate() {
         let (kind, numbers) = path.kind();
         kinds.entry((kind, form.shape())).or_default().push((numbers, at));

@@ -190,23 +190,29 @@ impl Model {
         }
         let tree = tied(tree, &*self.network.arch);
         let class = if order || has.order { "BertForPreTraining" } else { "BertForMaskedLM" };
-        Ok(self.rewired(tree, class))
+        Ok(self.classed(head::wired(tree, &*self.network.arch), class))
     }
 
     /// The same model without heads of pre-training.
     pub fn without_pretraining(&self) -> Self {
         let has = self.pretraining();
+        // Weights may wait in their file, so the wiring stays as it is: the heads have no part in it.
+        let mut tree = self.tree.clone();
         if !(has.masked || has.order) {
-            return self.with_tree(self.tree.clone());
+            return self.with_tree(tree);
         }
-        let kept = self.tree.iter().filter(|(path, _)| !path.as_str().starts_with(STEM));
-        let tree: Tree = kept.map(|(path, form)| (path.clone(), form.clone())).collect();
-        let class = if self.head.is_some() { "BertForSequenceClassification" } else { "BertModel" };
-        self.rewired(tree, class)
+        let own: Vec<Path> = tree.iter().map(|(path, _)| path.clone()).collect();
+        for path in own.iter().filter(|path| path.as_str().starts_with(STEM)) {
+            tree.remove(path);
+        }
+        if self.head.is_some() {
+            return self.classed(head::wired(tree, &*self.network.arch), "BertForSequenceClassification");
+        }
+        self.classed(tree, "BertModel")
     }
 
-    fn rewired(&self, tree: Tree, class: &str) -> Self {
-        let mut model = self.with_tree(head::wired(tree, &*self.network.arch));
+    fn classed(&self, tree: Tree, class: &str) -> Self {
+        let mut model = self.with_tree(tree);
         if let Some(bytes) = model.files.get_mut(config::FILE) {
             save::put(bytes, "architectures", json!([class]));
         }

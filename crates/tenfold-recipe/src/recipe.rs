@@ -20,7 +20,7 @@ use tenfold_eval::prompt::{self, PromptTask};
 use tenfold_eval::task::{self as labeled, Task as LabeledTask};
 use tenfold_format::source::Source;
 use tenfold_method::{Info, Options};
-use tenfold_model::{Copies, Model};
+use tenfold_model::{Copies, Model, Pretraining};
 use tenfold_weight::Selector;
 
 /// A recipe: a model, rewrites in order, training phases in order, evaluation, a budget.
@@ -220,6 +220,7 @@ impl Recipe {
         let model = match self.pretrains() {
             Some(order) => model.with_pretraining(order, self.seed)?,
             None if self.eval.tasks.contains(&Task::Masked) => model,
+            None if model.pretraining() == Pretraining::default() => model,
             None => model.without_pretraining(),
         };
         match self.head() {

@@ -128,7 +128,7 @@ fn text_larger_than_a_pile_resumes_to_the_bit() {
     let words = ["ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen"];
     // Lines of some 3,200 words, so that few steps pass through several piles.
     let line = |at: usize| [words[at * 5 % 8], words[at * 3 % 7]].join(" ").repeat(400 + at % 9);
-    fs::write(bench.at("large.txt"), (0..700).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    fs::write(bench.at("large.txt"), (0..800).map(line).collect::<Vec<_>>().join("\n")).unwrap();
     assert!(fs::metadata(bench.at("large.txt")).unwrap().len() > 2 << 20);
     let large = bench.at("large.txt").display().to_string();
     let new = "vocabulary = \"characters\"\ntext = \"path:TRAIN\"\nwidth = 8\nlayers = 1\nheads = 1\npositions = 3072\n";
