@@ -3,10 +3,13 @@
 use super::bench::{Bench, contents};
 use std::collections::BTreeMap;
 use std::fs;
-use tenfold_model::{Error as ModelError, Model};
+use std::path::Path as FilePath;
+use tenfold_method::{Options, Value, registry};
+use tenfold_model::{Batch, Error as ModelError, Model};
 use tenfold_recipe::{Event, Plan, Recipe, Stage};
 use tenfold_tensor::Array;
-use tenfold_weight::{LeafId, Role};
+use tenfold_testkit::tolerance::{Tolerance, assert_close, widen};
+use tenfold_weight::{LeafId, Path, Role, Scope, Tree};
 
 fn recipe(bench: &Bench, step: &str, phase: &str) -> Recipe {
     bench.recipe(&format!(
@@ -102,12 +105,12 @@ fn masks_and_checkpointing_keep_to_their_words() {
     };
     let (frozen, free) = (run("frozen", &step(1.0), ""), run("free", &step(0.0), ""));
     let start = Model::load(&bench.at("model")).unwrap().tree;
-    let method = (tenfold_method::registry::find("mpoe").unwrap().build)(&tenfold_method::Options::from([
-        ("experts", tenfold_method::Value::Integer(3)),
-        ("cores", tenfold_method::Value::Integer(3)),
+    let method = (registry::find("mpoe").unwrap().build)(&Options::from([
+        ("experts", Value::Integer(3)),
+        ("cores", Value::Integer(3)),
     ]))
     .unwrap();
-    let path = tenfold_weight::Path::new("encoder.layer.1.output.dense.weight");
+    let path = Path::new("encoder.layer.1.output.dense.weight");
     let made = method.changed(&path, start.get(&path).unwrap()).unwrap();
     let mut central = Vec::new();
     made.visit(&LeafId::root(path), &mut |id, leaf| {
@@ -122,6 +125,55 @@ fn masks_and_checkpointing_keep_to_their_words() {
     for (id, value) in &free {
         for (a, b) in value.data().iter().zip(again[id].data()) {
             assert!((a - b).abs() < 1e-5, "{id}: {a} {b}");
+        }
+    }
+}
+
+/// Two equal experts whose gates add up to 1 are the block that they come from, in encoders, decoders and encoder-decoders, gated or
+/// not; and they are saved.
+#[test]
+fn experts_of_every_architecture_begin_as_the_block_they_come_from() {
+    for name in ["tiny_bert", "tiny_gpt2", "tiny_llama", "tiny_t5"] {
+        let folder =
+            FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../tenfold-model/tests/golden").join(name);
+        let model = Model::load(&folder).unwrap();
+        let outputs = |tree: &Tree| {
+            let batch = Batch::from_sequences(&[vec![2, 5, 6, 7, 3], vec![9, 3, 8], vec![4; 10]]);
+            let scope = Scope::evaluate(tree);
+            let found = match model.network.is_decoder() {
+                true => model.network.logits(&scope, &batch),
+                false => model.network.hidden(&scope, &batch),
+            };
+            (found.unwrap().value().clone(), scope.loads())
+        };
+        let (before, loads) = outputs(&model.tree);
+        assert!(loads.is_empty());
+        let options = [("router", Value::Text("top2".to_owned())), ("experts", Value::Integer(3))];
+        for method in ["moe", "mpoe"] {
+            let method = (registry::find(method).unwrap().build)(&Options::from(options.clone())).unwrap();
+            let mut tree = model.tree.clone();
+            let mut routers = 0;
+            for socket in &model.tree.wiring().sockets {
+                let Some(module) = method.module(socket) else { continue };
+                routers += 1;
+                let fresh = socket.weights(module);
+                tree.plug(fresh.iter().map(|one| (one.path.clone(), method.start(one))));
+                for path in &socket.experts {
+                    tree.insert(path.clone(), method.changed(path, tree.get(path).unwrap()).unwrap());
+                }
+            }
+            let (after, loads) = outputs(&tree);
+            assert_eq!((loads.len(), loads.len() > 1), (routers, true), "{name}");
+            assert_close(
+                name,
+                after.data(),
+                &widen(before.data()),
+                Tolerance { relative: 1e-4, absolute: 1e-4 },
+            );
+            let dir = tempfile::tempdir().unwrap();
+            let expert = model.with_tree(tree.clone());
+            expert.save(dir.path(), None).unwrap();
+            assert_eq!(outputs(&Model::load(dir.path()).unwrap().tree).0, after, "{name}");
         }
     }
 }
