@@ -1,8 +1,13 @@
 //! First values of weights that a method adds: drawn by a seed and the weight's path.
 
+use crate::option::{Kind, OptionInfo};
 use tenfold_tensor::Array;
 use tenfold_tensor::random::Random;
 use tenfold_weight::Path;
+
+/// The option of methods that draw several things by one seed.
+pub(crate) const SEED: OptionInfo =
+    OptionInfo { name: "seed", kind: Kind::Integer(0, i64::MAX), default: "0", doc: "seed of what is drawn" };
 
 /// A matrix as PyTorch draws the weight of a linear map: uniform in 1 / sqrt I.
 pub(crate) fn uniform(seed: u64, path: &Path, shape: &[usize]) -> Array {

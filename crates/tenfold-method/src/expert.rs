@@ -32,9 +32,6 @@ pub(crate) const JITTER: OptionInfo = OptionInfo {
     doc: "relative noise on what experts own, so that they differ from the start; at 0 the router alone tells them apart",
 };
 
-pub(crate) const SEED: OptionInfo =
-    OptionInfo { name: "seed", kind: Kind::Integer(0, i64::MAX), default: "0", doc: "seed of what is drawn" };
-
 /// Experts behind a router.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Experts {

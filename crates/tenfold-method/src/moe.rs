@@ -1,8 +1,9 @@
 //! Method `moe`: a feed-forward block becomes several, each with matrices of its own.
 
+use crate::draw::SEED;
 use crate::error::Error;
 use crate::evidence::Evidence;
-use crate::expert::{COUNT, Experts, JITTER, ROUTER, SEED};
+use crate::expert::{COUNT, Experts, JITTER, ROUTER};
 use crate::keep::Keep;
 use crate::method::{Info, Method, Planned};
 use crate::option::Options;

@@ -42,13 +42,8 @@ pub static INFO: Info = Info {
             default: "5",
             doc: "number of cores n (the papers use 5)",
         },
-        OptionInfo {
-            name: "rows",
-            kind: Kind::Factors,
-            default: "automatic",
-            doc: "row factors i1..in; their product may exceed the rows, the rest is padding",
-        },
-        OptionInfo { name: "cols", kind: Kind::Factors, default: "automatic", doc: "column factors j1..jn" },
+        ROWS,
+        COLS,
         OptionInfo {
             name: "bond-max",
             kind: Kind::Integer(1, i64::MAX),
@@ -87,6 +82,34 @@ pub static INFO: Info = Info {
             doc: "passes of alternating least squares over the cores, in the metric",
         },
     ],
+};
+
+/// Row factors, of every method that makes operators.
+pub(crate) const ROWS: OptionInfo = OptionInfo {
+    name: "rows",
+    kind: Kind::Factors,
+    default: "automatic",
+    doc: "row factors i1..in; their product may exceed the rows, the rest is padding",
+};
+
+/// Column factors, with them.
+pub(crate) const COLS: OptionInfo =
+    OptionInfo { name: "cols", kind: Kind::Factors, default: "automatic", doc: "column factors j1..jn" };
+
+/// The number of cores of methods that share the one in the middle.
+pub(crate) const CENTERED: OptionInfo = OptionInfo {
+    name: "cores",
+    kind: Kind::Integer(3, 15),
+    default: "5",
+    doc: "number of cores n, odd (the paper uses 5)",
+};
+
+/// The cap of their bonds.
+pub(crate) const BOND_MAX: OptionInfo = OptionInfo {
+    name: "bond-max",
+    kind: Kind::Integer(1, i64::MAX),
+    default: "full rank",
+    doc: "one cap on every bond; the paper cuts nothing",
 };
 
 /// Row and column factors.

@@ -3,10 +3,11 @@
 mod member;
 
 use crate::depth::{self, Place, places};
+use crate::draw::SEED;
 use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, matrix_shape};
-use crate::mpo::Mpo;
+use crate::mpo::{self, Mpo};
 use crate::option::{Kind, OptionInfo, Options};
 use crate::share::GROUPS;
 use member::{Adapter, Member};
@@ -30,25 +31,10 @@ pub static INFO: Info = Info {
          3.3, algorithm 2 and appendix A (depth scaling)",
     ],
     options: &[
-        OptionInfo {
-            name: "cores",
-            kind: Kind::Integer(3, 15),
-            default: "5",
-            doc: "number of cores n, odd (the paper uses 5)",
-        },
-        OptionInfo {
-            name: "rows",
-            kind: Kind::Factors,
-            default: "automatic",
-            doc: "row factors i1..in; their product may exceed the rows, the rest is padding",
-        },
-        OptionInfo { name: "cols", kind: Kind::Factors, default: "automatic", doc: "column factors j1..jn" },
-        OptionInfo {
-            name: "bond-max",
-            kind: Kind::Integer(1, i64::MAX),
-            default: "full rank",
-            doc: "one cap on every bond; the paper cuts nothing",
-        },
+        mpo::CENTERED,
+        mpo::ROWS,
+        mpo::COLS,
+        mpo::BOND_MAX,
         GROUPS,
         OptionInfo {
             name: "rank",
@@ -75,12 +61,7 @@ pub static INFO: Info = Info {
             default: "decomposed",
             doc: "small cores of new layers: those of the group's matrix (algorithm 2), or drawn after Xavier (the text of section 3.3)",
         },
-        OptionInfo {
-            name: "seed",
-            kind: Kind::Integer(0, i64::MAX),
-            default: "0",
-            doc: "seed of what is drawn",
-        },
+        SEED,
     ],
 };
 

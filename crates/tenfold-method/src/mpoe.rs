@@ -1,11 +1,12 @@
 //! Method `mpoe`: a feed-forward block becomes several whose operators share their central cores.
 
+use crate::draw::SEED;
 use crate::error::Error;
 use crate::evidence::Evidence;
-use crate::expert::{COUNT, Experts, JITTER, ROUTER, SEED};
+use crate::expert::{COUNT, Experts, JITTER, ROUTER};
 use crate::keep::Keep;
 use crate::method::{Info, Mask, Method, Planned, Training};
-use crate::mpo::Mpo;
+use crate::mpo::{self, Mpo};
 use crate::option::{Kind, OptionInfo, Options};
 use std::sync::Arc;
 use tenfold_tensor::random::Random;
@@ -30,25 +31,10 @@ pub static INFO: Info = Info {
     options: &[
         COUNT,
         ROUTER,
-        OptionInfo {
-            name: "cores",
-            kind: Kind::Integer(3, 15),
-            default: "5",
-            doc: "number of cores n, odd (the paper uses 5)",
-        },
-        OptionInfo {
-            name: "rows",
-            kind: Kind::Factors,
-            default: "automatic",
-            doc: "row factors i1..in; their product may exceed the rows, the rest is padding",
-        },
-        OptionInfo { name: "cols", kind: Kind::Factors, default: "automatic", doc: "column factors j1..jn" },
-        OptionInfo {
-            name: "bond-max",
-            kind: Kind::Integer(1, i64::MAX),
-            default: "full rank",
-            doc: "one cap on every bond; the paper cuts nothing",
-        },
+        mpo::CENTERED,
+        mpo::ROWS,
+        mpo::COLS,
+        mpo::BOND_MAX,
         OptionInfo {
             name: "central",
             kind: Kind::Choice(&["shared", "own"]),

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::method::{Info, Method, Planned, Training};
-use crate::mpo::Mpo;
+use crate::mpo::{self, Mpo};
 use crate::option::{Kind, OptionInfo, Options};
 use crate::squeeze::{Criterion, Reach, SqueezeOptions};
 use std::sync::Arc;
@@ -30,13 +30,8 @@ pub static INFO: Info = Info {
             default: "5",
             doc: "number of cores n (the paper uses 5)",
         },
-        OptionInfo {
-            name: "rows",
-            kind: Kind::Factors,
-            default: "automatic",
-            doc: "row factors i1..in; their product may exceed the rows, the rest is padding",
-        },
-        OptionInfo { name: "cols", kind: Kind::Factors, default: "automatic", doc: "column factors j1..jn" },
+        mpo::ROWS,
+        mpo::COLS,
         OptionInfo {
             name: "core-rate",
             kind: Kind::Number(0.0, 1000.0),

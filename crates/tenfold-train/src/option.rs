@@ -226,6 +226,8 @@ mod tests {
                 Box::new(|o| o.optimizer = Lamb { norms: (2.0, 1.0), ..Lamb::default() }.into()),
             ),
             ("clip", Box::new(|o| o.clip = Some(0.0))),
+            ("balance", Box::new(|o| o.experts.balance = -0.1)),
+            ("capacity", Box::new(|o| o.experts.capacity = Some(0.0))),
             ("dropout", Box::new(|o| o.dropout = 1.0)),
             ("weight decay", Box::new(|o| o.weight_decay = f64::INFINITY)),
             ("weight decay", Box::new(|o| o.groups = vec![group("**", 1.0, -0.5)])),
