@@ -98,6 +98,7 @@ arguments.add_argument("--methods", default=",".join(METHODS))
 arguments.add_argument("--workers", type=int, default=1)
 arguments.add_argument("--lr", type=float)
 arguments.add_argument("--precision", default="f32", help="of matrix products in training")
+arguments.add_argument("--words", default="", help="further words for the program, such as '--device cuda --offline'")
 arguments.add_argument("--table", action="store_true")
 args = arguments.parse_args()
 

@@ -38,7 +38,7 @@ def step(method, select, more=""):
 def carry_out(args, name, text):
     """Runs one recipe in the folder of all; its summary, or what went wrong. With several workers each run gets one thread."""
     (args.out / f"{name}.toml").write_text(text)
-    command = [args.tenfold.resolve(), "run", f"{name}.toml", "--out", name, "--data", args.data.resolve()]
+    command = [args.tenfold.resolve(), "run", f"{name}.toml", "--out", name, "--data", args.data.resolve(), *getattr(args, "words", "").split()]
     environment = os.environ | ({"RAYON_NUM_THREADS": "1"} if args.workers > 1 else {})
     done = subprocess.run(command, cwd=args.out, capture_output=True, text=True, env=environment)
     if done.returncode != 0:

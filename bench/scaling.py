@@ -63,6 +63,7 @@ arguments.add_argument("--depths", default="6,12,24,48")
 arguments.add_argument("--seeds", default="1")
 arguments.add_argument("--steps", type=int)
 arguments.add_argument("--lr", type=float)
+arguments.add_argument("--words", default="", help="further words for the program, such as '--device cuda --offline'")
 arguments.add_argument("--table", action="store_true")
 args = arguments.parse_args()
 
@@ -110,7 +111,7 @@ def run(job):
 def carry_out(name, text):
     """Runs one recipe in the folder of all; what it says at its end, or what went wrong."""
     (args.out / f"{name}.toml").write_text(text)
-    command = [args.tenfold.resolve(), "run", f"{name}.toml", "--out", name]
+    command = [args.tenfold.resolve(), "run", f"{name}.toml", "--out", name, *args.words.split()]
     done = subprocess.run(command, cwd=args.out, capture_output=True, text=True)
     if done.returncode != 0:
         return f"{name}: exit code {done.returncode}\n{done.stderr[-2000:]}"

@@ -12,7 +12,7 @@ sentences first, padded to the longest of their batch and masked where lengths d
 A step also prints the process's memory: before the model is made, and at most.
 
 usage: torch_step.py [--repeat N] [--warmup N] [--threads N] [--only NAME] [--precision P] [--compile] [--infer BATCH]
-                     [--lengths FILE]
+                     [--lengths FILE] [--device cuda]
 One line of JSON per model on stdout; where compiling fails, a line that says so.
 """
 
@@ -70,16 +70,16 @@ def peak_bytes():
 
 def encoder(options, name):
     torch.manual_seed(17)
-    model = Encoder(*MODELS[name][:4])
+    model = Encoder(*MODELS[name][:4]).to(options.device)
     if options.precision == "bf16":
         model = model.to(torch.bfloat16)
-    cast = torch.autocast("cpu", dtype=torch.bfloat16) if options.precision == "autocast" else contextlib.nullcontext()
+    cast = torch.autocast(options.device, dtype=torch.bfloat16) if options.precision == "autocast" else contextlib.nullcontext()
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
     return model, torch.compile(model) if options.compile else model, cast, dtype
 
 
 def described(options, what, name):
-    return {"what": what, "engine": "torch", "version": torch.__version__, "model": name, "dtype": options.precision,
+    return {"what": what, "engine": "torch", "version": torch.__version__, "model": name, "dtype": options.precision, "device": options.device,
             "compile": options.compile, "threads": torch.get_num_threads(), "repeat": options.repeat}
 
 
@@ -88,18 +88,22 @@ def step(options, name):
     model, run, cast, dtype = encoder(options, name)
     batch, tokens = MODELS[name][4:]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
-    x = torch.randn(batch, tokens, MODELS[name][1], dtype=dtype)
-    targets = torch.arange(batch) % 2
+    x = torch.randn(batch, tokens, MODELS[name][1], dtype=dtype, device=options.device)
+    targets = torch.arange(batch, device=options.device) % 2
+    wait = torch.cuda.synchronize if options.device == "cuda" else lambda: None
     times = {"forward": [], "backward": [], "update": [], "step": []}
     for i in range(options.warmup + options.repeat):
         optimizer.zero_grad(set_to_none=True)
         t0 = time.perf_counter()
         with cast:
             loss = F.cross_entropy(run(x).float(), targets)
+        wait()
         t1 = time.perf_counter()
         loss.backward()
+        wait()
         t2 = time.perf_counter()
         optimizer.step()
+        wait()
         t3 = time.perf_counter()
         if i >= options.warmup:
             for part, value in zip(times, (t1 - t0, t2 - t1, t3 - t2, t3 - t0)):
@@ -160,6 +164,7 @@ def main():
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--infer", type=int)
     parser.add_argument("--lengths")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in MODELS:

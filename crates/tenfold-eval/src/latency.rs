@@ -99,6 +99,7 @@ fn timed<E>(options: &LatencyOptions, mut pass: impl FnMut() -> Result<(), E>) -
     for _ in 0..options.repetitions.max(1) {
         let start = Instant::now();
         pass()?;
+        tenfold_tensor::device::wait();
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_unstable_by(f64::total_cmp);

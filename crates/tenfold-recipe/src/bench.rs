@@ -145,6 +145,7 @@ fn writing(model: &Model, text: &[u32], repetitions: usize, precision: Precision
     for _ in 0..=repetitions.max(1) {
         let start = Instant::now();
         let done = model.generate(&text[..1], &options, &mut |_| ControlFlow::Continue(()))?;
+        tenfold_tensor::device::wait();
         times.push(1e3 * start.elapsed().as_secs_f64());
         written = done.tokens.len().max(1);
     }

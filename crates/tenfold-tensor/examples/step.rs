@@ -11,14 +11,16 @@
 //! packed from them, longest sentences first.
 //!
 //! usage: step [--repeat N] [--warmup N] [--only 6x384|12x768] [--precision f32|bf16x3|bf16] [--infer BATCH]
-//! [--lengths FILE]; one line of JSON per model on stdout.
+//! [--lengths FILE] [--device cpu|cuda]; one line of JSON per model on stdout.
 #![allow(clippy::print_stdout, reason = "a bench reports by printing")]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use tenfold_tensor::optim::{AdamW, AdamWState};
-use tenfold_tensor::{Activation, Array, Error, Offsets, Precision, Tape, Var, cpu, op, placed, pool};
+use tenfold_tensor::{
+    Activation, Array, Error, Offsets, Precision, Tape, Var, cpu, device, op, placed, pool,
+};
 
 struct Model {
     name: &'static str,
@@ -157,9 +159,11 @@ impl Model {
             let loss = op::cross_entropy(&logits, &targets)?;
             drop(logits);
             last = loss.value().item();
+            device::wait();
             let t1 = Instant::now();
             let mut gradients = tape.backward(&loss)?;
             drop(loss);
+            device::wait();
             let t2 = Instant::now();
             for (var, state) in vars.into_iter().zip(&mut states) {
                 let gradient = gradients.take(&var);
@@ -170,6 +174,7 @@ impl Model {
                 }
                 leaves.push(value);
             }
+            device::wait();
             let t3 = Instant::now();
             if i >= warmup {
                 for (times, (from, to)) in times.iter_mut().zip([(t0, t1), (t1, t2), (t2, t3), (t0, t3)]) {
@@ -179,11 +184,14 @@ impl Model {
         }
         let mut line = format!(
             "{{\"what\": \"step\", \"engine\": \"tenfold\", \"model\": \"{}\", \"dtype\": \"{precision}\", \"threads\": {}, \
-             \"level\": \"{:?}\", \"repeat\": {repeat}, \"loss\": {last}, \"peak_bytes\": {}",
+             \"level\": \"{:?}\", \"device\": {:?}, \"repeat\": {repeat}, \"loss\": {last}, \"peak_bytes\": {}, \
+             \"device_peak_bytes\": {}",
             self.name,
             rayon::current_num_threads(),
             cpu::active(),
-            pool::peak_bytes()
+            device::name().unwrap_or_else(|| "none".to_owned()),
+            pool::peak_bytes(),
+            device::peak_bytes()
         );
         for (name, times) in ["forward", "backward", "update", "step"].iter().zip(&mut times) {
             times.sort_by(f64::total_cmp);
@@ -212,6 +220,16 @@ fn random(shape: &[usize], bound: f32, seed: u64) -> Array {
     Array::from_vec(values, shape)
 }
 
+/// Lets ops be computed on a device.
+fn begin(word: &str) -> Option<()> {
+    #[cfg(feature = "cuda")]
+    if word == "cuda" {
+        let driver = device::cuda(0).map_err(|fault| println!("{fault}")).ok()?;
+        return device::install(driver).then_some(());
+    }
+    (word == "cpu").then_some(())
+}
+
 /// What is measured, and how often.
 struct Options {
     repeat: usize,
@@ -237,6 +255,7 @@ impl Options {
                 "--precision" => {
                     found.precision = Precision::ALL.into_iter().find(|one| one.word() == value)?;
                 }
+                "--device" => begin(&value)?,
                 "--infer" => found.infer = Some(count.ok().filter(|n| *n > 0)?),
                 "--lengths" => {
                     let text = std::fs::read_to_string(value).ok()?;
@@ -253,7 +272,7 @@ fn main() -> ExitCode {
     let Some(options) = Options::read() else {
         println!(
             "usage: step [--repeat N] [--warmup N] [--only 6x384|12x768] [--precision f32|bf16x3|bf16] \
-             [--infer BATCH] [--lengths FILE]"
+             [--infer BATCH] [--lengths FILE] [--device cpu|cuda]"
         );
         return ExitCode::from(2);
     };

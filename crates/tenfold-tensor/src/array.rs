@@ -1,8 +1,9 @@
 //! The array: a contiguous row-major block of `f32` with a shape.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::device::{self, Argument, Block};
 use crate::kernel::{elementwise, reduce};
 use crate::par;
 use crate::pool::Buffer;
@@ -16,16 +17,37 @@ pub struct Array {
     shape: Vec<usize>,
 }
 
-/// The elements, and what products have packed of them. Whoever writes the elements drops the packed copies, so none
-/// can be stale.
+/// The elements, on either side or on both, and what products have packed of them. Whoever writes the elements drops the
+/// other side's copy and the packed ones, so none can be stale. Where no side has any they are unspecified.
 struct Storage {
-    elements: Buffer,
+    len: usize,
+    host: OnceLock<Buffer>,
+    device: OnceLock<Block>,
     packed: Mutex<Vec<Arc<Panels>>>,
 }
 
 impl Storage {
-    fn new(elements: Buffer) -> Arc<Storage> {
-        Arc::new(Storage { elements, packed: Mutex::new(Vec::new()) })
+    fn new(len: usize) -> Storage {
+        Storage { len, host: OnceLock::new(), device: OnceLock::new(), packed: Mutex::new(Vec::new()) }
+    }
+
+    /// The elements in the processor's memory, brought there if they are on the device alone.
+    fn host(&self) -> &Buffer {
+        self.host.get_or_init(|| {
+            let mut buffer = Buffer::stale(self.len);
+            if let Some(block) = self.device.get() {
+                block.read(&mut buffer);
+            }
+            buffer
+        })
+    }
+
+    /// The elements on the device, brought there if they are in the processor's memory alone.
+    fn device(&self) -> &Block {
+        self.device.get_or_init(|| match self.host.get() {
+            Some(buffer) => Block::of(buffer),
+            None => Block::stale(self.len),
+        })
     }
 }
 
@@ -33,7 +55,7 @@ impl Array {
     /// An array with unspecified contents, for kernels that overwrite every element.
     pub(crate) fn stale(shape: &[usize]) -> Array {
         let len = shape.iter().product();
-        Array { storage: Storage::new(Buffer::stale(len)), shape: shape.to_vec() }
+        Array { storage: Arc::new(Storage::new(len)), shape: shape.to_vec() }
     }
 
     /// An array of zeros.
@@ -85,7 +107,7 @@ impl Array {
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.storage.elements.len()
+        self.storage.len
     }
 
     /// The columns with the k largest numbers of every row, the largest first; of equal ones the first. Height times k of them.
@@ -124,7 +146,7 @@ impl Array {
 
     /// The elements in row-major order.
     pub fn data(&self) -> &[f32] {
-        &self.storage.elements
+        self.storage.host()
     }
 
     /// The sum with another array, in this one's storage where nobody shares it.
@@ -134,6 +156,10 @@ impl Array {
     #[track_caller]
     pub fn plus(mut self, other: &Array) -> Array {
         assert_eq!(self.shape, other.shape, "a sum of arrays of different shapes");
+        if let Some(device) = device::near([&self, other]) {
+            device.add_scaled(&mut self, other, 1.0);
+            return self;
+        }
         let source = other.data();
         par::chunks_mut(self.data_mut(), par::GRAIN, |start, chunk| {
             elementwise::add_assign(chunk, &source[start..start + chunk.len()]);
@@ -149,15 +175,48 @@ impl Array {
             par::chunks_mut(&mut copy, par::GRAIN, |start, chunk| {
                 chunk.copy_from_slice(&source[start..start + chunk.len()]);
             });
-            self.storage = Storage::new(copy);
+            let storage = Storage::new(self.len());
+            let _ = storage.host.set(copy);
+            self.storage = Arc::new(storage);
         }
-        match Arc::get_mut(&mut self.storage) {
-            Some(storage) => {
-                storage.packed.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
-                &mut storage.elements
+        self.storage.host();
+        let Some(storage) = Arc::get_mut(&mut self.storage) else {
+            unreachable!("the storage was made unique above")
+        };
+        storage.packed.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(storage.device.take());
+        match storage.host.get_mut() {
+            Some(elements) => elements,
+            None => unreachable!("the elements were brought above"),
+        }
+    }
+
+    /// Whether the elements are on the device, so that an op may as well be computed there.
+    pub(crate) fn is_on_device(&self) -> bool {
+        self.storage.device.get().is_some()
+    }
+
+    /// Where a kernel finds the elements.
+    pub(crate) fn read(&self) -> Argument {
+        self.storage.device().argument()
+    }
+
+    /// Where a kernel writes the elements, all of them or some; copies the storage first when another array shares it.
+    pub(crate) fn write(&mut self) -> Argument {
+        if Arc::get_mut(&mut self.storage).is_none() {
+            let mut copy = Array::stale(&self.shape);
+            if let Some(device) = device::active() {
+                device.copy(&mut copy, self);
             }
-            None => unreachable!("the storage was made unique above"),
+            self.storage = copy.storage;
         }
+        self.storage.device();
+        let Some(storage) = Arc::get_mut(&mut self.storage) else {
+            unreachable!("the storage was made unique above")
+        };
+        storage.packed.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(storage.host.take());
+        storage.device().argument()
     }
 
     /// The packed copy for which `fits` holds, made by `pack` where there is none. It is kept until the elements are
@@ -222,6 +281,9 @@ impl Array {
 
     /// Whether no element is infinite or NaN.
     pub fn is_finite(&self) -> bool {
+        if let Some(device) = device::near([self]) {
+            return device.is_finite(self);
+        }
         par::all(self.data(), par::GRAIN, elementwise::all_finite)
     }
 

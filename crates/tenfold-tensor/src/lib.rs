@@ -28,6 +28,7 @@ mod activation;
 mod array;
 mod codes;
 pub mod cpu;
+pub mod device;
 mod error;
 #[cfg(all(any(test, feature = "guard"), unix))]
 mod guard;

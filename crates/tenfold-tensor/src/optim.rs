@@ -5,6 +5,7 @@ mod lamb;
 pub use lamb::Lamb;
 
 use crate::Array;
+use crate::device;
 use crate::kernel::{adam, reduce};
 use crate::par::{self, Shared};
 
@@ -156,6 +157,9 @@ impl AdamW {
             shrink: 1.0 - lr * weight_decay,
             grad_scale,
         };
+        if let Some(device) = device::near([&*value, grad]) {
+            return device.adamw(value, grad, [&mut state.m, &mut state.v], constants);
+        }
         let grad = grad.data();
         let (m, v) = (Shared::new(state.m.data_mut()), Shared::new(state.v.data_mut()));
         par::chunks_mut(value.data_mut(), par::GRAIN, |start, value| {
@@ -168,9 +172,12 @@ impl AdamW {
 
 /// Root of the sum of squares over all arrays, summed in `f64`: the norm that gradient clipping compares.
 pub fn global_norm<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> f64 {
+    let (near, here): (Vec<&Array>, Vec<&Array>) =
+        arrays.into_iter().partition(|array| device::near([*array]).is_some());
+    let near = device::active().map_or(0.0, |device| device.sums_of_squares(&near).iter().sum());
     let square = |array: &Array| {
         let data = array.data();
         par::sum(data.len(), par::GRAIN, |start, end| reduce::sum_squares(&data[start..end]))
     };
-    arrays.into_iter().map(square).sum::<f64>().sqrt()
+    (near + here.into_iter().map(square).sum::<f64>()).sqrt()
 }

@@ -87,7 +87,7 @@ pub fn trim() {
 
 /// Size class of a request: an eighth of an octave, so at most an eighth is wasted and sizes that differ little
 /// from batch to batch share blocks.
-fn class(bytes: usize) -> usize {
+pub(crate) fn class(bytes: usize) -> usize {
     let bytes = bytes.max(ALIGN);
     let step = (bytes.next_power_of_two() / 16).max(ALIGN);
     bytes.next_multiple_of(step)

@@ -262,14 +262,24 @@ impl Sink<'_> {
     /// Lets `fill` write a gradient of the given shape: into a new array of unspecified contents with `false`, or on
     /// top of the gradient already there with `true`, in which case it must add. Ignored when the input is untracked.
     pub(crate) fn accumulate(&mut self, input: usize, shape: &[usize], fill: impl FnOnce(&mut [f32], bool)) {
+        self.accumulate_in(input, shape, |gradient, filled| fill(gradient.data_mut(), filled));
+    }
+
+    /// The same for the array, wherever its elements are.
+    pub(crate) fn accumulate_in(
+        &mut self,
+        input: usize,
+        shape: &[usize],
+        fill: impl FnOnce(&mut Array, bool),
+    ) {
         let Some(node) = self.inputs[input] else { return };
         let slot = &mut self.slots[node];
         if let Some(before) = slot {
             assert_eq!(before.shape(), shape, "gradient of another shape than the one before");
-            fill(before.data_mut(), true);
+            fill(before, true);
         } else {
             let mut gradient = Array::stale(shape);
-            fill(gradient.data_mut(), false);
+            fill(&mut gradient, false);
             *slot = Some(gradient);
         }
     }

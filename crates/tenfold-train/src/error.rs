@@ -21,6 +21,14 @@ pub enum Error {
     /// A run without a name could resume any checkpoint.
     #[error("checkpoints need a run id: give the hash of everything that determines the run")]
     NoRunId,
+    /// The device on which ops are computed failed; the tree is that of an earlier step, or worthless.
+    #[error("step {step}: {fault}; take up the last checkpoint")]
+    Device {
+        /// The step, from 0.
+        step: u64,
+        /// What happened.
+        fault: tenfold_tensor::device::Fault,
+    },
     /// A selector of an optimizer group that matches no leaf.
     #[error("selector {selector:?} of an optimizer group matches no leaf; correct it or drop the group")]
     NothingSelected {

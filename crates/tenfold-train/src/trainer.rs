@@ -16,6 +16,7 @@ use crate::slot::{Schedule, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 use step::Stepped;
+use tenfold_tensor::device;
 use tenfold_weight::{Form, LeafId, LeafInfo, Path, Tree};
 
 /// Trains the leaves of a tree.
@@ -192,7 +193,10 @@ impl<'s> Trainer<'s> {
                 break;
             }
             let (step, start) = (self.done(), Instant::now());
-            let Stepped { loss, rate, norm, tokens, seen } = self.step(objective, step)?;
+            let stepped = self.step(objective, step);
+            // First, since all that follows from a fault are numbers that are none.
+            device::check().map_err(|fault| Error::Device { step, fault })?;
+            let Stepped { loss, rate, norm, tokens, seen } = stepped?;
             self.losses.push(loss);
             let seen = seen.and_then(|()| self.look(step));
             if self.monitor.is_some() {

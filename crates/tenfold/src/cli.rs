@@ -12,6 +12,30 @@ use tenfold_tensor::Precision;
 pub(crate) struct Command {
     #[command(subcommand)]
     pub(crate) verb: Verb,
+    /// Where ops are computed: cpu, or cuda or cuda:N for an NVIDIA device
+    #[arg(long, global = true, value_name = "WORD", default_value = "cpu", value_parser = device)]
+    pub(crate) device: Device,
+}
+
+/// Where ops are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// On the processor.
+    Cpu,
+    /// On the NVIDIA device with a number.
+    Cuda(usize),
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    let number = match text.split_once(':') {
+        None if text == "cpu" => return Ok(Device::Cpu),
+        None if text == "cuda" => Some(0),
+        Some(("cuda", number)) => number.parse().ok(),
+        _ => None,
+    };
+    number
+        .map(Device::Cuda)
+        .ok_or_else(|| "known are cpu, cuda and cuda:N with the number of a device".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

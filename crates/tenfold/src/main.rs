@@ -8,8 +8,10 @@ mod screen;
 mod table;
 mod verb;
 
+use anyhow::Result;
 use clap::Parser;
 use std::process::ExitCode;
+use tenfold_tensor::device;
 
 /// Keeps freed pages: training allocates and frees the same large blocks every step, and the system's allocator
 /// gives them back and faults them in again each time.
@@ -40,10 +42,41 @@ fn main() -> ExitCode {
             return FAILED.into();
         }
     };
+    if let Err(error) = compute_on(command.device) {
+        return company.fail(&error).into();
+    }
     match tenfold_tensor::placed(|| verb::run(&command, &company)) {
+        // Nothing that came after a fault of the device is worth anything.
+        Ok(_) if device::check().is_err() => {
+            let fault =
+                device::check().err().map_or_else(|| anyhow::anyhow!("the device failed"), Into::into);
+            company.fail(&fault).into()
+        }
         Ok(verb::Verdict::Done) => DONE.into(),
         Ok(verb::Verdict::CheckFailed) => CHECK_FAILED.into(),
         Ok(verb::Verdict::Told) => FAILED.into(),
         Err(error) => company.fail(&error).into(),
+    }
+}
+
+/// Lets ops be computed where the command line says.
+#[cfg(feature = "cuda")]
+fn compute_on(wanted: cli::Device) -> Result<()> {
+    let cli::Device::Cuda(number) = wanted else { return Ok(()) };
+    let driver = device::cuda(number).map_err(|fault| anyhow::anyhow!("--device cuda:{number}: {fault}"))?;
+    anyhow::ensure!(device::install(driver), "a device is in use already");
+    Ok(())
+}
+
+/// The processor alone.
+#[cfg(not(feature = "cuda"))]
+fn compute_on(wanted: cli::Device) -> Result<()> {
+    match wanted {
+        cli::Device::Cpu => Ok(()),
+        cli::Device::Cuda(_) => {
+            anyhow::bail!(
+                "this program was built without CUDA; build it with `cargo build --release --features cuda`"
+            )
+        }
     }
 }

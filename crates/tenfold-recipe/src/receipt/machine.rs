@@ -14,6 +14,9 @@ pub struct Machine {
     /// Bytes of memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
+    /// The device beside the processor on which ops were computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The operating system and the instruction set.
     pub system: String,
 }
@@ -27,6 +30,7 @@ impl Machine {
             processor: processor.unwrap_or_else(|| "unknown".to_owned()),
             threads: tenfold_tensor::threads(),
             memory,
+            device: tenfold_tensor::device::name(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         }
     }
@@ -37,6 +41,9 @@ impl fmt::Display for Machine {
         write!(out, "{}, {} threads", self.processor, self.threads)?;
         if let Some(memory) = self.memory {
             write!(out, ", {:.0} GiB", memory as f64 / f64::from(1 << 30))?;
+        }
+        if let Some(device) = &self.device {
+            write!(out, ", {device}")?;
         }
         write!(out, ", {}", self.system)
     }

@@ -89,6 +89,8 @@ impl Company {
         own.insert("the program".to_owned(), program());
         own.insert("the recipe".to_owned(), hash_of(recipe.to_toml().as_bytes()));
         own.insert("the processor's kernels".to_owned(), format!("{:?}", cpu::active()));
+        let device = tenfold_tensor::device::name();
+        own.insert("the device".to_owned(), device.unwrap_or_else(|| "none".to_owned()));
         let told: String = own.iter().map(|(name, value)| format!("{name}\t{value}\n")).collect();
         let all = self.ranks.gather(told.as_bytes())?;
         let heard: Vec<BTreeMap<String, String>> = all.iter().map(|bytes| facts(bytes)).collect();

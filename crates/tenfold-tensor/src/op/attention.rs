@@ -15,6 +15,7 @@ pub use relative::{Buckets, attention_relative};
 use head::{Band, Bias, Head, Scratch};
 use std::ops::Range;
 
+use crate::device::{self, Device, Sight};
 use crate::kernel::reduce;
 use crate::par::{self, Shared};
 use crate::tape::{any_tracked, record};
@@ -143,6 +144,9 @@ fn attend(
     let [q, k, v] = inputs;
     let all: Vec<&Var> = inputs.into_iter().chain(line).collect();
     let plan = Plan::new(&all, offsets, keys, scores);
+    if let Some(device) = device::active().filter(|_| line.is_none() && plan.sight().is_known()) {
+        return on_device(device, inputs, plan);
+    }
     let line = line.map(|line| line.value().clone());
     let mut y = Array::stale(q.shape());
     let mut weights = Array::stale(&[plan.weights_len]);
@@ -200,6 +204,22 @@ fn attend(
             let (first, rest) = lines.data_mut().split_at_mut(plan.heads * wide);
             reduce::add_rows(first, rest);
             sink.add(3, Array::from_slice(first, &[plan.heads, wide]));
+        }
+    })
+}
+
+/// The same on a device, which adds nothing to products.
+fn on_device(device: &'static Device, [q, k, v]: [&Var; 3], plan: Plan) -> Var {
+    let saved = [q, k, v].map(|input| input.value().clone());
+    let (y, sums) = device.attend([&saved[0], &saved[1], &saved[2]], &plan.sight());
+    record(&[q, k, v], y.clone(), move |gradient, sink| {
+        let wants = [sink.wants(0), sink.wants(1) || sink.wants(2)];
+        let inputs = [&saved[0], &saved[1], &saved[2]];
+        let results = device.attend_back(inputs, [&y, &sums, &gradient], &plan.sight(), wants, plan.covers);
+        for (input, result) in results.into_iter().enumerate() {
+            if let Some(result) = result {
+                sink.add(input, result);
+            }
         }
     })
 }
@@ -268,6 +288,18 @@ impl Plan {
             plan.weights_len += heads * plan.kept(sequence);
         }
         plan
+    }
+
+    /// Who sees whom, as a device wants it.
+    fn sight(&self) -> Sight<'_> {
+        Sight {
+            spans: self.offsets.ranges().zip(&self.keys).collect(),
+            heads: self.heads,
+            size: self.size(),
+            group: self.group(),
+            causal: self.causal,
+            scale: self.scale,
+        }
     }
 
     /// Weights kept per head of a sequence.

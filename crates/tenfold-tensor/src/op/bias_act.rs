@@ -1,6 +1,7 @@
 //! Bias and activation in one pass.
 
 use super::reduce_rows;
+use crate::device;
 use crate::kernel::activate;
 use crate::par::{self, Shared};
 use crate::tape::{any_tracked, record};
@@ -43,6 +44,9 @@ pub(super) fn finish(
     if bias.is_none() && act == Activation::Identity {
         return (z, None);
     }
+    if let Some(device) = device::near([&z]) {
+        return device.finish(z, bias, act, with_slope);
+    }
     let width = z.width();
     let block = par::block_rows(width) * width.max(1);
     let bias = bias.map_or(&[][..], Array::data);
@@ -81,6 +85,14 @@ pub(super) fn chain(gradient: Array, slope: Option<Array>, with_bias: bool) -> (
         None => {
             let dbias = with_bias.then(|| reduce_rows::sum(&gradient));
             (gradient, dbias)
+        }
+        Some(mut slope) if slope.is_on_device() => {
+            if let Some(device) = device::active() {
+                let factor = slope.clone();
+                device.multiply_elements(&mut slope, &factor, &gradient, false);
+            }
+            let dbias = with_bias.then(|| reduce_rows::sum(&slope));
+            (slope, dbias)
         }
         Some(mut slope) => {
             let g = gradient.data();

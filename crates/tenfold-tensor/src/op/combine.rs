@@ -1,5 +1,6 @@
 //! Rows put together again after experts have seen them apart.
 
+use crate::device::{self, Block};
 use crate::kernel::{elementwise, reduce};
 use crate::par::{self, Shared};
 use crate::tape::record;
@@ -25,6 +26,22 @@ pub fn combine(y: &Var, gates: &Var, slots: &[u32]) -> Var {
         "{} slots for {rows} x {k} gates",
         slots.len()
     );
+    if let Some(device) = device::near([y.value()]) {
+        let slots = Block::of_words(slots);
+        let (given, weights) = (y.value().clone(), gates.value().clone());
+        let out = device.combine_rows(&given, &weights, &slots);
+        return record(&[y, gates], out, move |gradient, sink| {
+            sink.accumulate_in(0, &[seen, width], |dy, filled| {
+                if !filled {
+                    device.fill(dy, 0.0);
+                }
+                device.combine_rows_back(dy, &gradient, &weights, &slots);
+            });
+            sink.accumulate_in(1, &[rows, k], |dgates, filled| {
+                device.combine_gates_back(dgates, &gradient, &given, &slots, filled);
+            });
+        });
+    }
     let mut out = Array::stale(&[rows, width]);
     let block = par::block_rows(width);
     let (given, weights) = (y.value().clone(), gates.value().clone());

@@ -1,5 +1,6 @@
 //! The top-left block of a matrix.
 
+use crate::device;
 use crate::kernel::elementwise;
 use crate::par;
 use crate::tape::record;
@@ -15,6 +16,12 @@ pub fn crop(x: &Var, rows: usize, cols: usize) -> Var {
     assert!(rows <= height && cols <= width, "crop of {height} x {width} to {rows} x {cols}");
     if (rows, cols) == (height, width) {
         return x.clone();
+    }
+    if let Some(device) = device::near([x.value()]) {
+        let y = device.crop(x.value(), rows, cols);
+        return record(&[x], y, move |gradient, sink| {
+            sink.accumulate_in(0, &[height, width], |dx, filled| device.crop_back(dx, &gradient, filled));
+        });
     }
     let mut y = Array::stale(&[rows, cols]);
     let source = x.value().data();

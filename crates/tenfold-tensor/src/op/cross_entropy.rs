@@ -1,5 +1,6 @@
 //! The cross entropy of class logits.
 
+use crate::device::{self, Block};
 use crate::kernel::softmax;
 use crate::par::{self, Shared};
 use crate::tape::record;
@@ -25,6 +26,13 @@ pub fn cross_entropy(logits: &Var, targets: &[u32]) -> Result<Var, Error> {
         return Err(Error::TargetOutOfRange { target, row, classes });
     }
     let values = logits.value().clone();
+    if let Some(device) = device::near([&values]) {
+        let targets = Block::of_words(targets);
+        let (loss, shift) = device.surprise(&values, &targets);
+        return Ok(record(&[logits], loss, move |gradient, sink| {
+            sink.add(0, device.surprise_back(&values, &shift, &targets, &gradient));
+        }));
+    }
     let block = par::block_rows(classes);
     let mut shift = Array::stale(&[rows]); // log of the sum of exponentials of every row
     par::chunks_mut(shift.data_mut(), block, |start, shift| {

@@ -1,5 +1,6 @@
 //! Dropout by a counter-based generator: the mask is a function of seed and position, so nothing is saved.
 
+use crate::device;
 use crate::kernel::elementwise;
 use crate::par;
 use crate::tape::record;
@@ -20,6 +21,14 @@ pub fn dropout(x: &Var, p: f32, seed: u64) -> Var {
     let threshold = (f64::from(p) * 4_294_967_296.0) as u32;
     let keep_scale = 1.0 / (1.0 - p);
     let mut y = Array::stale(x.shape());
+    if let Some(device) = device::near([x.value()]) {
+        device.drop_some(&mut y, x.value(), seed, threshold, keep_scale, false);
+        return record(&[x], y, move |gradient, sink| {
+            sink.accumulate_in(0, gradient.shape(), |dx, filled| {
+                device.drop_some(dx, &gradient, seed, threshold, keep_scale, filled);
+            });
+        });
+    }
     let data = x.value().data();
     par::chunks_mut(y.data_mut(), par::GRAIN, |start, y| {
         let x = &data[start..start + y.len()];

@@ -1,5 +1,6 @@
 //! Looking up rows of a table.
 
+use crate::device;
 use crate::kernel::elementwise;
 use crate::par::{self, Shared};
 use crate::tape::record;
@@ -20,6 +21,18 @@ pub fn embedding(table: &Var, ids: &[u32]) -> Result<Var, Error> {
     let &[rows, width] = table.shape() else { panic!("an embedding table of shape {:?}", table.shape()) };
     if let Some((position, &id)) = ids.iter().enumerate().find(|&(_, &id)| id as usize >= rows) {
         return Err(Error::IdOutOfRange { id, position, rows });
+    }
+    if let Some(device) = device::active() {
+        let y = device.gather(table.value(), ids);
+        let ids = if table.is_tracked() { ids.to_vec() } else { Vec::new() };
+        return Ok(record(&[table], y, move |gradient, sink| {
+            sink.accumulate_in(0, &[rows, width], |table, filled| {
+                if !filled {
+                    device.fill(table, 0.0);
+                }
+                device.scatter(table, &gradient, &ids);
+            });
+        }));
     }
     let mut y = Array::stale(&[ids.len(), width]);
     let source = table.value().data();

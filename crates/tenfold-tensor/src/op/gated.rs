@@ -1,5 +1,6 @@
 //! An activated gate times a value, in one pass.
 
+use crate::device;
 use crate::kernel::{activate, elementwise};
 use crate::par::{self, Shared};
 use crate::pool::Buffer;
@@ -16,6 +17,19 @@ use crate::{Activation, Array, Var};
 #[track_caller]
 pub fn gated(gate: &Var, value: &Var, act: Activation) -> Var {
     assert_eq!(gate.shape(), value.shape(), "a gate and a value of different shapes");
+    if let Some(device) = device::near([gate.value(), value.value()]) {
+        let mut y = Array::stale(gate.shape());
+        let (at, up) = (gate.value().clone(), value.value().clone());
+        device.gate(&mut y, &at, &up, act, false);
+        return record(&[gate, value], y, move |gradient, sink| {
+            sink.accumulate_in(0, gradient.shape(), |d, filled| {
+                device.gate_slope(d, [&at, &up, &gradient], act, filled);
+            });
+            sink.accumulate_in(1, gradient.shape(), |d, filled| {
+                device.gate(d, &at, &gradient, act, filled);
+            });
+        });
+    }
     let keep = any_tracked(&[gate, value]);
     let mut y = Array::stale(gate.shape());
     let mut slope = Array::stale(if keep { gate.shape() } else { &[0] });

@@ -1,5 +1,6 @@
 //! Layer normalization of the sum of a value and a residual.
 
+use crate::device::{self, Device, Norm};
 use crate::kernel::norm;
 use crate::par::{self, Shared};
 use crate::pool::Buffer;
@@ -24,6 +25,9 @@ pub fn layer_norm(x: &Var, residual: Option<&Var>, gain: &Var, bias: &Var, eps: 
         gain.shape(),
         bias.shape()
     );
+    if let Some(device) = device::active() {
+        return on_device(device, x, residual, gain, bias, eps);
+    }
     let block = par::block_rows(width);
     let blocks = if width == 0 { 0 } else { rows.div_ceil(block) };
     let span = move |i: usize| i * block..((i + 1) * block).min(rows);
@@ -93,6 +97,35 @@ pub fn layer_norm(x: &Var, residual: Option<&Var>, gain: &Var, bias: &Var, eps: 
             sink.add(2, Array::from_slice(&first[width..], &[width]));
         }
         if with_dx {
+            sink.add(0, dx.clone());
+            sink.add(3, dx);
+        }
+    })
+}
+
+/// The same on a device.
+fn on_device(
+    device: &'static Device,
+    x: &Var,
+    residual: Option<&Var>,
+    gain: &Var,
+    bias: &Var,
+    eps: f32,
+) -> Var {
+    let norm = Norm { x: x.value(), residual: residual.map(Var::value), gain: gain.value() };
+    let (y, moments) = device.normalize(&norm, Some(bias.value()), eps);
+    let constant = Var::constant(Array::scalar(0.0));
+    let inputs = [x, gain, bias, residual.unwrap_or(&constant)];
+    let (x, gain, residual) = (x.value().clone(), gain.value().clone(), residual.map(|r| r.value().clone()));
+    record(&inputs, y, move |gradient, sink| {
+        let norm = Norm { x: &x, residual: residual.as_ref(), gain: &gain };
+        if sink.wants(1) || sink.wants(2) {
+            let [dgain, dbias] = device.normalize_sums(&norm, &moments, &gradient);
+            sink.add(1, dgain);
+            sink.add(2, dbias);
+        }
+        if sink.wants(0) || sink.wants(3) {
+            let dx = device.normalize_back(&norm, &moments, &gradient);
             sink.add(0, dx.clone());
             sink.add(3, dx);
         }

@@ -1,6 +1,7 @@
 //! The linear map, with bias and activation in its output pass.
 
 use super::bias_act::{chain, finish, finish_piece};
+use crate::device::{self, Part};
 use crate::product::{self, View, ViewMut, Weight};
 use crate::tape::{any_tracked, record};
 use crate::{Activation, Array, Precision, Var};
@@ -39,18 +40,23 @@ pub fn linear_in(precision: Precision, x: &Var, w: &Var, bias: Option<&Var>, act
     let keep = !w.is_tracked();
 
     let mut z = Array::stale(&[rows, outer]);
-    let piece = |piece: &mut [f32], first| finish_piece(piece, first, bias.map(Var::value), act);
-    let finished = product::weighted(
-        precision,
-        ViewMut::new(z.data_mut(), rows, outer),
-        false,
-        View::new(x.value().data(), rows, inner),
-        &Weight { value: w.value(), transposed: true, keep },
-        // A recorded pass needs z itself for the slope.
-        (!recorded).then_some(&piece),
-    );
-    let (y, slope) =
-        if finished && !recorded { (z, None) } else { finish(z, bias.map(Var::value), act, recorded) };
+    let (y, slope) = if let Some(device) = device::active() {
+        let (x, w) = (Part::of(x.value(), rows, inner), Part::of(w.value(), outer, inner));
+        device.multiply(precision, (&mut z, 0), false, x, w.t());
+        finish(z, bias.map(Var::value), act, recorded)
+    } else {
+        let piece = |piece: &mut [f32], first| finish_piece(piece, first, bias.map(Var::value), act);
+        let finished = product::weighted(
+            precision,
+            ViewMut::new(z.data_mut(), rows, outer),
+            false,
+            View::new(x.value().data(), rows, inner),
+            &Weight { value: w.value(), transposed: true, keep },
+            // A recorded pass needs z itself for the slope.
+            (!recorded).then_some(&piece),
+        );
+        if finished && !recorded { (z, None) } else { finish(z, bias.map(Var::value), act, recorded) }
+    };
 
     // Each factor is needed only for the gradient of the other.
     let shape_x = x.shape().to_vec();
@@ -61,6 +67,20 @@ pub fn linear_in(precision: Precision, x: &Var, w: &Var, bias: Option<&Var>, act
         let (dz, dbias) = chain(gradient, slope, with_bias && sink.wants(2));
         if let Some(dbias) = dbias {
             sink.add(2, dbias);
+        }
+        if let Some(device) = device::active() {
+            let dz = Part::of(&dz, rows, outer);
+            if let Some(x) = &saved_x {
+                sink.accumulate_in(1, &[outer, inner], |dw, filled| {
+                    device.multiply(precision, (dw, 0), filled, dz.t(), Part::of(x, rows, inner));
+                });
+            }
+            if let Some(w) = &saved_w {
+                sink.accumulate_in(0, &shape_x, |dx, filled| {
+                    device.multiply(precision, (dx, 0), filled, dz, Part::of(w, outer, inner));
+                });
+            }
+            return;
         }
         let dz = View::new(dz.data(), rows, outer);
         if let Some(x) = saved_x {

@@ -1,6 +1,7 @@
 //! Linear maps of several experts over rows that lie in the order of experts.
 
 use super::bias_act::{chain, finish};
+use crate::device::{self, Part};
 use crate::product::{self, View, ViewMut, Weight};
 use crate::tape::{any_tracked, record};
 use crate::{Activation, Array, Offsets, Precision, Var};
@@ -51,6 +52,11 @@ pub fn linear_each(
     let mut z = Array::stale(&[total, outer]);
     for (range, w) in rows.ranges().zip(weights) {
         let Some(w) = w.as_ref().filter(|_| !range.is_empty()) else { continue };
+        if let Some(device) = device::active() {
+            let (x, w) = (Part::of(x.value(), total, inner), Part::of(w.value(), outer, inner));
+            device.multiply(precision, (&mut z, range.start), false, x.rows(range), w.t());
+            continue;
+        }
         let weight = Weight { value: w.value(), transposed: true, keep: !w.is_tracked() };
         let part = &mut z.data_mut()[range.start * outer..range.end * outer];
         let read = View::new(&x.value().data()[range.start * inner..range.end * inner], range.len(), inner);
@@ -68,6 +74,33 @@ pub fn linear_each(
         let (dz, dbias) = chain(gradient, slope, with_bias && sink.wants(1));
         if let Some(dbias) = dbias {
             sink.add(1, dbias);
+        }
+        if let Some(device) = device::active() {
+            let dz = Part::of(&dz, total, outer);
+            if let Some(x) = &saved_x {
+                let x = Part::of(x, total, inner);
+                for (e, range) in rows.ranges().enumerate().filter(|(_, range)| !range.is_empty()) {
+                    sink.accumulate_in(2 + e, &[outer, inner], |dw, filled| {
+                        device.multiply(
+                            precision,
+                            (dw, 0),
+                            filled,
+                            dz.rows(range.clone()).t(),
+                            x.rows(range),
+                        );
+                    });
+                }
+            }
+            if tracked_x {
+                sink.accumulate_in(0, &[total, inner], |dx, filled| {
+                    for (range, w) in rows.ranges().zip(&saved) {
+                        let Some((w, _)) = w.as_ref().filter(|_| !range.is_empty()) else { continue };
+                        let to = (&mut *dx, range.start);
+                        device.multiply(precision, to, filled, dz.rows(range), Part::of(w, outer, inner));
+                    }
+                });
+            }
+            return;
         }
         let dz_of = |range: &std::ops::Range<usize>| {
             View::new(&dz.data()[range.start * outer..range.end * outer], range.len(), outer)

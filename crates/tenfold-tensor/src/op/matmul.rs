@@ -1,8 +1,9 @@
 //! The plain matrix product.
 
+use crate::device::{self, Part};
 use crate::product::{Threads, View, ViewMut, gemm};
 use crate::tape::record;
-use crate::{Array, Var};
+use crate::{Array, Precision, Var};
 
 /// The product a b.
 ///
@@ -18,29 +19,41 @@ pub fn matmul(a: &Var, b: &Var) -> Var {
     };
     assert_eq!(k, k_b, "product of {:?} and {:?}", a.shape(), b.shape());
     let mut y = Array::stale(&[m, n]);
-    gemm(
-        ViewMut::new(y.data_mut(), m, n),
-        0.0,
-        1.0,
-        View::new(a.value().data(), m, k),
-        View::new(b.value().data(), k, n),
-        Threads::All,
-    );
+    product((&mut y, [m, n]), false, (a.value(), false), (b.value(), false), k);
     let saved_a = b.is_tracked().then(|| a.value().clone());
     let saved_b = a.is_tracked().then(|| b.value().clone());
     record(&[a, b], y, move |gradient, sink| {
-        let dy = View::new(gradient.data(), m, n);
         if let Some(b) = saved_b {
-            sink.accumulate(0, &[m, k], |da, filled| {
-                let beta = f32::from(u8::from(filled));
-                gemm(ViewMut::new(da, m, k), beta, 1.0, dy, View::new(b.data(), k, n).t(), Threads::All);
+            sink.accumulate_in(0, &[m, k], |da, filled| {
+                product((da, [m, k]), filled, (&gradient, false), (&b, true), n);
             });
         }
         if let Some(a) = saved_a {
-            sink.accumulate(1, &[k, n], |db, filled| {
-                let beta = f32::from(u8::from(filled));
-                gemm(ViewMut::new(db, k, n), beta, 1.0, View::new(a.data(), m, k).t(), dy, Threads::All);
+            sink.accumulate_in(1, &[k, n], |db, filled| {
+                product((db, [k, n]), filled, (&a, true), (&gradient, false), m);
             });
         }
     })
+}
+
+/// to (+)= lhs rhs over `inner` terms, each turned or not, of elements wherever they are.
+pub(super) fn product(
+    (to, [rows, cols]): (&mut Array, [usize; 2]),
+    add: bool,
+    (lhs, left_turned): (&Array, bool),
+    (rhs, right_turned): (&Array, bool),
+    inner: usize,
+) {
+    let left = if left_turned { [inner, rows] } else { [rows, inner] };
+    let right = if right_turned { [cols, inner] } else { [inner, cols] };
+    if let Some(device) = device::near([lhs, rhs]) {
+        let (lhs, rhs) = (Part::of(lhs, left[0], left[1]), Part::of(rhs, right[0], right[1]));
+        let (lhs, rhs) = (lhs.t_if(left_turned), rhs.t_if(right_turned));
+        return device.multiply(Precision::F32, (to, 0), add, lhs, rhs);
+    }
+    let (lhs, rhs) = (View::new(lhs.data(), left[0], left[1]), View::new(rhs.data(), right[0], right[1]));
+    let lhs = if left_turned { lhs.t() } else { lhs };
+    let rhs = if right_turned { rhs.t() } else { rhs };
+    let beta = f32::from(u8::from(add));
+    gemm(ViewMut::new(to.data_mut(), rows, cols), beta, 1.0, lhs, rhs, Threads::All);
 }

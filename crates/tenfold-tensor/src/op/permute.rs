@@ -1,5 +1,6 @@
 //! Reordering of axes.
 
+use crate::device;
 use crate::kernel::permute as kernel;
 use crate::tape::record;
 use crate::{Array, Var};
@@ -22,10 +23,18 @@ pub fn permute(x: &Var, axes: &[usize]) -> Var {
     assert_eq!(axes.len(), shape.len(), "{axes:?} is not an order of the axes of {shape:?}");
     let permuted: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
     let mut y = Array::stale(&permuted);
-    kernel::permute(y.data_mut(), x.value().data(), &shape, axes, false);
+    reorder(&mut y, x.value(), &shape, axes, false);
     record(&[x], y, move |gradient, sink| {
-        sink.accumulate(0, &shape, |dx, filled| {
-            kernel::permute(dx, gradient.data(), gradient.shape(), &inverse, filled);
+        sink.accumulate_in(0, &shape, |dx, filled| {
+            reorder(dx, &gradient, gradient.shape(), &inverse, filled);
         });
     })
+}
+
+/// to (+)= from, seen in a shape, with its axes reordered.
+pub(super) fn reorder(to: &mut Array, from: &Array, shape: &[usize], axes: &[usize], add: bool) {
+    if device::near([from]).is_some_and(|device| device.permute(to, from, shape, axes, add)) {
+        return;
+    }
+    kernel::permute(to.data_mut(), from.data(), shape, axes, add);
 }

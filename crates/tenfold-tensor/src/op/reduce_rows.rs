@@ -3,11 +3,15 @@
 use std::ops::Range;
 
 use crate::Array;
+use crate::device;
 use crate::kernel::reduce;
 use crate::par::{self, Shared};
 
 /// Sum of the rows of a matrix.
 pub(super) fn sum(rows: &Array) -> Array {
+    if let Some(device) = device::near([rows]) {
+        return device.sum_rows(rows);
+    }
     let (height, width) = (rows.height(), rows.width());
     let data = rows.data();
     let sum = collect(height, width, true, |range, sum| {

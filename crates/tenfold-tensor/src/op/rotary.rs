@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::device::{self, Block};
 use crate::kernel::turn;
 use crate::par;
 use crate::tape::record;
@@ -64,6 +65,16 @@ pub fn rotary(x: &Var, angles: &Angles, pairing: Pairing) -> Var {
         angles.cos.len()
     );
     let mut y = Array::stale(x.shape());
+    if let Some(device) = device::near([x.value()]) {
+        let turns = [Block::of(&angles.cos), Block::of(&angles.sin)];
+        let (half, shape, neighbors) = (angles.half, x.shape().to_vec(), pairing == Pairing::Neighbors);
+        device.turn(&mut y, x.value(), [&turns[0], &turns[1]], half, (neighbors, false), false);
+        return record(&[x], y, move |gradient, sink| {
+            sink.accumulate_in(0, &shape, |dx, filled| {
+                device.turn(dx, &gradient, [&turns[0], &turns[1]], half, (neighbors, true), filled);
+            });
+        });
+    }
     apply(y.data_mut(), x.value().data(), width, angles, pairing, Direction::Forward, false);
     let (angles, shape) = (angles.clone(), x.shape().to_vec());
     record(&[x], y, move |gradient, sink| {

@@ -1,6 +1,7 @@
 //! Multiplication of every row by one vector.
 
 use super::reduce_rows;
+use crate::device;
 use crate::kernel::elementwise;
 use crate::par;
 use crate::tape::record;
@@ -26,6 +27,10 @@ pub fn scale_columns(x: &Var, scales: &Var) -> Var {
         }
         if let Some(x) = saved_x {
             let mut product = Array::stale(gradient.shape());
+            if let Some(device) = device::near([&gradient]) {
+                device.multiply_elements(&mut product, &gradient, &x, false);
+                return sink.add(1, reduce_rows::sum(&product));
+            }
             let (g, x) = (gradient.data(), x.data());
             par::chunks_mut(product.data_mut(), par::GRAIN, |start, d| {
                 let span = start..start + d.len();
@@ -38,6 +43,9 @@ pub fn scale_columns(x: &Var, scales: &Var) -> Var {
 
 fn scaled(x: &Array, scales: &Array) -> Array {
     let width = x.width();
+    if let Some(device) = device::near([x]) {
+        return device.scale_columns(x, scales);
+    }
     let mut y = Array::stale(x.shape());
     let (x, scales) = (x.data(), scales.data());
     // Chunks of whole rows.

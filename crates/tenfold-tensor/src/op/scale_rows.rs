@@ -1,5 +1,6 @@
 //! Multiplication of every row by a number of its own.
 
+use crate::device;
 use crate::kernel::{elementwise, reduce};
 use crate::par;
 use crate::tape::record;
@@ -24,6 +25,9 @@ pub fn scale_rows(x: &Var, scales: &Var) -> Var {
             sink.add(0, scaled(&gradient, &scales));
         }
         if let Some(x) = saved_x {
+            if let Some(device) = device::near([&gradient]) {
+                return sink.add(1, device.row_products(&gradient, &x));
+            }
             let width = x.width();
             let row = |at: usize| at * width..(at + 1) * width;
             let mut sums = Array::stale(&[rows]);
@@ -40,6 +44,9 @@ pub fn scale_rows(x: &Var, scales: &Var) -> Var {
 
 fn scaled(x: &Array, scales: &Array) -> Array {
     let width = x.width().max(1);
+    if let Some(device) = device::near([x]) {
+        return device.scale_rows(x, scales);
+    }
     let mut y = Array::stale(x.shape());
     let (x, scales) = (x.data(), scales.data());
     // Chunks of whole rows.

@@ -1,5 +1,6 @@
 //! One row per sequence of a packed batch: the mean of its tokens, or its first token.
 
+use crate::device;
 use crate::kernel::{elementwise, reduce};
 use crate::par::{self, Shared};
 use crate::tape::record;
@@ -15,6 +16,9 @@ use crate::{Array, Offsets, Var};
 #[track_caller]
 pub fn segment_mean(x: &Var, offsets: &Offsets) -> Var {
     let width = checked_width(x, offsets);
+    if let Some(y) = on_device(x, offsets, true) {
+        return y;
+    }
     let mut y = Array::zeros(&[offsets.sequences(), width]);
     let data = x.value().data();
     if width > 0 {
@@ -59,6 +63,9 @@ pub fn segment_mean(x: &Var, offsets: &Offsets) -> Var {
 #[track_caller]
 pub fn segment_first(x: &Var, offsets: &Offsets) -> Var {
     let width = checked_width(x, offsets);
+    if let Some(y) = on_device(x, offsets, false) {
+        return y;
+    }
     let mut y = Array::zeros(&[offsets.sequences(), width]);
     let data = x.value().data();
     for (tokens, y) in offsets.ranges().zip(y.data_mut().chunks_exact_mut(width.max(1))) {
@@ -80,6 +87,18 @@ pub fn segment_first(x: &Var, offsets: &Offsets) -> Var {
             }
         });
     })
+}
+
+/// The mean or the first token row of every sequence, where x is on a device.
+fn on_device(x: &Var, offsets: &Offsets, mean: bool) -> Option<Var> {
+    let device = device::near([x.value()])?;
+    let y = device.segments(x.value(), offsets, mean);
+    let (offsets, shape) = (offsets.clone(), x.shape().to_vec());
+    Some(record(&[x], y, move |gradient, sink| {
+        sink.accumulate_in(0, &shape, |dx, filled| {
+            device.segments_back(dx, &gradient, &offsets, mean, filled);
+        });
+    }))
 }
 
 #[track_caller]

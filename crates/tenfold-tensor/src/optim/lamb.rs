@@ -2,6 +2,7 @@
 
 use super::{AdamWState, Step, check};
 use crate::Array;
+use crate::device;
 use crate::kernel::lamb;
 use crate::par::{self, Shared};
 
@@ -50,6 +51,11 @@ impl Lamb {
             decay: step.weight_decay,
             grad_scale: step.grad_scale,
         };
+        if let Some(device) = device::near([&*value, grad]) {
+            let squares = device.lamb_moments(value, grad, [&mut state.m, &mut state.v], constants);
+            let rate = (f64::from(step.lr) * self.trust(squares.map(f64::sqrt), step.adapts)) as f32;
+            return device.lamb_values(value, [&state.m, &state.v], rate, constants);
+        }
         let squares = {
             let (values, grad) = (value.data(), grad.data());
             let (m, v) = (Shared::new(state.m.data_mut()), Shared::new(state.v.data_mut()));

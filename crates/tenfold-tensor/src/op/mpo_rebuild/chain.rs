@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::kernel::permute;
-use crate::product::{Threads, View, ViewMut, gemm};
+use crate::op::matmul::product;
+use crate::op::permute::reorder;
 use crate::tape::Sink;
 use crate::{Array, Var};
 
@@ -92,14 +92,7 @@ impl Chain {
         let (right, right_node) = self.part(cores, cut..range.end);
         let (rows, bond, cols) = self.product_shape(&range, cut);
         let mut out = Array::stale(&[rows * cols]);
-        gemm(
-            ViewMut::new(out.data_mut(), rows, cols),
-            0.0,
-            1.0,
-            View::new(left.data(), rows, bond),
-            View::new(right.data(), bond, cols),
-            Threads::All,
-        );
+        product((&mut out, [rows, cols]), false, (&left, false), (&right, false), bond);
         let parts = Box::new([(left, left_node), (right, right_node)]);
         (out, Node::Merge { range, parts })
     }
@@ -119,7 +112,7 @@ impl Chain {
             (self.shapes[range.start][0] * left_rows, right_cols * self.shapes[range.end - 1][3]);
         let (a, b) = if back { (right_rows, left_cols) } else { (left_cols, right_rows) };
         let mut out = Array::stale(&[value.len()]);
-        permute::permute(out.data_mut(), value.data(), &[first, a, b, last], &[0, 2, 1, 3], false);
+        reorder(&mut out, &value, &[first, a, b, last], &[0, 2, 1, 3], false);
         out
     }
 
@@ -132,18 +125,15 @@ impl Chain {
         };
         let cut = self.cuts[range.start][range.end];
         let (rows, bond, cols) = self.product_shape(&range, cut);
-        let g = View::new(gradient.data(), rows, cols);
         let [(left, left_node), (right, right_node)] = *parts;
         if (range.start..cut).any(|core| sink.wants(core)) {
             let mut d = Array::stale(&[rows * bond]);
-            let right = View::new(right.data(), bond, cols).t();
-            gemm(ViewMut::new(d.data_mut(), rows, bond), 0.0, 1.0, g, right, Threads::All);
+            product((&mut d, [rows, bond]), false, (&gradient, false), (&right, true), cols);
             self.backward(left_node, self.swapped(d, &(range.start..cut), true), sink);
         }
         if (cut..range.end).any(|core| sink.wants(core)) {
             let mut d = Array::stale(&[bond * cols]);
-            let left = View::new(left.data(), rows, bond).t();
-            gemm(ViewMut::new(d.data_mut(), bond, cols), 0.0, 1.0, left, g, Threads::All);
+            product((&mut d, [bond, cols]), false, (&left, true), (&gradient, false), rows);
             self.backward(right_node, self.swapped(d, &(cut..range.end), true), sink);
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::chain::Chain;
 use crate::Array;
-use crate::kernel::permute;
+use crate::op::permute::reorder;
 
 /// How the axes of a contracted range are reordered.
 pub(in crate::op) struct Order {
@@ -37,10 +37,16 @@ impl Order {
         Order { shape: self.shape.clone(), axes }
     }
 
+    /// The same with the left bond in front: left bond x rows x columns.
+    pub(in crate::op) fn bond_first(&self) -> Order {
+        let axes = [0].into_iter().chain(self.axes.iter().copied().filter(|&axis| axis != 0)).collect();
+        Order { shape: self.shape.clone(), axes }
+    }
+
     /// The contracted range in this order.
     pub(in crate::op) fn apply(&self, value: &Array) -> Array {
         let mut out = Array::stale(&[value.len()]);
-        permute::permute(out.data_mut(), value.data(), &self.shape, &self.axes, false);
+        reorder(&mut out, value, &self.shape, &self.axes, false);
         out
     }
 
@@ -52,7 +58,7 @@ impl Order {
         }
         let shape: Vec<usize> = self.axes.iter().map(|&axis| self.shape[axis]).collect();
         let mut out = Array::stale(&[gradient.len()]);
-        permute::permute(out.data_mut(), gradient.data(), &shape, &inverse, false);
+        reorder(&mut out, gradient, &shape, &inverse, false);
         out
     }
 }
