@@ -77,6 +77,11 @@ pub fn name() -> Option<String> {
     active().map(|device| device.driver.name())
 }
 
+/// Whether there is a device in use.
+pub fn is_used() -> bool {
+    active().is_some()
+}
+
 /// What went wrong on the device, if anything did.
 ///
 /// # Errors

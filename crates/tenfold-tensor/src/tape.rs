@@ -190,6 +190,12 @@ impl Var {
         self.track.is_some()
     }
 
+    /// Whether both are one value: of one storage and shape, and of one node where they are tracked.
+    pub(crate) fn is_same(&self, other: &Var) -> bool {
+        let node = |var: &Var| var.track.as_ref().map(|track| (track.record.id, track.node));
+        self.value.same_storage(&other.value) && self.shape() == other.shape() && node(self) == node(other)
+    }
+
     /// The same value, untracked.
     pub fn detach(&self) -> Var {
         Var::constant(self.value.clone())

@@ -108,6 +108,8 @@ pub(crate) trait Operations {
     fn part<'f>(&'f self, inner: &str) -> Option<(&'f Form, String)>;
     /// Calls `see` for every form directly inside.
     fn parts(&self, see: &mut dyn FnMut(&Form));
+    /// Calls `see` for every operator that is multiplied out whenever this form is used.
+    fn operators<'f>(&'f self, _at: &Address, _see: &mut dyn FnMut(Address, &'f Mpo)) {}
     /// Parameters, bytes and multiply-adds.
     fn cost(&self) -> Cost;
     /// How it is written down beside its leaves.

@@ -3,16 +3,17 @@
 //! A scope borrows the tree, so no leaf can change while rebuilt matrices are cached: the cache cannot be stale.
 
 mod expert;
+mod operator;
 mod part;
 mod socket;
 
 pub use expert::{Load, Routing};
 
 use crate::error::Error;
-use crate::form::{Call, Form, Leaf};
+use crate::form::{Call, Form, Leaf, Mpo};
 use crate::path::{Address, LeafId, Path};
 use crate::tree::Tree;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use tenfold_tensor::random::Random;
 use tenfold_tensor::{Activation, Array, Precision, Tape, Var, op};
@@ -45,6 +46,7 @@ pub struct Scope<'t> {
     contraction: Contraction,
     precision: Precision,
     built: RefCell<BTreeMap<Address, Var>>,
+    operators: OnceCell<Vec<(Address, &'t Mpo)>>,
     routing: Routing,
     loads: RefCell<BTreeMap<String, Load>>,
 }
@@ -74,6 +76,7 @@ impl<'t> Scope<'t> {
             contraction: Contraction::Auto,
             precision: Precision::F32,
             built: RefCell::default(),
+            operators: OnceCell::new(),
             routing: Routing::default(),
             loads: RefCell::default(),
         }

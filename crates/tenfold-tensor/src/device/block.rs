@@ -3,6 +3,9 @@
 use super::{Argument, Device, Fault, active};
 use std::collections::BTreeMap;
 
+/// An idle block serves a request where it is at most so many times as long.
+const ROOM: usize = 2;
+
 /// What is free and what is in use.
 #[derive(Default)]
 pub(super) struct Memory {
@@ -32,7 +35,7 @@ impl Block {
         let Some(device) = active().filter(|device| words > 0 && device.works()) else { return none };
         let bytes = crate::pool::class(words.saturating_mul(4)).next_multiple_of(256);
         match device.take(bytes) {
-            Ok(address) => Block { address, words, bytes },
+            Ok((address, bytes)) => Block { address, words, bytes },
             Err(fault) => {
                 device.note(Err(fault));
                 none
@@ -94,13 +97,17 @@ impl Drop for Block {
 }
 
 impl Device {
-    fn take(&self, bytes: usize) -> Result<u64, Fault> {
+    /// A block of at least so many bytes: where it begins, and how long it is.
+    fn take(&self, bytes: usize) -> Result<(u64, usize), Fault> {
         let mut memory = self.memory();
-        memory.live += bytes;
+        let mut fitting = memory.idle.range_mut(bytes..=bytes.saturating_mul(ROOM));
+        let found = fitting.find_map(|(held, blocks)| Some((blocks.pop()?, *held)));
+        let held = found.map_or(bytes, |(_, held)| held);
+        memory.live += held;
         memory.peak = memory.peak.max(memory.live);
-        if let Some(address) = memory.idle.get_mut(&bytes).and_then(Vec::pop) {
-            memory.idle_bytes -= bytes;
-            return Ok(address);
+        if let Some(found) = found {
+            memory.idle_bytes -= held;
+            return Ok(found);
         }
         let fresh = match self.driver.allocate(bytes) {
             // What lies idle in other sizes makes room.
@@ -115,6 +122,6 @@ impl Device {
         if fresh.is_err() {
             memory.live -= bytes;
         }
-        fresh
+        fresh.map(|address| (address, bytes))
     }
 }

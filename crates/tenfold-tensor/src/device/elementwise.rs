@@ -49,6 +49,12 @@ impl Device {
         self.each("copy", from.len(), &[behind(to.write(), start), from.read()]);
     }
 
+    /// The elements of `to` from `start` on += from.
+    pub(crate) fn add_into(&self, to: &mut Array, start: usize, from: &Array) {
+        let add = [number(1.0), flag(true)];
+        self.each("scaled", from.len(), &[behind(to.write(), start), from.read(), add[0], add[1]]);
+    }
+
     /// An array of a shape with the elements of `from` from `start` on.
     pub(crate) fn copy_of(&self, from: &Array, start: usize, shape: &[usize]) -> Array {
         let mut to = Array::stale(shape);

@@ -14,17 +14,24 @@ pub(crate) struct Part<'a> {
     rows: usize,
     cols: usize,
     turned: bool,
+    /// Elements from the matrix of one member of a batch to that of the next; 0 where all have the same.
+    step: usize,
 }
 
 impl<'a> Part<'a> {
     /// All of an array as a matrix.
     pub(crate) fn of(array: &'a Array, rows: usize, cols: usize) -> Part<'a> {
-        Part { array, start: 0, rows, cols, turned: false }
+        Part { array, start: 0, rows, cols, turned: false, step: 0 }
     }
 
     /// Some rows of it.
     pub(crate) fn rows(self, range: std::ops::Range<usize>) -> Part<'a> {
         Part { start: self.start + range.start * self.cols, rows: range.len(), ..self }
+    }
+
+    /// The first of as many matrices as a batch has members, one behind the other; the only one where there is no other.
+    pub(crate) fn each(self, members: usize) -> Part<'a> {
+        Part { step: if members > 1 { self.rows * self.cols } else { 0 }, ..self }
     }
 
     /// Its transpose.
@@ -43,7 +50,7 @@ impl<'a> Part<'a> {
     }
 
     fn matrix(&self) -> Matrix {
-        matrix(self.array.read(), self.start, self.cols, self.turned)
+        Matrix { batch_step: self.step, ..matrix(self.array.read(), self.start, self.cols, self.turned) }
     }
 }
 
@@ -64,6 +71,23 @@ impl Device {
     pub(crate) fn multiply(
         &self,
         precision: Precision,
+        to: (&mut Array, usize),
+        add: bool,
+        lhs: Part<'_>,
+        rhs: Part<'_>,
+    ) {
+        self.multiply_each(precision, 1, to, add, lhs, rhs);
+    }
+
+    /// The same for every member of a batch, whose results lie one behind the other.
+    ///
+    /// # Panics
+    /// When the shapes do not fit together.
+    #[track_caller]
+    pub(crate) fn multiply_each(
+        &self,
+        precision: Precision,
+        batch: usize,
         (to, first): (&mut Array, usize),
         add: bool,
         lhs: Part<'_>,
@@ -71,11 +95,11 @@ impl Device {
     ) {
         let ([rows, inner], [depth, cols]) = (lhs.shape(), rhs.shape());
         assert!(
-            inner == depth && (first + rows) * cols <= to.len(),
+            inner == depth && (first + batch * rows) * cols <= to.len(),
             "product of {rows} x {inner} and {depth} x {cols} into {:?}",
             to.shape()
         );
-        if rows * cols == 0 {
+        if batch * rows * cols == 0 {
             return;
         }
         if inner == 0 {
@@ -85,10 +109,10 @@ impl Device {
             return;
         }
         let (lhs, rhs) = (lhs.matrix(), rhs.matrix());
-        let to = matrix(to.write(), first * cols, cols, false);
+        let to = Matrix { batch_step: rows * cols, ..matrix(to.write(), first * cols, cols, false) };
         if self.works() {
             let beta = f32::from(u8::from(add));
-            let product = Product { rows, cols, inner, batch: 1, lhs, rhs, to, alpha: 1.0, beta, precision };
+            let product = Product { rows, cols, inner, batch, lhs, rhs, to, alpha: 1.0, beta, precision };
             self.note(self.driver.multiply(&product));
         }
     }

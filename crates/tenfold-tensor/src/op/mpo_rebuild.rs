@@ -6,7 +6,10 @@
 //! same way back.
 
 pub(super) mod chain;
+mod each;
 pub(super) mod order;
+
+pub use each::mpo_rebuild_each;
 
 use chain::{Chain, Node};
 use order::Order;

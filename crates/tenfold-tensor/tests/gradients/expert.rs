@@ -4,7 +4,7 @@ use super::gradient::array;
 use super::{Cases, Check, case, ids};
 use tenfold_tensor::{Activation, Array, Offsets, Precision, Tape, Var, op};
 
-pub(crate) const TABLE: [(&str, Cases); 7] = [
+pub(crate) const TABLE: [(&str, Cases); 10] = [
     ("balance", |n| case("", vec![array(1, &[n, 5])], move |v| op::balance(&v[0], &ids(2, 2 * n, 5)))),
     ("gates", gates),
     ("noisy", |n| {
@@ -15,6 +15,9 @@ pub(crate) const TABLE: [(&str, Cases); 7] = [
     ("combine", combine),
     ("linear_each", linear_each),
     ("stack", |n| case("", vec![array(1, &[n, 2]), array(2, &[n, 2]), array(3, &[n, 2])], op::stack)),
+    ("matmul_each", matmul_each),
+    ("member", |n| case("", vec![array(1, &[3, n, 2])], |v| op::member(&v[0], 1))),
+    ("mpo_rebuild_each", mpo_rebuild_each),
     // The penalty is none of the output: see below.
     ("penalized", |n| {
         case("", vec![array(1, &[n, 3])], |v| op::penalized(&v[0], &Var::constant(Array::scalar(2.0)), 0.5))
@@ -35,6 +38,39 @@ fn gates(n: usize) -> Vec<Check> {
             })
         })
         .collect()
+}
+
+fn matmul_each(n: usize) -> Vec<Check> {
+    let batches = [(3, 3), (1, 3), (3, 1), (1, 1)];
+    let one = |(a, b)| {
+        let leaves = vec![array(1, &[a, 2, n]), array(2, &[b, n, 3])];
+        case(format!("{a} and {b} members"), leaves, |v| op::matmul_each(&v[0], &v[1]))
+    };
+    batches.into_iter().flat_map(one).collect()
+}
+
+/// Members with all cores of their own, and with one of them in common.
+fn mpo_rebuild_each(n: usize) -> Vec<Check> {
+    let (shapes, shared): (&[[usize; 4]], usize) = match n {
+        1 => (&[[1, 3, 2, 1]], 0),
+        7 => (&[[1, 2, 2, 3], [3, 3, 1, 5], [5, 2, 4, 1]], 1),
+        31 => (&[[1, 2, 2, 4], [4, 2, 3, 6], [6, 3, 2, 5], [5, 2, 2, 3], [3, 1, 2, 1]], 2),
+        _ => (&[[1, 2, 3, 4], [4, 3, 2, 1]], 1),
+    };
+    let of = shapes.len();
+    let leaf = |at: usize| array(at as u64, &shapes[at % of]);
+    let own = case("own cores", (0..2 * of).map(leaf).collect(), move |v| {
+        op::stack(&op::mpo_rebuild_each(&[v[..of].to_vec(), v[of..].to_vec()]))
+    });
+    let common = case("a core in common", (0..2 * of).map(leaf).collect(), move |v| {
+        let mut other = v[of..].to_vec();
+        other[shared] = v[shared].clone();
+        // Its own core there is used beside the operator, so that every leaf has a gradient.
+        let spare = op::scale(&op::sum(&v[of + shared]), 0.5);
+        let whole = op::stack(&op::mpo_rebuild_each(&[v[..of].to_vec(), other]));
+        op::add(&op::sum(&op::mul(&whole, &whole)), &spare)
+    });
+    own.into_iter().chain(common).collect()
 }
 
 fn combine(n: usize) -> Vec<Check> {

@@ -103,7 +103,19 @@ impl Mpo {
         Self::from_forms(self.shape.clone(), self.rows, self.cols, cores)
     }
 
-    fn cores(&self, cx: &Scope<'_>, at: &Address) -> Result<Vec<Var>, Error> {
+    /// Whether the cores of both have the same shapes.
+    pub(crate) fn is_alike(&self, other: &Mpo) -> bool {
+        let sizes = |one: &Mpo| (one.rows, one.cols, one.shape.clone(), one.bonds.clone());
+        sizes(self) == sizes(other)
+    }
+
+    /// The matrix without what pads it.
+    pub(crate) fn exact(&self, whole: Var) -> Var {
+        let exact = whole.shape() == [self.rows, self.cols];
+        if exact { whole } else { op::crop(&whole, self.rows, self.cols) }
+    }
+
+    pub(crate) fn cores(&self, cx: &Scope<'_>, at: &Address) -> Result<Vec<Var>, Error> {
         self.cores
             .iter()
             .enumerate()
@@ -169,11 +181,12 @@ impl Operations for Mpo {
     }
 
     fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error> {
-        cx.built(at, || {
-            let whole = op::mpo_rebuild(&self.cores(cx, at)?);
-            let exact = whole.shape() == [self.rows, self.cols];
-            Ok(if exact { whole } else { op::crop(&whole, self.rows, self.cols) })
-        })
+        cx.build_mates(at)?;
+        cx.built(at, || Ok(self.exact(op::mpo_rebuild(&self.cores(cx, at)?))))
+    }
+
+    fn operators<'f>(&'f self, at: &Address, see: &mut dyn FnMut(Address, &'f Mpo)) {
+        see(at.clone(), self);
     }
 
     fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {

@@ -58,6 +58,12 @@ impl Operations for Stack {
         call: &Call<'_>,
         rows: &Offsets,
     ) -> Result<Var, Error> {
+        let mut operators = Vec::new();
+        for (e, _) in rows.ranges().enumerate().filter(|(_, range)| !range.is_empty()) {
+            let each = &mut |at, operator| operators.push((at, operator));
+            self.experts[e].operations().operators(&Self::named(at, e), each);
+        }
+        cx.build_each(&operators)?;
         let used = |(e, range): (usize, std::ops::Range<usize>)| match range.is_empty() {
             true => Ok(None),
             false => self.experts[e].operations().dense(cx, &Self::named(at, e)).map(Some),

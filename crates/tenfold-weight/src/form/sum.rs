@@ -1,6 +1,6 @@
 //! The sum of two forms: a base and a delta, a truncation and its repair.
 
-use super::{Call, Form, Leaf, Operations, OperationsMut, Stored, rest_after};
+use super::{Call, Form, Leaf, Mpo, Operations, OperationsMut, Stored, rest_after};
 use crate::cost::Cost;
 use crate::error::Error;
 use crate::path::Address;
@@ -69,6 +69,11 @@ impl Operations for Sum {
             let right = self.right.operations().dense(cx, &at.part("right"))?;
             Ok(op::add(&left, &right))
         })
+    }
+
+    fn operators<'f>(&'f self, at: &Address, see: &mut dyn FnMut(Address, &'f Mpo)) {
+        self.left.operations().operators(&at.part("left"), see);
+        self.right.operations().operators(&at.part("right"), see);
     }
 
     fn visit(&self, at: &Address, see: &mut dyn FnMut(Address, Stored<'_>)) {

@@ -32,7 +32,7 @@ struct Check {
 /// Only when results cannot be printed.
 pub(crate) fn run(args: &cli::Doctor) -> Result<Verdict> {
     let options = model::options(&args.fetching, &Arc::new(AtomicBool::new(false)));
-    let checks = [processor(), cores(), memory(), cache(&options.cache), python(&options.pips)];
+    let checks = [processor(), device(), cores(), memory(), cache(&options.cache), python(&options.pips)];
     let well = checks.iter().all(|check| check.ok);
     if args.output.json {
         print_json(&checks)?;
@@ -50,6 +50,11 @@ pub(crate) fn run(args: &cli::Doctor) -> Result<Verdict> {
 fn processor() -> Check {
     let found = format!("{:?} kernels", cpu::detected());
     Check { name: "processor", found, ok: true, advice: "" }
+}
+
+fn device() -> Check {
+    let found = tenfold_tensor::device::name().unwrap_or_else(|| "none in use".to_owned());
+    Check { name: "device", found, ok: true, advice: "" }
 }
 
 fn cores() -> Check {

@@ -79,6 +79,11 @@ impl Chain {
         self.cuts[0][self.len()]
     }
 
+    /// Where to cut a range of several cores.
+    pub(in crate::op) fn cut(&self, range: &Range<usize>) -> usize {
+        self.cuts[range.start][range.end]
+    }
+
     /// The contraction of a range: d0, its [`pairs`](Self::pairs), d1.
     pub(in crate::op) fn contract(&self, cores: &[Var], range: Range<usize>) -> (Array, Node) {
         if range.is_empty() {
@@ -105,15 +110,20 @@ impl Chain {
 
     /// A contracted range with columns of the left part and rows of the right part swapped, or swapped back.
     fn swapped(&self, value: Array, range: &Range<usize>, back: bool) -> Array {
-        let &[left_rows, left_cols, right_rows, right_cols] = self.pairs(range.clone()).as_slice() else {
-            return value;
-        };
-        let (first, last) =
-            (self.shapes[range.start][0] * left_rows, right_cols * self.shapes[range.end - 1][3]);
+        let Some([first, left_cols, right_rows, last]) = self.swapped_shape(range) else { return value };
         let (a, b) = if back { (right_rows, left_cols) } else { (left_cols, right_rows) };
         let mut out = Array::stale(&[value.len()]);
         reorder(&mut out, &value, &[first, a, b, last], &[0, 2, 1, 3], false);
         out
+    }
+
+    /// A contracted range as d0 and left rows, left columns, right rows, right columns and d1; nothing for a single core.
+    pub(in crate::op) fn swapped_shape(&self, range: &Range<usize>) -> Option<[usize; 4]> {
+        let &[left_rows, left_cols, right_rows, right_cols] = self.pairs(range.clone()).as_slice() else {
+            return None;
+        };
+        let (first, last) = (self.shapes[range.start][0], self.shapes[range.end - 1][3]);
+        Some([first * left_rows, left_cols, right_rows, right_cols * last])
     }
 
     /// Pours the gradient of a contracted range into its cores.
@@ -139,7 +149,7 @@ impl Chain {
     }
 
     /// Rows, inner size and columns of the product of both parts of a range.
-    fn product_shape(&self, range: &Range<usize>, cut: usize) -> (usize, usize, usize) {
+    pub(in crate::op) fn product_shape(&self, range: &Range<usize>, cut: usize) -> (usize, usize, usize) {
         let size = |range: Range<usize>| self.rows(range.clone()) * self.cols(range);
         (
             self.shapes[range.start][0] * size(range.start..cut),

@@ -43,6 +43,16 @@ impl Order {
         Order { shape: self.shape.clone(), axes }
     }
 
+    /// The axes of the contracted range, and where each of the result comes from.
+    pub(in crate::op) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Which of those axes each of the result is.
+    pub(in crate::op) fn axes(&self) -> &[usize] {
+        &self.axes
+    }
+
     /// The contracted range in this order.
     pub(in crate::op) fn apply(&self, value: &Array) -> Array {
         let mut out = Array::stale(&[value.len()]);
