@@ -44,6 +44,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", builds: true, run: command::clippy },
     Step { name: "docs", builds: true, run: command::docs },
     Step { name: "guard", builds: true, run: command::guard },
+    Step { name: "device", builds: true, run: command::device },
     Step { name: "ranks", builds: true, run: command::ranks },
     Step { name: "tests", builds: true, run: command::tests },
 ];

@@ -12,6 +12,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["tenfold", "xtask"]),
     ("clap", &["tenfold"]),
     ("ctrlc", &["tenfold"]),
+    ("cudarc", &["tenfold-tensor"]),
     ("faer", &["tenfold-linalg"]),
     ("gemm", &["tenfold-tensor"]),
     ("indicatif", &["tenfold"]),

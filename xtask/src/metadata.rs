@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// Every package of the build graph, members and dependencies, on every platform.
+/// Every package of the build graph, members and dependencies, on every platform and with every feature.
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
 }
@@ -32,7 +32,7 @@ impl Metadata {
     /// Asks cargo about the workspace at `root`, without changing the lock file.
     pub(crate) fn read(root: &Path) -> Result<Metadata> {
         let output = cargo(root)
-            .args(["metadata", "--format-version", "1", "--locked"])
+            .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
             .output()
             .context("cannot start cargo")?;
         ensure!(

@@ -46,27 +46,57 @@ pub(super) fn guard(root: &Path) -> Result<Outcome> {
     outcome(&mut command, "an op left its buffers or read what nobody wrote")
 }
 
+/// Clippy with the feature `cuda`, which needs nothing of CUDA, and the checks of all ops on an emulated device, where there
+/// is a C++ compiler.
+pub(super) fn device(root: &Path) -> Result<Outcome> {
+    let packages = ["-p", "tenfold-tensor", "-p", "tenfold", "--all-targets", "--features", "tenfold/cuda"];
+    if let Some(failed) = feature_warnings(root, "cuda", &packages)? {
+        return Ok(failed);
+    }
+    // The system and the names of compilers that the tests know.
+    let named = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    if !cfg!(target_os = "linux") || ![named.as_str(), "c++", "g++"].into_iter().any(answers) {
+        return Ok(Outcome::Skipped(
+            "kernels of devices are emulated on Linux with a C++ compiler; Debian has one in g++".to_owned(),
+        ));
+    }
+    let mut command = cargo(root);
+    command.args(["test", "--locked", "--quiet", "-p", "tenfold-tensor"]);
+    command.args(["--test", "gradients", "--test", "reference", "--test", "golden", "--test", "device"]);
+    command.env("TENFOLD_TEST_DEVICE", "emulated");
+    outcome(&mut command, "an op is wrong on a device, or a kernel touched what it must not")
+}
+
 /// Clippy and the runs of several ranks with the feature `mpi`, where there is an MPI library.
 pub(super) fn ranks(root: &Path) -> Result<Outcome> {
-    let here = |program: &str| {
-        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-    };
-    if let Some(missing) = ["mpicc", "mpirun"].into_iter().find(|program| !here(program)) {
+    if let Some(missing) = ["mpicc", "mpirun"].into_iter().find(|program| !answers(program)) {
         return Ok(Outcome::Skipped(format!(
             "there is no {missing}; Debian has it in openmpi-bin and libopenmpi-dev, with libclang-dev for its binding"
         )));
     }
-    let feature = ["--locked", "--workspace", "--features", "tenfold/mpi"];
-    let mut command = cargo(root);
-    command.arg("clippy").args(feature).args(["--", "-D", "warnings"]);
-    if missing_component(root, "clippy", "clippy")?.is_none()
-        && let Outcome::Failed(why) = outcome(&mut command, "clippy has warnings about the feature mpi")?
-    {
-        return Ok(Outcome::Failed(why));
+    let feature = ["--workspace", "--features", "tenfold/mpi"];
+    if let Some(failed) = feature_warnings(root, "mpi", &feature)? {
+        return Ok(failed);
     }
     let mut command = cargo(root);
-    command.arg("test").args(feature).args(["--quiet", "--test", "mpi"]);
+    command.args(["test", "--locked"]).args(feature).args(["--quiet", "--test", "mpi"]);
     outcome(&mut command, "runs of several ranks went wrong")
+}
+
+/// How clippy failed with a feature that is off by default, if it did.
+fn feature_warnings(root: &Path, feature: &str, arguments: &[&str]) -> Result<Option<Outcome>> {
+    if missing_component(root, "clippy", "clippy")?.is_some() {
+        return Ok(None);
+    }
+    let mut command = cargo(root);
+    command.args(["clippy", "--locked"]).args(arguments).args(["--", "-D", "warnings"]);
+    let outcome = outcome(&mut command, &format!("clippy has warnings about the feature {feature}"))?;
+    Ok(matches!(outcome, Outcome::Failed(_)).then_some(outcome))
+}
+
+/// Whether a program of this name can be run.
+fn answers(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// `cargo test` over the workspace; its lines are shown as they come and its summaries are added up.
