@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "these runs need little of it")]
 #[path = "it/bench.rs"]
 mod bench;
+#[allow(dead_code, reason = "these runs need little of it")]
 #[path = "../../tenfold-tensor/tests/common/device.rs"]
 mod device;
 

@@ -1,13 +1,25 @@
 //! On what tests compute: the processor, or what the variable `TENFOLD_TEST_DEVICE` says: `emulated`, or with the feature `cuda`
 //! `cuda`.
 
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use tenfold_tensor::device;
 
 #[path = "../device"]
 mod place {
     #[allow(dead_code, reason = "of the emulated device only some is asked for here")]
     pub(crate) mod emulated;
+}
+
+#[allow(unused_imports, reason = "not all tests ask")]
+pub(crate) use place::emulated::{Watch, compiler};
+
+/// Lets ops be computed on the emulated device from now on; what was asked of it.
+#[allow(dead_code, reason = "not all tests ask")]
+pub(crate) fn emulate() -> Arc<Watch> {
+    let driver = place::emulated::Emulated::build(device::SOURCE);
+    let watch = driver.watch();
+    assert!(device::install(Box::new(driver)), "a device was in use before");
+    watch
 }
 
 /// Demands that the device did what it was asked for.
