@@ -2,9 +2,11 @@
 seeds and steps, and the table of the receipts.
 
 usage: adapt.py OUT --tenfold PROGRAM --data DIR [--tasks mrpc,cola,...] [--seeds 1,2,3] [--methods lora,dora,...] [--workers N] [--lr X]
-                [--precision bf16]
+                [--precision bf16] [--jobs FILE] [--deadline SECONDS] [--grace SECONDS] [--receipts FOLDER] [--no-models]
        adapt.py OUT --table
-Runs and table are those of glue.py. Learning rates are those of RATES; names of runs carry another one.
+Runs and table are those of glue.py. Learning rates are those of RATES; names of runs carry another one. FILE has lines
+task:method:seed, which are done in its order. A run whose receipt is there, in OUT or FOLDER, is not made again; one that the deadline
+ended goes on in the next call.
 """
 
 import argparse
@@ -95,11 +97,9 @@ arguments.add_argument("--data", type=pathlib.Path)
 arguments.add_argument("--tasks", default="mrpc,cola,stsb")
 arguments.add_argument("--seeds", default="1")
 arguments.add_argument("--methods", default=",".join(METHODS))
-arguments.add_argument("--workers", type=int, default=1)
 arguments.add_argument("--lr", type=float)
 arguments.add_argument("--precision", default="f32", help="of matrix products in training")
-arguments.add_argument("--words", default="", help="further words for the program, such as '--device cuda --offline'")
-arguments.add_argument("--table", action="store_true")
+runs.options(arguments)
 args = arguments.parse_args()
 
 
@@ -116,10 +116,12 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     seeds, tasks, methods = args.seeds.split(","), args.tasks.split(","), args.methods.split(",")
     jobs = [(task, method, seed) for seed in map(int, seeds) for task in tasks for method in methods]
+    if args.jobs:
+        jobs = runs.listed(args.jobs, (str, str, int))
     runs.all_of(run, jobs, args.workers)
 
 
 if args.table:
-    tabulate(args.out)
+    tabulate(args.out, args.receipts)
 else:
     main()
