@@ -41,11 +41,11 @@ const STEPS: &[Step] = &[
     Step { name: "golden", builds: false, run: check_golden },
     Step { name: "level", builds: false, run: check_level },
     Step { name: "license", builds: false, run: check_license },
+    Step { name: "ranks", builds: false, run: command::ranks },
     Step { name: "clippy", builds: true, run: command::clippy },
     Step { name: "docs", builds: true, run: command::docs },
     Step { name: "guard", builds: true, run: command::guard },
     Step { name: "device", builds: true, run: command::device },
-    Step { name: "ranks", builds: true, run: command::ranks },
     Step { name: "tests", builds: true, run: command::tests },
 ];
 

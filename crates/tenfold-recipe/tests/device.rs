@@ -16,22 +16,22 @@ use tenfold_testkit::tolerance::{Tolerance, assert_close, widen};
 use tenfold_weight::LeafId;
 
 const MATRICES: &str = "select = \"encoder.**.{query,key,value,dense}.weight\"\n";
-const DISTILL: &str = "[[phase]]\nobjective = \"distill\"\nsteps = 4\ntokens = 64\ntext = \"path:TRAIN\"\n\
-     optimizer = { lr = 1e-3 }\n";
+const TASK: &str =
+    "[[phase]]\nobjective = \"task\"\ntask = \"sst2@1\"\nsteps = 2\nrows = 64\noptimizer = { lr = 1e-3 }\n";
 
 /// What a run is called, and its steps and phases.
 fn recipes() -> Vec<(&'static str, String)> {
     let step = |method: &str, more: &str| format!("[[step]]\nmethod = \"{method}\"\n{more}");
     let routed = "select = \"**.router\"\nexperts = 3\ncores = 3\n";
-    let lamb = DISTILL.replace("lr = 1e-3", "kind = \"lamb\", lr = 1e-2");
+    let lamb = TASK.replace("lr = 1e-3", "kind = \"lamb\", lr = 1e-2");
     vec![
-        ("dense", format!("{DISTILL}dropout = 0.1\n")),
-        ("operators", step("mpo", MATRICES) + DISTILL),
+        ("dense", format!("{TASK}dropout = 0.1\n")),
+        ("operators", step("mpo", MATRICES) + TASK),
         ("deep", step("mpobert", &format!("{MATRICES}rank = 2\n")) + &lamb),
-        ("experts", step("mpoe", routed) + DISTILL + "experts = { balance = 0.1, capacity = 1.0 }\n"),
-        ("adapters", step("lora", &format!("{MATRICES}rank = 2\nmagnitude = true\n")) + DISTILL),
-        ("prefix", step("prefix", "select = \"encoder.**\"\nrows = 3\n") + DISTILL),
-        ("again", format!("{DISTILL}gradient-checkpointing = true\n")),
+        ("experts", step("mpoe", routed) + TASK + "experts = { balance = 0.1, capacity = 1.0 }\n"),
+        ("adapters", step("lora", &format!("{MATRICES}rank = 2\nmagnitude = true\n")) + TASK),
+        ("prefix", step("prefix", "select = \"encoder.**\"\nrows = 3\n") + TASK),
+        ("again", format!("{TASK}gradient-checkpointing = true\n")),
     ]
 }
 
@@ -48,6 +48,7 @@ fn a_device_ends_where_the_processor_does() {
         return eprintln!("there is no C++ compiler to emulate a device with");
     }
     let bench = Bench::new();
+    bench.write_tasks();
     let here: Vec<_> = recipes().iter().map(|(name, recipe)| values(&bench, name, recipe)).collect();
     let watch = device::emulate();
     for ((name, recipe), (losses, leaves)) in recipes().iter().zip(here) {
@@ -62,9 +63,10 @@ fn a_device_ends_where_the_processor_does() {
             assert!((loss - other).abs() <= 1e-4 * loss.abs().max(1e-3), "{name}: {found:?}, not {losses:?}");
         }
         assert_eq!(leaves.len(), others.len());
-        for (id, leaf) in &leaves {
+        // Softmax does not see what is added to all keys, so the gradient of their bias is rounding, and Adam makes steps of that.
+        for (id, leaf) in leaves.iter().filter(|(id, _)| !id.to_string().ends_with("key.bias")) {
             let tolerance = Tolerance { relative: 2e-3, absolute: 2e-4 };
-            assert_close(&format!("{name}: {id}"), &widen(others[id].data()), &widen(leaf.data()), tolerance);
+            assert_close(&format!("{name}: {id}"), others[id].data(), &widen(leaf.data()), tolerance);
         }
     }
 }

@@ -115,6 +115,15 @@ pub(crate) fn near<'a>(arrays: impl IntoIterator<Item = &'a Array>) -> Option<&'
     active().filter(|_| arrays.into_iter().any(Array::is_on_device))
 }
 
+/// Brings arrays to the device in use, where they stay: those that nobody writes would come anew for every use otherwise.
+pub(crate) fn bring<'a>(arrays: impl IntoIterator<Item = &'a Array>) {
+    if active().is_some() {
+        arrays.into_iter().for_each(|array| {
+            array.read();
+        });
+    }
+}
+
 impl Device {
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)

@@ -21,21 +21,42 @@ pub(super) fn format(root: &Path) -> Result<Outcome> {
     )
 }
 
+/// The features that are checked: what they need at run time may be missing, what they need to be built must not. With them all
+/// crates are built once for clippy and once for tests, instead of once more for each feature.
+fn features() -> String {
+    let mut names = vec!["tenfold/cuda"];
+    names.extend(missing_mpi().is_none().then_some("tenfold/mpi"));
+    names.join(",")
+}
+
+/// The first program of an MPI library that is not here.
+fn missing_mpi() -> Option<&'static str> {
+    ["mpicc", "mpirun"].into_iter().find(|program| !answers(program))
+}
+
 /// `cargo clippy` over every target, with warnings denied.
 pub(super) fn clippy(root: &Path) -> Result<Outcome> {
     if let Some(skipped) = missing_component(root, "clippy", "clippy")? {
         return Ok(skipped);
     }
     let mut command = cargo(root);
-    command.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-    outcome(&mut command, "clippy has warnings")
+    command.args(["clippy", "--locked", "--workspace", "--all-targets", "--features", &features()]);
+    outcome(command.args(["--", "-D", "warnings"]), "clippy has warnings")
 }
 
-/// `cargo doc` with warnings denied, so that a broken link fails.
+/// `cargo doc` with warnings denied, so that a broken link fails; and the program as it is built without features, of which
+/// nothing is left to be looked at then but itself.
 pub(super) fn docs(root: &Path) -> Result<Outcome> {
     let mut command = cargo(root);
     command.args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
-    outcome(&mut command, "rustdoc has warnings")
+    let written = outcome(&mut command, "rustdoc has warnings")?;
+    if matches!(written, Outcome::Failed(_)) {
+        return Ok(written);
+    }
+    outcome(
+        cargo(root).args(["check", "--locked", "-p", "tenfold"]),
+        "the program does not build without features",
+    )
 }
 
 /// The checks of all ops with buffers beside forbidden pages, so that a read or write outside one ends the program.
@@ -46,13 +67,8 @@ pub(super) fn guard(root: &Path) -> Result<Outcome> {
     outcome(&mut command, "an op left its buffers or read what nobody wrote")
 }
 
-/// Clippy with the feature `cuda`, which needs nothing of CUDA, and the checks of all ops on an emulated device, where there
-/// is a C++ compiler.
+/// The checks of all ops on an emulated device, where there is a C++ compiler.
 pub(super) fn device(root: &Path) -> Result<Outcome> {
-    let packages = ["-p", "tenfold-tensor", "-p", "tenfold", "--all-targets", "--features", "tenfold/cuda"];
-    if let Some(failed) = feature_warnings(root, "cuda", &packages)? {
-        return Ok(failed);
-    }
     // The system and the names of compilers that the tests know.
     let named = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     if !cfg!(target_os = "linux") || ![named.as_str(), "c++", "g++"].into_iter().any(answers) {
@@ -61,37 +77,20 @@ pub(super) fn device(root: &Path) -> Result<Outcome> {
         ));
     }
     let mut command = cargo(root);
-    command.args(["test", "--locked", "--quiet", "-p", "tenfold-tensor"]);
+    command.args(["test", "--locked", "--quiet", "-p", "tenfold-tensor", "--features", "cuda"]);
     command.args(["--test", "gradients", "--test", "reference", "--test", "golden", "--test", "device"]);
     command.env("TENFOLD_TEST_DEVICE", "emulated");
     outcome(&mut command, "an op is wrong on a device, or a kernel touched what it must not")
 }
 
-/// Clippy and the runs of several ranks with the feature `mpi`, where there is an MPI library.
-pub(super) fn ranks(root: &Path) -> Result<Outcome> {
-    if let Some(missing) = ["mpicc", "mpirun"].into_iter().find(|program| !answers(program)) {
-        return Ok(Outcome::Skipped(format!(
+/// Whether the tests will run several ranks, which takes an MPI library.
+pub(super) fn ranks(_root: &Path) -> Result<Outcome> {
+    Ok(match missing_mpi() {
+        None => Outcome::Passed("among the tests".to_owned()),
+        Some(missing) => Outcome::Skipped(format!(
             "there is no {missing}; Debian has it in openmpi-bin and libopenmpi-dev, with libclang-dev for its binding"
-        )));
-    }
-    let feature = ["--workspace", "--features", "tenfold/mpi"];
-    if let Some(failed) = feature_warnings(root, "mpi", &feature)? {
-        return Ok(failed);
-    }
-    let mut command = cargo(root);
-    command.args(["test", "--locked"]).args(feature).args(["--quiet", "--test", "mpi"]);
-    outcome(&mut command, "runs of several ranks went wrong")
-}
-
-/// How clippy failed with a feature that is off by default, if it did.
-fn feature_warnings(root: &Path, feature: &str, arguments: &[&str]) -> Result<Option<Outcome>> {
-    if missing_component(root, "clippy", "clippy")?.is_some() {
-        return Ok(None);
-    }
-    let mut command = cargo(root);
-    command.args(["clippy", "--locked"]).args(arguments).args(["--", "-D", "warnings"]);
-    let outcome = outcome(&mut command, &format!("clippy has warnings about the feature {feature}"))?;
-    Ok(matches!(outcome, Outcome::Failed(_)).then_some(outcome))
+        )),
+    })
 }
 
 /// Whether a program of this name can be run.
@@ -102,7 +101,7 @@ fn answers(program: &str) -> bool {
 /// `cargo test` over the workspace; its lines are shown as they come and its summaries are added up.
 pub(super) fn tests(root: &Path) -> Result<Outcome> {
     let mut child = cargo(root)
-        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
+        .args(["test", "--locked", "--workspace", "--no-fail-fast", "--features", &features()])
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo test")?;

@@ -5,6 +5,8 @@ use crate::{Array, Offsets};
 
 /// Rows that one thread adds up before the sums are added up again.
 const CHUNK: usize = 64;
+/// Rows of one id that a block adds up at most.
+const MANY: usize = 128;
 /// Blocks that a sum of all elements is divided among.
 const PARTS: usize = 64;
 
@@ -78,7 +80,8 @@ impl Device {
         to
     }
 
-    /// Adds row i of g to row `ids[i]` of a table, equal ids in their order.
+    /// Adds row i of g to row `ids[i]` of a table. One block adds up the rows of an id in their order, but of an id with many rows
+    /// these are brought together and added up in parts.
     pub(crate) fn scatter(&self, table: &mut Array, g: &Array, ids: &[u32]) {
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
         order.sort_by_key(|at| ids[*at as usize]);
@@ -91,6 +94,21 @@ impl Device {
             }
         }
         starts.push(order.len() as u32);
+        let rows = |at: usize| starts[at] as usize..starts[at + 1] as usize;
+        for at in (0..unique.len()).filter(|at| rows(*at).len() > MANY) {
+            let sum = self.sum_rows(&self.gather(g, &order[rows(at)]));
+            self.add_into(table, unique[at] as usize * table.width(), &sum);
+        }
+        // Those are left to nobody else.
+        let few: Vec<usize> = (0..unique.len()).filter(|at| rows(*at).len() <= MANY).collect();
+        let mut kept = Vec::with_capacity(order.len());
+        let mut bounds = vec![0];
+        for at in &few {
+            kept.extend_from_slice(&order[rows(*at)]);
+            bounds.push(kept.len() as u32);
+        }
+        let unique: Vec<u32> = few.into_iter().map(|at| unique[at]).collect();
+        let (starts, order) = (bounds, kept);
         let [named, starts, order] = [&unique, &starts, &order].map(|words| Block::of_words(words));
         let (width, to) = (whole(table.width()), table.write());
         let arguments = [to, g.read(), named.argument(), starts.argument(), order.argument(), width];

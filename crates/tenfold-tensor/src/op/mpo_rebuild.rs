@@ -43,6 +43,7 @@ pub fn mpo_rebuild(cores: &[Var]) -> Var {
         let w = core.value().reshape(&[rows, cols]);
         return record(&[core], w, move |gradient, sink| sink.add(0, gradient.reshape(&shape)));
     }
+    device::bring(cores.iter().map(Var::value));
     let halves = Halves::new(&chain, cores);
     let inputs: Vec<&Var> = cores.iter().collect();
     if let Some(device) = device::near(cores.iter().map(Var::value)) {

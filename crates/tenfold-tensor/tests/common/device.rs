@@ -34,6 +34,10 @@ pub(crate) fn is_emulated() -> bool {
 }
 
 /// Whether ops are computed on a device. Comes before the first op of a test.
+#[allow(
+    unexpected_cfgs,
+    reason = "crates above know no feature of that name, and set the variable to nothing"
+)]
 pub(crate) fn begin() -> bool {
     static BEGIN: Once = Once::new();
     let word = std::env::var("TENFOLD_TEST_DEVICE").ok();

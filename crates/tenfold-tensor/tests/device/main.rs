@@ -7,3 +7,4 @@
 
 mod emulated;
 mod itself;
+mod often;

@@ -163,6 +163,8 @@ impl Operations for Mpo {
         {
             return Ok(op::bias_act(&self.chain(cx, at, call.x)?, call.bias, call.activation));
         }
+        // Whoever applies one will apply the others; whoever asks for a matrix alone may want no other.
+        cx.build_mates(at)?;
         Ok(call.multiply(cx, &self.dense(cx, at)?))
     }
 
@@ -181,7 +183,6 @@ impl Operations for Mpo {
     }
 
     fn dense(&self, cx: &Scope<'_>, at: &Address) -> Result<Var, Error> {
-        cx.build_mates(at)?;
         cx.built(at, || Ok(self.exact(op::mpo_rebuild(&self.cores(cx, at)?))))
     }
 

@@ -24,6 +24,7 @@ pub fn mpo_rebuild_each(members: &[Vec<Var>]) -> Vec<Var> {
     if !together {
         return members.iter().map(|cores| mpo_rebuild(cores)).collect();
     }
+    device::bring(members.iter().flatten().map(Var::value));
     let batch = Batch { chain: Chain::new(&members[0]), members };
     let whole = batch.rebuild();
     match whole.shape()[0] {
