@@ -21,7 +21,7 @@
 //!
 //! Start reading at [`Array`], then the tape module (how a gradient reaches a leaf), then any one file of [`op`];
 //! the loops that do the work are in the `kernel` module, matrix products in [`product`], run-time choice of the
-//! instruction set in [`cpu`].
+//! instruction set in [`cpu`], what a machine beside the processor computes in [`device`].
 #![allow(unsafe_code)]
 
 mod activation;

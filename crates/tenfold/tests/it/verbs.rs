@@ -272,6 +272,21 @@ fn explain_knows_methods_and_suggests() {
 }
 
 #[test]
+fn a_device_is_used_or_its_lack_is_named() {
+    let bench = Bench::new();
+    let odd = bench.tenfold(&["doctor", "--device", "tpu"]);
+    assert!(code(&odd) == 2 && stderr(&odd).contains("known are cpu, cuda and cuda:N"), "{}", stderr(&odd));
+    let output = bench.tenfold(&["doctor", "--device", "cuda:99"]);
+    // No machine has a hundred devices.
+    assert_eq!(code(&output), 2);
+    let expected = match cfg!(feature = "cuda") {
+        true => "--device cuda:99: no device can be used",
+        false => "cargo build --release --features cuda",
+    };
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+}
+
+#[test]
 fn doctor_answers_in_json() {
     let bench = Bench::new();
     let output = bench.tenfold(&["doctor", "--json"]);
