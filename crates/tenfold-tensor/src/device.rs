@@ -1,6 +1,6 @@
 //! A machine beside the processor on which ops are computed.
 //!
-//! An [`Array`](crate::Array) has its elements in the processor's memory, on the device, or in both. Whoever reads them on one
+//! An [`Array`] has its elements in the processor's memory, on the device, or in both. Whoever reads them on one
 //! side brings them there; whoever writes them on one side makes the other copy worthless. So an op without a kernel needs no
 //! word about devices: it is computed by the processor, and costs the way there and back. The processor defines the results;
 //! a device may differ by rounding.
@@ -146,7 +146,7 @@ impl Device {
         if !self.works() || grid.contains(&0) {
             return;
         }
-        // Counts in kernels have 32 bits; a second side of a grid has 16.
+        // The first side of a grid has 31 bits, which fewer than 2^32 elements do not fill; the second has 16.
         let sides = grid.map(|side| u32::try_from(side).unwrap_or(0));
         if sides[0] == 0 || sides[1] == 0 || sides[1] > 65_535 {
             let reason = format!("a grid of {} x {} blocks is too large for {kernel}", grid[0], grid[1]);
@@ -173,9 +173,14 @@ impl Device {
     }
 }
 
-/// A count as kernels take it. What does not fit becomes the largest number, for which no grid is small enough.
+/// A count as kernels take it. One that does not fit in 32 bits is a fault of the device, which then does no more.
 pub(crate) fn whole(count: usize) -> Argument {
-    Argument::Whole(u32::try_from(count).unwrap_or(u32::MAX))
+    let fits = u32::try_from(count);
+    if let (Err(_), Some(device)) = (fits, active()) {
+        let reason = format!("kernels cannot count to {count}");
+        device.note(Err(Fault::Failed { doing: "start a kernel", reason }));
+    }
+    Argument::Whole(fits.unwrap_or(0))
 }
 
 /// A number as kernels take it.
