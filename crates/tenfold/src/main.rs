@@ -45,13 +45,9 @@ fn main() -> ExitCode {
     if let Err(error) = compute_on(command.device) {
         return company.fail(&error).into();
     }
-    match tenfold_tensor::placed(|| verb::run(&command, &company)) {
-        // Nothing that came after a fault of the device is worth anything.
-        Ok(_) if device::check().is_err() => {
-            let fault =
-                device::check().err().map_or_else(|| anyhow::anyhow!("the device failed"), Into::into);
-            company.fail(&fault).into()
-        }
+    // Nothing that came after a fault of the device is worth anything.
+    let sound = |verdict| device::check().map(|()| verdict).map_err(Into::into);
+    match tenfold_tensor::placed(|| verb::run(&command, &company)).and_then(sound) {
         Ok(verb::Verdict::Done) => DONE.into(),
         Ok(verb::Verdict::CheckFailed) => CHECK_FAILED.into(),
         Ok(verb::Verdict::Told) => FAILED.into(),

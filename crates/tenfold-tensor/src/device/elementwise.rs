@@ -84,6 +84,12 @@ impl Device {
         self.each("multiplied", a.len(), &[to.write(), a.read(), b.read(), flag(add)]);
     }
 
+    /// to *= a.
+    pub(crate) fn multiply_by(&self, to: &mut Array, a: &Array) {
+        let place = to.write();
+        self.each("multiplied", a.len(), &[place, place, a.read(), flag(false)]);
+    }
+
     /// x with every column multiplied by its scale.
     pub(crate) fn scale_columns(&self, x: &Array, scales: &Array) -> Array {
         let mut to = Array::stale(x.shape());

@@ -1,10 +1,8 @@
 //! Normalization of rows.
 
+use super::row::CHUNK;
 use super::{Device, NOTHING, number, whole};
 use crate::Array;
-
-/// Rows that one thread adds up.
-const CHUNK: usize = 64;
 
 /// What is normalized, and with what.
 pub(crate) struct Norm<'a> {
@@ -58,14 +56,20 @@ impl Device {
         dx
     }
 
-    /// The gradients of gain and bias.
-    pub(crate) fn normalize_sums(&self, norm: &Norm<'_>, moments: &Moments, dy: &Array) -> [Array; 2] {
+    /// The gradients of gain and, where there is one, of the bias.
+    pub(crate) fn normalize_sums(
+        &self,
+        norm: &Norm<'_>,
+        moments: &Moments,
+        dy: &Array,
+    ) -> (Array, Option<Array>) {
         let (rows, width) = (norm.x.height(), norm.x.width());
         let parts = rows.div_ceil(CHUNK).max(1);
-        let (mut gain, mut bias) = (Array::stale(&[parts, width]), Array::stale(&[parts, width]));
+        let mut gain = Array::stale(&[parts, width]);
+        let mut bias = moments.mean.is_some().then(|| Array::stale(&[parts, width]));
         let arguments = [
             gain.write(),
-            bias.write(),
+            bias.as_mut().map_or(NOTHING, Array::write),
             dy.read(),
             norm.x.read(),
             norm.residual.map_or(NOTHING, Array::read),
@@ -73,6 +77,7 @@ impl Device {
             moments.rstd.read(),
         ];
         self.columns("normalized_sums", [rows, width, CHUNK], parts, &arguments);
-        [gain, bias].map(|sums| self.fold_rows(sums, parts, width).reshape(&[width]))
+        let folded = |sums| self.fold_rows(sums, parts, width).reshape(&[width]);
+        (folded(gain), bias.map(folded))
     }
 }

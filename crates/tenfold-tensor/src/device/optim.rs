@@ -1,12 +1,9 @@
 //! Steps of optimizers.
 
-use super::row::doubles;
+use super::row::{PARTS, doubles};
 use super::{Block, Device, THREADS, number, whole};
 use crate::Array;
 use crate::kernel::{adam, lamb};
-
-/// Blocks that the sums of a leaf are divided among.
-const PARTS: usize = 64;
 
 impl Device {
     /// Updates values and both moments.

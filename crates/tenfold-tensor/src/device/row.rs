@@ -4,11 +4,11 @@ use super::{Argument, Block, Device, THREADS, number, whole};
 use crate::{Array, Offsets};
 
 /// Rows that one thread adds up before the sums are added up again.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 /// Rows of one id that a block adds up at most.
 const MANY: usize = 128;
 /// Blocks that a sum of all elements is divided among.
-const PARTS: usize = 64;
+pub(super) const PARTS: usize = 64;
 
 impl Device {
     /// The sum of the rows of a matrix.

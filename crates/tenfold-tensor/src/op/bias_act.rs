@@ -86,15 +86,12 @@ pub(super) fn chain(gradient: Array, slope: Option<Array>, with_bias: bool) -> (
             let dbias = with_bias.then(|| reduce_rows::sum(&gradient));
             (gradient, dbias)
         }
-        Some(mut slope) if slope.is_on_device() => {
-            if let Some(device) = device::active() {
-                let factor = slope.clone();
-                device.multiply_elements(&mut slope, &factor, &gradient, false);
-            }
-            let dbias = with_bias.then(|| reduce_rows::sum(&slope));
-            (slope, dbias)
-        }
         Some(mut slope) => {
+            if let Some(device) = device::near([&slope]) {
+                device.multiply_by(&mut slope, &gradient);
+                let dbias = with_bias.then(|| reduce_rows::sum(&slope));
+                return (slope, dbias);
+            }
             let g = gradient.data();
             let shared = Shared::new(slope.data_mut());
             let rows = gradient.height();

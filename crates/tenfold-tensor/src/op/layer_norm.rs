@@ -26,7 +26,7 @@ pub fn layer_norm(x: &Var, residual: Option<&Var>, gain: &Var, bias: &Var, eps: 
         bias.shape()
     );
     if let Some(device) = device::active() {
-        return on_device(device, x, residual, gain, bias, eps);
+        return on_device(device, x, residual, gain, Some(bias), eps);
     }
     let block = par::block_rows(width);
     let blocks = if width == 0 { 0 } else { rows.div_ceil(block) };
@@ -103,26 +103,28 @@ pub fn layer_norm(x: &Var, residual: Option<&Var>, gain: &Var, bias: &Var, eps: 
     })
 }
 
-/// The same on a device.
-fn on_device(
+/// The same on a device; without a bias the normalization of [`rms_norm`](super::rms_norm()).
+pub(super) fn on_device(
     device: &'static Device,
     x: &Var,
     residual: Option<&Var>,
     gain: &Var,
-    bias: &Var,
+    bias: Option<&Var>,
     eps: f32,
 ) -> Var {
     let norm = Norm { x: x.value(), residual: residual.map(Var::value), gain: gain.value() };
-    let (y, moments) = device.normalize(&norm, Some(bias.value()), eps);
+    let (y, moments) = device.normalize(&norm, bias.map(Var::value), eps);
     let constant = Var::constant(Array::scalar(0.0));
-    let inputs = [x, gain, bias, residual.unwrap_or(&constant)];
+    let inputs = [x, gain, bias.unwrap_or(&constant), residual.unwrap_or(&constant)];
     let (x, gain, residual) = (x.value().clone(), gain.value().clone(), residual.map(|r| r.value().clone()));
     record(&inputs, y, move |gradient, sink| {
         let norm = Norm { x: &x, residual: residual.as_ref(), gain: &gain };
         if sink.wants(1) || sink.wants(2) {
-            let [dgain, dbias] = device.normalize_sums(&norm, &moments, &gradient);
+            let (dgain, dbias) = device.normalize_sums(&norm, &moments, &gradient);
             sink.add(1, dgain);
-            sink.add(2, dbias);
+            if let Some(dbias) = dbias {
+                sink.add(2, dbias);
+            }
         }
         if sink.wants(0) || sink.wants(3) {
             let dx = device.normalize_back(&norm, &moments, &gradient);

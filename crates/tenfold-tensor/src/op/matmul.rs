@@ -1,9 +1,8 @@
 //! The plain matrix product.
 
-use crate::device::{self, Part};
-use crate::product::{Threads, View, ViewMut, gemm};
+use super::matmul_each::products;
 use crate::tape::record;
-use crate::{Array, Precision, Var};
+use crate::{Array, Var};
 
 /// The product a b.
 ///
@@ -44,16 +43,5 @@ pub(super) fn product(
     (rhs, right_turned): (&Array, bool),
     inner: usize,
 ) {
-    let left = if left_turned { [inner, rows] } else { [rows, inner] };
-    let right = if right_turned { [cols, inner] } else { [inner, cols] };
-    if let Some(device) = device::near([lhs, rhs]) {
-        let (lhs, rhs) = (Part::of(lhs, left[0], left[1]), Part::of(rhs, right[0], right[1]));
-        let (lhs, rhs) = (lhs.t_if(left_turned), rhs.t_if(right_turned));
-        return device.multiply(Precision::F32, (to, 0), add, lhs, rhs);
-    }
-    let (lhs, rhs) = (View::new(lhs.data(), left[0], left[1]), View::new(rhs.data(), right[0], right[1]));
-    let lhs = if left_turned { lhs.t() } else { lhs };
-    let rhs = if right_turned { rhs.t() } else { rhs };
-    let beta = f32::from(u8::from(add));
-    gemm(ViewMut::new(to.data_mut(), rows, cols), beta, 1.0, lhs, rhs, Threads::All);
+    products(1, to, add, [rows, inner, cols], (lhs, 1, left_turned), (rhs, 1, right_turned));
 }

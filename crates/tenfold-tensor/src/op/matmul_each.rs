@@ -47,7 +47,7 @@ pub fn matmul_each(a: &Var, b: &Var) -> Var {
 }
 
 /// to_e (+)= lhs_e rhs_e for every member, each operand turned or not.
-fn products(
+pub(super) fn products(
     batch: usize,
     to: &mut Array,
     add: bool,

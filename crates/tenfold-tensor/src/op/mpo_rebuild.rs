@@ -14,12 +14,12 @@ pub use each::mpo_rebuild_each;
 use chain::{Chain, Node};
 use order::Order;
 
-use crate::device::{self, Device, Part};
+use crate::device;
 use crate::kernel::small;
 use crate::par::{self, Shared};
 use crate::product::{View, ViewMut};
 use crate::tape::record;
-use crate::{Array, Precision, Var};
+use crate::{Array, Var};
 
 /// Rows of the left half that one task multiplies with a block of the right half, which then stays in cache.
 const LEFT_ROWS: usize = 16;
@@ -43,12 +43,11 @@ pub fn mpo_rebuild(cores: &[Var]) -> Var {
         let w = core.value().reshape(&[rows, cols]);
         return record(&[core], w, move |gradient, sink| sink.add(0, gradient.reshape(&shape)));
     }
-    device::bring(cores.iter().map(Var::value));
+    if device::is_used() {
+        return each::together(&[cores.to_vec()]).swap_remove(0);
+    }
     let halves = Halves::new(&chain, cores);
     let inputs: Vec<&Var> = cores.iter().collect();
-    if let Some(device) = device::near(cores.iter().map(Var::value)) {
-        return on_device(device, chain, halves, &inputs);
-    }
     let w = halves.multiply();
     record(&inputs, w, move |gradient, sink| {
         let n = chain.len();
@@ -60,39 +59,6 @@ pub fn mpo_rebuild(cores: &[Var]) -> Var {
         if (cut..n).any(|core| sink.wants(core)) {
             let right = right_gradient(&halves.left_matrix, halves.sizes, &gradient);
             chain.backward(halves.right_node, halves.right.restore(&right), sink);
-        }
-    })
-}
-
-/// On a device one product makes the whole matrix, in the order of the halves, and one pass reorders it.
-fn on_device(device: &'static Device, chain: Chain, halves: Halves, inputs: &[&Var]) -> Var {
-    let Sizes { left_rows, left_cols, bond, right_rows, right_cols } = halves.sizes;
-    let (left_len, right_len) = (left_rows * left_cols, right_rows * right_cols);
-    let order = halves.right.bond_first();
-    let right = order.apply(&halves.right_value);
-    let swap = move |from: &Array, [a, b]: [usize; 2]| {
-        let mut to = Array::stale(&[left_rows * right_rows, left_cols * right_cols]);
-        device.permute(&mut to, from, &[left_rows, a, b, right_cols], &[0, 2, 1, 3], false);
-        to
-    };
-    let mut joined = Array::stale(&[left_len, right_len]);
-    let precision = Precision::F32;
-    let left = Part::of(&halves.left_matrix, left_len, bond);
-    device.multiply(precision, (&mut joined, 0), false, left, Part::of(&right, bond, right_len));
-    record(inputs, swap(&joined, [left_cols, right_rows]), move |gradient, sink| {
-        let joined = swap(&gradient, [right_rows, left_cols]);
-        let joined = Part::of(&joined, left_len, right_len);
-        if (0..halves.cut).any(|core| sink.wants(core)) {
-            let mut left = Array::stale(&[left_len * bond]);
-            let right = Part::of(&right, bond, right_len);
-            device.multiply(precision, (&mut left, 0), false, joined, right.t());
-            chain.backward(halves.left_node, halves.left.restore(&left), sink);
-        }
-        if (halves.cut..chain.len()).any(|core| sink.wants(core)) {
-            let mut right = Array::stale(&[bond * right_len]);
-            let left = Part::of(&halves.left_matrix, left_len, bond);
-            device.multiply(precision, (&mut right, 0), false, left.t(), joined);
-            chain.backward(halves.right_node, order.restore(&right), sink);
         }
     })
 }

@@ -1,6 +1,7 @@
 //! Root-mean-square normalization of the sum of a value and a residual.
 
-use crate::device::{self, Device, Norm};
+use super::layer_norm;
+use crate::device;
 use crate::kernel::{norm, reduce};
 use crate::par::{self, Shared};
 use crate::pool::Buffer;
@@ -25,7 +26,7 @@ pub fn rms_norm(x: &Var, residual: Option<&Var>, gain: &Var, eps: f32) -> Var {
         gain.shape()
     );
     if let Some(device) = device::active() {
-        return on_device(device, x, residual, gain, eps);
+        return layer_norm::on_device(device, x, residual, gain, None, eps);
     }
     let block = par::block_rows(width);
     let blocks = if width == 0 { 0 } else { rows.div_ceil(block) };
@@ -86,27 +87,6 @@ pub fn rms_norm(x: &Var, residual: Option<&Var>, gain: &Var, eps: f32) -> Var {
             sink.add(1, Array::from_slice(first, &[width]));
         }
         if with_dx {
-            sink.add(0, dx.clone());
-            sink.add(2, dx);
-        }
-    })
-}
-
-/// The same on a device.
-fn on_device(device: &'static Device, x: &Var, residual: Option<&Var>, gain: &Var, eps: f32) -> Var {
-    let norm = Norm { x: x.value(), residual: residual.map(Var::value), gain: gain.value() };
-    let (y, moments) = device.normalize(&norm, None, eps);
-    let constant = Var::constant(Array::scalar(0.0));
-    let inputs = [x, gain, residual.unwrap_or(&constant)];
-    let (x, gain, residual) = (x.value().clone(), gain.value().clone(), residual.map(|r| r.value().clone()));
-    record(&inputs, y, move |gradient, sink| {
-        let norm = Norm { x: &x, residual: residual.as_ref(), gain: &gain };
-        if sink.wants(1) {
-            let [dgain, _] = device.normalize_sums(&norm, &moments, &gradient);
-            sink.add(1, dgain);
-        }
-        if sink.wants(0) || sink.wants(2) {
-            let dx = device.normalize_back(&norm, &moments, &gradient);
             sink.add(0, dx.clone());
             sink.add(2, dx);
         }

@@ -19,16 +19,19 @@ use std::ops::Range;
 #[track_caller]
 pub fn mpo_rebuild_each(members: &[Vec<Var>]) -> Vec<Var> {
     let alike = |cores: &Vec<Var>| cores.iter().map(Var::shape).eq(members[0].iter().map(Var::shape));
-    let together =
-        device::active().is_some() && members.len() > 1 && members.iter().all(alike) && members[0].len() > 1;
-    if !together {
-        return members.iter().map(|cores| mpo_rebuild(cores)).collect();
+    if device::is_used() && members.len() > 1 && members.iter().all(alike) && members[0].len() > 1 {
+        return together(members);
     }
+    members.iter().map(|cores| mpo_rebuild(cores)).collect()
+}
+
+/// The same on a device, for operators of one shape with several cores.
+pub(super) fn together(members: &[Vec<Var>]) -> Vec<Var> {
     device::bring(members.iter().flatten().map(Var::value));
     let batch = Batch { chain: Chain::new(&members[0]), members };
     let whole = batch.rebuild();
     match whole.shape()[0] {
-        1 => vec![member(&whole, 0); members.len()],
+        1 => vec![reshape(&whole, &whole.shape()[1..]); members.len()],
         count => (0..count).map(|at| member(&whole, at)).collect(),
     }
 }
@@ -44,9 +47,6 @@ impl Batch<'_> {
     fn rebuild(&self) -> Var {
         let (chain, n) = (&self.chain, self.chain.len());
         let cut = chain.root_cut();
-        if cut == 0 || cut == n {
-            unreachable!("a chain of several cores is cut between two of them");
-        }
         let [left_rows, right_rows] = [0..cut, cut..n].map(|range| chain.rows(range));
         let [left_cols, right_cols] = [0..cut, cut..n].map(|range| chain.cols(range));
         let bond = chain.bond(cut);
