@@ -4,16 +4,20 @@ seeds and steps, and the table of the receipts.
 usage: adapt.py OUT --tenfold PROGRAM --data DIR [--tasks mrpc,cola,...] [--seeds 1,2,3] [--methods lora,dora,...] [--workers N] [--lr X]
                 [--precision bf16] [--jobs FILE] [--deadline SECONDS] [--grace SECONDS] [--receipts FOLDER] [--no-models]
        adapt.py OUT --table
-Runs and table are those of glue.py. Learning rates are those of RATES; names of runs carry another one. FILE has lines
+Runs and the first rows of the table are those of glue.py; a row per method follows, with its mean over MRPC, CoLA and STS-B, and per
+task and method the mean difference from training everything and, after CaliSr, from the light method alone, over seeds that both have.
+Learning rates are those of RATES; names of runs carry another one. FILE has lines
 task:method:seed, which are done in its order. A run whose receipt is there, in OUT or FOLDER, is not made again; one that the deadline
 ended goes on in the next call.
 """
 
 import argparse
+import json
 import pathlib
+import statistics
 
 import runs
-from runs import ENCODER, EPOCHS, MODEL, phase, step, tabulate
+from runs import ENCODER, EPOCHS, MODEL, phase, step, summary_of, tabulate
 
 HEAD = '"pooler.**", "classifier.**"'
 BIASES = '"{encoder,embeddings}.**.bias"'
@@ -90,6 +94,10 @@ RATES = {
 # Of what was not searched.
 DEFAULT_RATE = 1e-4
 
+METRICS = {"mrpc": "f1", "cola": "matthews", "stsb": "spearman", "sst2": "accuracy"}
+# Tasks of the mean; all methods have runs on them.
+MEAN = ["mrpc", "cola", "stsb"]
+
 arguments = argparse.ArgumentParser()
 arguments.add_argument("out", type=pathlib.Path)
 arguments.add_argument("--tenfold", type=pathlib.Path)
@@ -112,6 +120,33 @@ def run(job):
     return runs.carry_out(args, name, text + f'\n[eval]\ntasks = ["{task}@1"]\n')
 
 
+def scores():
+    """Scores of all runs at their own rates: of task and method, by seed."""
+    found = {}
+    for whole in runs.receipts(args.out, args.receipts):
+        task, rest = whole["name"].split("-", 1)
+        method, seed = rest.rsplit("-", 1)
+        if task in METRICS and method in METHODS and seed.isdigit():
+            one = summary_of(whole)
+            found.setdefault((task, method), {})[int(seed)] = (one["healed"] or one["truncated"])[METRICS[task]]
+    return found
+
+
+def compare():
+    found = scores()
+    for method in METHODS:
+        means = [statistics.mean(found[task, method].values()) for task in MEAN if (task, method) in found]
+        if len(means) == len(MEAN):
+            print(json.dumps({"method": method, "mean_of": MEAN, "mean": round(statistics.mean(means), 1)}))
+    for (task, method), own in sorted(found.items()):
+        light = method.split("-", 2)[2] if method.startswith("calisr") else None
+        for other in filter(None, ["dense" if method != "dense" else None, light]):
+            theirs = found.get((task, other), {})
+            seeds = sorted(own.keys() & theirs.keys())
+            row = {"task": task, "method": method, "against": other, "seeds": seeds}
+            print(json.dumps(row | runs.spread("difference", [own[seed] - theirs[seed] for seed in seeds], 2)))
+
+
 def main():
     args.out.mkdir(parents=True, exist_ok=True)
     seeds, tasks, methods = args.seeds.split(","), args.tasks.split(","), args.methods.split(",")
@@ -123,5 +158,6 @@ def main():
 
 if args.table:
     tabulate(args.out, args.receipts)
+    compare()
 else:
     main()
