@@ -5,7 +5,6 @@ use crate::evidence::Evidence;
 use crate::keep::Keep;
 use crate::method::{Info, Method, Planned, Training, matrix_shape};
 use crate::mpo::Mpo;
-
 use crate::option::{Kind, OptionInfo, Options};
 use crate::size::dense_matrix;
 use std::sync::Arc;

@@ -48,6 +48,9 @@ pub struct Report {
     /// How the score moved in every phase that made weights smaller.
     #[serde(default)]
     pub squeezes: Vec<Squeeze>,
+    /// What the last phase learned from.
+    #[serde(default)]
+    pub lesson: Lesson,
     /// Stable ranks over every phase that calibrated.
     #[serde(default)]
     pub calibrations: Vec<Calibration>,
@@ -64,6 +67,19 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What somebody else needs to repeat the run.
     pub provenance: Provenance,
+}
+
+/// What training learns from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lesson {
+    /// The answers of the untouched model.
+    #[default]
+    Original,
+    /// Plain text.
+    Text,
+    /// The labels of a task.
+    Task,
 }
 
 /// The model as it came.
@@ -338,9 +354,14 @@ impl Report {
         page::draw(self)
     }
 
-    /// Whether weights were rewritten, so that training is healing.
-    fn heals(&self) -> bool {
+    /// Whether weights were rewritten.
+    fn rewrites(&self) -> bool {
         !self.plan.rows.is_empty() || self.variants.len() > 1
+    }
+
+    /// Whether training is healing: rewritten weights learn to give the original's answers again.
+    fn heals(&self) -> bool {
+        self.rewrites() && self.lesson == Lesson::Original
     }
 
     /// What the recipe chose.

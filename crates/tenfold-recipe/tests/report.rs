@@ -3,8 +3,8 @@
 use tenfold_eval::prompt::PromptScore;
 use tenfold_eval::{Language, Masked};
 use tenfold_recipe::report::{
-    Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Loss, Original, Plan, PlanRow, Provenance,
-    Quality, Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
+    Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Lesson, Loss, Original, Plan, PlanRow,
+    Provenance, Quality, Report, Spectrum, Squeeze, SqueezeRound, TaskScore, Variant,
 };
 use tenfold_recipe::{GaugeResult, RouterResult, Scores, UpdateResult, VariantResult};
 
@@ -149,6 +149,7 @@ fn full(text: &str, value: f64) -> Report {
         }],
         masked: vec![Guessed { model: own(), found: Masked { loss: value, right: value, tokens: 7 } }],
         study: (0..3).map(|at| studied(own(), value, at)).collect(),
+        lesson: Lesson::default(),
         squeezes: vec![Squeeze {
             metric: own(),
             words: own(),
@@ -218,6 +219,19 @@ fn any_number_leaves_a_sound_page() {
 fn an_empty_report_is_a_page() {
     let page = assert_sound(&Report::default());
     assert!(!page.contains("<svg") && !page.contains("<table"), "{page}");
+}
+
+#[test]
+fn only_learning_from_the_original_is_called_healing() {
+    for (lesson, title, words) in [
+        (Lesson::Original, "Healing", "closer to the original"),
+        (Lesson::Text, "Training", "In nats a token"),
+        (Lesson::Task, "Training", "own: cross-entropy of classes"),
+    ] {
+        let page = assert_sound(&Report { lesson, ..full("plain", 0.5) });
+        assert!(page.contains(&format!(">{title}</h2>")) && page.contains(words), "{lesson:?}: {page}");
+        assert_eq!(page.contains("Healing is"), lesson == Lesson::Original, "{lesson:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) fn sentences(report: &Report) -> Vec<String> {
     }
     let Some(chosen) = report.chosen() else { return study::sentences(report) };
     // What was trained and not rewritten has the size that it had.
-    let resized = report.heals() || report.masked.is_empty();
+    let resized = report.rewrites() || report.masked.is_empty();
     [
         size(report, chosen).filter(|_| resized),
         language(report),
@@ -37,7 +37,11 @@ fn size(report: &Report, chosen: &Variant) -> Option<String> {
     if original.bytes == 0 || chosen.bytes == 0 {
         return None;
     }
-    let name = if original.name.is_empty() { "The model" } else { &original.name };
+    let name = match original.name.strip_prefix("new:") {
+        Some(fresh) => format!("A new {fresh},"),
+        None if original.name.is_empty() => "The model".to_owned(),
+        None => original.name.clone(),
+    };
     let (before, after) = (original.bytes as f64, chosen.bytes as f64);
     let change = if after < before * (1.0 - SAME_SIZE) {
         format!("is now {} times smaller", times(before / after))
@@ -182,6 +186,9 @@ mod tests {
     fn growth_and_nothing() {
         assert!(sentences(&report(vec![variant("auto", 3000, 0.9, 0.95)]))[0].contains("3.0 times larger"));
         assert!(sentences(&report(vec![variant("auto", 1001, 1.0, 1.0)]))[0].contains("as large as before"));
+        let original = Original { name: "new:bert, seed 9".to_owned(), bytes: 1000, ..Original::default() };
+        let fresh = Report { original, variants: vec![variant("r", 500, 0.9, 0.9)], ..Report::default() };
+        assert!(sentences(&fresh)[0].starts_with("A new bert, seed 9, is now 2.0 times smaller"));
         assert!(sentences(&Report::default()).is_empty());
         let own = Report { verdict: vec!["Mine.".to_owned()], ..report(vec![variant("auto", 3, 0.9, 0.9)]) };
         assert_eq!(sentences(&own), ["Mine."]);

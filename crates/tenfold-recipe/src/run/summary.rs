@@ -1,25 +1,25 @@
 //! What a run shows people: its results put into the report's words.
 
+mod note;
+mod spectrum;
+
+use note::notes;
+use spectrum::spectra_of;
+
 use super::session::{Session, Variant};
 use super::study::untouched;
 use crate::error::Error;
 use crate::plan::Row;
 use crate::receipt::Receipt;
-use crate::recipe::{Objective, Phase, Recipe};
+use crate::recipe::{Objective, Recipe};
 use crate::report::{
-    Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Loss, Original, Plan, PlanRow, Provenance,
-    Quality, Report, Spectrum, Squeeze, SqueezeRound, TaskScore,
+    Calibrated, Calibration, Fact, Foretold, Guessed, Latency, Lesson, Loss, Original, Plan, PlanRow,
+    Provenance, Quality, Report, Squeeze, SqueezeRound, TaskScore,
 };
 use crate::result::{
-    CalibrateResult, ComponentResult, ContractionResult, GrowResult, GrowRound, RoundResult, Scores,
-    SqueezeResult, Stopped, Watched, WeightResult,
+    CalibrateResult, ComponentResult, RoundResult, Scores, SqueezeResult, Stopped, Watched, WeightResult,
 };
 use std::collections::BTreeMap;
-use tenfold_linalg::{Matrix, MpoShape, entropy, parallel, spectra, stable_rank};
-use tenfold_weight::{Path, Tree, dense_values};
-
-/// Matrices whose spectra are shown: those that lost most. Each costs two singular value decompositions.
-const SPECTRA: usize = 6;
 
 /// One variant as a report shows it.
 pub struct Shown<'v> {
@@ -85,6 +85,7 @@ pub fn report(
             .filter_map(|phase| phase.squeeze.as_ref())
             .map(shown_squeeze)
             .collect(),
+        lesson: recipe.phases.last().map_or(Lesson::default(), |phase| lesson(&phase.objective)),
         gauges: record.phases.iter().filter_map(|phase| phase.gauge.clone()).collect(),
         calibrations: record
             .phases
@@ -109,6 +110,14 @@ pub fn report(
         },
         ..Report::default()
     })
+}
+
+fn lesson(objective: &Objective) -> Lesson {
+    match objective {
+        Objective::Distill { .. } => Lesson::Original,
+        Objective::Language { .. } | Objective::Masked { .. } => Lesson::Text,
+        Objective::Task { .. } => Lesson::Task,
+    }
 }
 
 fn shown_variant(shown: &Shown<'_>) -> crate::report::Variant {
@@ -272,103 +281,9 @@ fn shown_plan(variant: &Variant) -> Plan {
     }
 }
 
-/// Spectra before and after of the matrices that lost most of their output, in path order.
-fn spectra_of(original: &Tree, variant: &Variant) -> Result<Vec<Spectrum>, Error> {
-    let mut lossy: Vec<&WeightResult> = variant
-        .weights
-        .iter()
-        .filter(|one| one.error > 0.0 && original.contains(&Path::new(&one.path)))
-        .collect();
-    lossy.sort_by(|a, b| b.error.total_cmp(&a.error).then_with(|| a.path.cmp(&b.path)));
-    lossy.truncate(SPECTRA);
-    lossy.sort_by(|a, b| a.path.cmp(&b.path));
-    let cost = |one: &&WeightResult| one.shape.iter().map(|size| *size as u64).product();
-    parallel::map(&lossy, cost, |one| spectrum(original, &variant.tree, one)).into_iter().collect()
-}
-
-fn spectrum(original: &Tree, tree: &Tree, weight: &WeightResult) -> Result<Spectrum, Error> {
-    let path = Path::new(&weight.path);
-    let (before, after) = (singular_values(original, &path)?, singular_values(tree, &path)?);
-    Ok(Spectrum {
-        path: weight.path.clone(),
-        cut: cut(&after),
-        stable_rank_before: Some(stable_rank(&before)),
-        stable_rank_after: Some(stable_rank(&after)),
-        entropy_before: Some(entropy(&before)),
-        entropy_after: Some(entropy(&after)),
-        before,
-        after,
-    })
-}
-
-fn singular_values(tree: &Tree, path: &Path) -> Result<Vec<f64>, Error> {
-    let values = dense_values(tree, path)?;
-    let (rows, cols) = (values.height(), values.width());
-    // An operator of two cores whose only bond joins all rows to all columns: its unfolding is the matrix.
-    let shape = MpoShape::new(vec![rows, 1], vec![1, cols])?;
-    let unfoldings = spectra(&Matrix::from_f32(values.data(), rows, cols)?, &shape)?;
-    Ok(unfoldings.into_iter().next().unwrap_or_default())
-}
-
-/// How many singular values a cut left: those above what rounding to f32 leaves; nothing when all are.
-fn cut(after: &[f64]) -> Option<u64> {
-    let noise = after.first().copied().unwrap_or(0.0) * f64::from(f32::EPSILON) * 4.0;
-    let kept = after.iter().filter(|value| **value > noise).count();
-    (kept < after.len()).then_some(kept as u64)
-}
-
 fn weights_hash(hashes: &BTreeMap<String, String>) -> String {
     let weights = hashes.iter().filter(|(name, _)| name.ends_with(".safetensors"));
     weights.map(|(_, hash)| hash.as_str()).collect::<Vec<_>>().join(" ")
-}
-
-/// What a reader should not overlook.
-fn notes(recipe: &Recipe, receipt: &Receipt) -> Vec<String> {
-    let record = &receipt.record;
-    let mut notes = Vec::new();
-    let ordered = |phase: &Phase| {
-        phase.watch.is_some() && matches!(phase.objective, Objective::Masked { order, .. } if order > 0.0)
-    };
-    if recipe.phases.iter().any(ordered) {
-        notes.push(
-            "The training loss has a term for the order of segments, which the held-out loss has not."
-                .to_owned(),
-        );
-    }
-    if let Some(budget) = record.budget.filter(|budget| !budget.kept) {
-        let after = record.parameters.after;
-        notes.push(format!(
-            "The result stores {after} parameters, more than the {} of the budget.",
-            budget.allowed
-        ));
-    }
-    let cosine = |scores: &Scores| scores.fidelity.map(|fidelity| fidelity.mean_cosine);
-    let (before, after) = (cosine(&record.truncated), record.healed.as_ref().and_then(cosine));
-    if let (Some(before), Some(after)) = (before, after)
-        && after < before
-    {
-        notes.push(format!("Training made the vectors worse: mean cosine {after:.4} after {before:.4}."));
-    }
-    notes.extend(record.phases.iter().filter_map(|phase| phase.grow.as_ref()).map(grown));
-    notes.extend(record.phases.iter().filter_map(|phase| phase.contraction.as_ref()).map(contracted));
-    notes
-}
-
-fn grown(result: &GrowResult) -> String {
-    let round = |round: &GrowRound| {
-        let names: Vec<&str> = round.chosen.iter().map(|one| one.path.as_str()).collect();
-        format!("after step {} with {} parameters: {}", round.step, round.parameters, names.join(", "))
-    };
-    let rounds: Vec<String> = result.rounds.iter().map(round).collect();
-    format!("Weights that trained as larger forms, from the most important on, {}.", rounds.join("; "))
-}
-
-fn contracted(result: &ContractionResult) -> String {
-    let ContractionResult { weights, before, after, difference } = *result;
-    let moved = if difference > 0.0 { format!(" by more than {difference:.1e}") } else { String::new() };
-    format!(
-        "{weights} forms that served training alone were multiplied out after it: {before} parameters became {after}, and no output moved{moved}."
-    )
 }
 
 fn facts(receipt: &Receipt) -> Vec<Fact> {

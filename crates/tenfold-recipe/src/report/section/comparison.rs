@@ -127,12 +127,12 @@ fn table(report: &Report) -> Table {
     rows.push(row(Tone::Original.class(), false, "untouched original", &|measure| {
         (measure.original)(original)
     }));
-    let judged = measures.iter().any(|measure| measure.heading == STSB);
-    let mut caption =
-        "Cosine, worst text and neighbors compare sentence vectors with the original\u{2019}s: higher \
-                       is closer."
-            .to_owned();
-    if judged {
+    let mut caption = match report.variants.iter().any(|one| one.quality().is_some()) {
+        true => "Cosine, worst text and neighbors compare sentence vectors with the original\u{2019}s: higher is closer.",
+        false => "What each form stores, and the time to make it.",
+    }
+    .to_owned();
+    if measures.iter().any(|measure| measure.heading == STSB) {
         caption += " STS-B is Spearman\u{2019}s correlation with people\u{2019}s judgments, times 100.";
     }
     Table { caption, columns, rows, foot: Vec::new() }

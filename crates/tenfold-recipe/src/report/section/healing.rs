@@ -1,13 +1,13 @@
-//! Healing: the loss of every variant over its training steps.
+//! Healing and other training: the loss of every variant over its steps.
 
 use super::lead;
 use crate::report::chart::line::{self, Curve, Lines, POINTS};
 use crate::report::chart::{Heading, Tone};
 use crate::report::markup::Markup;
 use crate::report::number::{grouped, significant};
-use crate::report::{Loss, Report};
+use crate::report::{Lesson, Loss, Report};
 
-/// The curves of a model that was trained and not rewritten.
+/// The curves of a lone model.
 const TRAINED: &str = "training";
 const HELD_OUT: &str = "held out";
 
@@ -19,9 +19,9 @@ pub(crate) fn draw(report: &Report) -> Markup {
     let mut page = Markup::new();
     let trained = report.variants.iter().enumerate().filter(|(_, one)| !one.losses.is_empty());
     let placed = |losses: &[Loss]| losses.iter().map(|point| (point.step as f64, point.loss)).collect();
-    let heals = report.heals();
+    let several = report.variants.len() > 1;
     let own = trained.clone().map(|(at, one)| Curve {
-        name: if heals { &one.name } else { TRAINED },
+        name: if several { &one.name } else { TRAINED },
         tone: Tone::Variant(at),
         points: placed(&one.losses),
     });
@@ -51,9 +51,12 @@ pub(crate) fn draw(report: &Report) -> Markup {
         each => format!(" Each point is the mean of {each} recorded steps."),
     };
     let title = "Training loss.";
-    let lower = match heals {
-        true => "Lower is closer to the original; the horizontal axis is the same for all forms.",
-        false => "In nats a token; the held-out loss is that of text which no step learned from.",
+    let lower = match report.lesson {
+        Lesson::Original => "Lower is closer to the original; the horizontal axis is the same for all forms.",
+        Lesson::Text => "In nats a token; the held-out loss is that of text which no step learned from.",
+        Lesson::Task => {
+            "The task\u{2019}s own: cross-entropy of classes in nats, squared error of numbers; mean over a batch."
+        }
     };
     let lead_text = format!("{lower}{mean}");
     let heading = Heading { id: "loss", title, lead: &lead_text, words: &words.join("; ") };
@@ -62,7 +65,7 @@ pub(crate) fn draw(report: &Report) -> Markup {
     let log_y = least > 0.0 && least < LOGARITHMIC * values().fold(0.0, f64::max);
     let lines = Lines { x_label: "step", y_label: "loss", log_y, curves, marks: Vec::new() };
     if let Some(chart) = line::draw(&heading, &lines) {
-        if heals {
+        if report.heals() {
             page.put(&lead(
                 "Healing is a short training in which the smaller model learns to give the original\u{2019}s \
                  answers again.",
