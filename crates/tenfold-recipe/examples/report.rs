@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 use tenfold_recipe::report::{
-    Fact, Latency, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Variant,
+    Fact, Latency, Lesson, Loss, Original, Plan, PlanRow, Provenance, Quality, Report, Spectrum, Variant,
 };
 
 /// Layers of the made-up model.
@@ -50,6 +50,7 @@ fn sample() -> Report {
         language: Vec::new(),
         masked: Vec::new(),
         study: Vec::new(),
+        lesson: Lesson::Original,
         squeezes: Vec::new(),
         calibrations: Vec::new(),
         gauges: Vec::new(),
