@@ -91,11 +91,11 @@ RATES = {
     "opf-product": 2e-5,
     "opf-static": 2e-5,
 }
-# Of what was not searched.
+# Of all others.
 DEFAULT_RATE = 1e-4
 
 METRICS = {"mrpc": "f1", "cola": "matthews", "stsb": "spearman", "sst2": "accuracy"}
-# Tasks of the mean; all methods have runs on them.
+# Tasks of the mean.
 MEAN = ["mrpc", "cola", "stsb"]
 
 arguments = argparse.ArgumentParser()
